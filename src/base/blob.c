@@ -1,0 +1,70 @@
+#include "base/blob.h"
+
+#include "base/check.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct blob {
+    atomic_uint refs;
+    size_t size;
+    uint8_t bytes[];
+};
+
+struct blob *blob_new(size_t size_bytes)
+{
+    if (size_bytes > SIZE_MAX - sizeof(struct blob))
+        return NULL;
+    struct blob *blob = malloc(sizeof(*blob) + size_bytes);
+
+    if (!blob)
+        return NULL;
+    atomic_init(&blob->refs, 1);
+    blob->size = size_bytes;
+    return blob;
+}
+
+struct blob *blob_copy(const void *bytes, size_t size_bytes)
+{
+    struct blob *blob = blob_new(size_bytes);
+
+    if (blob && size_bytes > 0)
+        memcpy(blob->bytes, bytes, size_bytes);
+    return blob;
+}
+
+struct blob *blob_ref(struct blob *blob)
+{
+    /* Relaxed: whoever hands us the pointer already ordered the bytes. */
+    atomic_fetch_add_explicit(&blob->refs, 1, memory_order_relaxed);
+    return blob;
+}
+
+void blob_unref(struct blob *blob)
+{
+    if (blob && atomic_fetch_sub_explicit(&blob->refs, 1, memory_order_acq_rel) == 1)
+        free(blob);
+}
+
+const uint8_t *blob_bytes(const struct blob *blob)
+{
+    return blob->bytes;
+}
+
+size_t blob_size(const struct blob *blob)
+{
+    return blob->size;
+}
+
+uint8_t *blob_writable(struct blob *blob)
+{
+    TL_CHECK(atomic_load_explicit(&blob->refs, memory_order_relaxed) == 1);
+    return blob->bytes;
+}
+
+void blob_truncate(struct blob *blob, size_t size_bytes)
+{
+    TL_CHECK(size_bytes <= blob->size);
+    blob->size = size_bytes;
+}

@@ -1,0 +1,83 @@
+#include "base/buf.h"
+
+#include "base/blob.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void buf_release(struct buf *buf)
+{
+    free(buf->bytes);
+    *buf = (struct buf){0};
+}
+
+void buf_clear(struct buf *buf)
+{
+    buf->size = 0;
+    buf->failed = false;
+}
+
+uint8_t *buf_extend(struct buf *buf, size_t size)
+{
+    if (buf->failed || size > SIZE_MAX / 4 || buf->size > SIZE_MAX / 4) {
+        buf->failed = true;
+        return NULL;
+    }
+    if (buf->size + size > buf->room) {
+        size_t room = buf->room ? buf->room : 256;
+        while (room < buf->size + size)
+            room *= 2;
+        uint8_t *bytes = realloc(buf->bytes, room);
+        if (!bytes) {
+            buf->failed = true;
+            return NULL;
+        }
+        buf->bytes = bytes;
+        buf->room = room;
+    }
+    uint8_t *at = buf->bytes + buf->size;
+    buf->size += size;
+    return at;
+}
+
+void buf_append(struct buf *buf, const void *bytes, size_t size)
+{
+    uint8_t *at = buf_extend(buf, size);
+
+    if (at && size > 0)
+        memcpy(at, bytes, size);
+}
+
+void buf_puts(struct buf *buf, const char *text)
+{
+    buf_append(buf, text, strlen(text));
+}
+
+void buf_printf(struct buf *buf, const char *fmt, ...)
+{
+    va_list ap, again;
+
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    /* One byte more for vsnprintf's NUL, given back at once. */
+    uint8_t *at = n < 0 ? NULL : buf_extend(buf, (size_t)n + 1);
+    if (at) {
+        vsnprintf((char *)at, (size_t)n + 1, fmt, again);
+        buf->size--;
+    }
+    va_end(again);
+}
+
+bool buf_failed(const struct buf *buf)
+{
+    return buf->failed;
+}
+
+struct blob *buf_blob(const struct buf *buf)
+{
+    return buf->failed ? NULL : blob_copy(buf->bytes, buf->size);
+}

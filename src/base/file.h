@@ -1,0 +1,24 @@
+/*
+ * file: whole small files (configuration, styles, models) into memory, and out
+ * again without ever leaving half a file behind.
+ *
+ * Threads  any
+ */
+#ifndef TILTH_BASE_FILE_H
+#define TILTH_BASE_FILE_H
+
+#include "base/attr.h"
+#include "base/err.h"
+
+#include <stddef.h>
+
+struct blob;
+
+/* The whole file; more than `max_bytes` is refused with TL_LIMIT before it is read. */
+TL_MUST_CHECK enum tl_code file_read(const char *path, size_t max_bytes, struct blob **ret_blob,
+                                     struct tl_err *err);
+/* Writes beside `path` and renames over it. */
+TL_MUST_CHECK enum tl_code file_write(const char *path, const void *bytes, size_t size,
+                                      struct tl_err *err);
+
+#endif

@@ -1,0 +1,28 @@
+/*
+ * hash: fingerprints of everything that changes pixels, checksums of cached
+ * values, ETags. XXH3 (xxhash library): fast and stable across machines; not a
+ * defence against somebody who wants a collision.
+ *
+ * Threads  any
+ */
+#ifndef TILTH_BASE_HASH_H
+#define TILTH_BASE_HASH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct hash128 {
+    uint64_t hi, lo;
+};
+
+uint64_t hash64(const void *bytes, size_t size);
+struct hash128 hash128(const void *bytes, size_t size);
+bool hash128_equal(struct hash128 a, struct hash128 b);
+/* The hash of `a` then `b`; order matters. */
+struct hash128 hash128_join(struct hash128 a, struct hash128 b);
+
+/* 32 lower-case hex digits and a NUL. */
+void hash128_hex(struct hash128 hash, char ret_hex[33]);
+
+#endif

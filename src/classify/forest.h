@@ -1,0 +1,89 @@
+/*
+ * forest: a trained tree ensemble, ready to vote. Loaded from tilth's own model file
+ * (written by python/tilth) or from LightGBM text, validated in full, compiled into a
+ * flat form and proved by replaying the golden vectors that the model file carries.
+ *
+ * Contract: labels equal to the source library's on every row, probabilities within 1e-6
+ * (reference: scikit-learn with n_jobs=1, LightGBM raw scores). Ties go to the first class.
+ *
+ * Threads  immutable after load; forest_run() on any, scratch is the caller's
+ * Memory   forest_load() allocates, forest_unref() releases
+ * Units    features are float32 planes in the model's order
+ */
+#ifndef TILTH_CLASSIFY_FOREST_H
+#define TILTH_CLASSIFY_FOREST_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/hash.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena;
+struct blob;
+struct errand;
+struct forest;
+
+#define FOREST_MAX_CLASSES  256
+#define FOREST_MAX_FEATURES 4096
+
+struct forest_class {
+    uint8_t value;    /* what a class block holds; 255 is nodata and is refused */
+    const char *name; /* "maize" */
+    uint32_t color;   /* 0xRRGGBB, or FOREST_NO_COLOR */
+};
+
+#define FOREST_NO_COLOR UINT32_MAX
+
+struct forest_info {
+    const char *name;
+    const char *kind;       /* "random-forest", "extra-trees", "lightgbm" */
+    const char *provenance; /* JSON text from the model file: rows, scores, versions; or "" */
+    uint32_t feature_count;
+    const char *const *features; /* names, in the order the trees use */
+    uint32_t class_count;
+    const struct forest_class *classes; /* in the order of the probabilities */
+    uint32_t tree_count;
+    uint64_t node_count;
+    uint32_t max_depth;
+    uint32_t golden_rows; /* replayed at load; 0 in a LightGBM file without them */
+    struct hash128 fingerprint;
+};
+
+/*
+ * Parses, validates and proves. `name` (path or href) goes into messages: a refusal says
+ * which tree, node, feature or golden row, in the words of whoever trained it.
+ * TL_CORRUPT damaged, TL_UNSUPPORTED understood but not served, TL_LIMIT over a cap.
+ */
+TL_MUST_CHECK enum tl_code forest_load(const char *name, const struct blob *file,
+                                       struct forest **ret_forest, struct tl_err *err);
+struct forest *forest_ref(struct forest *forest);
+void forest_unref(struct forest *forest);
+const struct forest_info *forest_info(const struct forest *forest);
+
+/* Outputs of one run; NULL for what is not wanted. Arrays of `count` pixels. */
+struct forest_output {
+    uint8_t *label;      /* class values */
+    uint8_t *confidence; /* the winner's probability in percent, rounded, 0..100 */
+    float *probability;  /* class-major: class c of pixel i at [c * count + i] */
+};
+
+/*
+ * Labels `count` pixels; planes[f][i] is feature f of pixel i. NaN in a scikit-learn model
+ * is the caller's to remove (the feature stack says which pixels are valid).
+ * O(pixels x trees x depth); the packet sweep shares the nodes among like pixels
+ * (docs/forest.md). Checks the errand between units of 16,384 pixels.
+ */
+TL_MUST_CHECK enum tl_code forest_run(const struct forest *forest, const float *const *planes,
+                                      size_t count, struct errand *errand, struct arena *scratch,
+                                      const struct forest_output *output, struct tl_err *err);
+
+/* The oracle: one pixel, one tree, one node at a time, in the source library's arithmetic. */
+void forest_run_scalar(const struct forest *forest, const float *const *planes, size_t count,
+                       const struct forest_output *output);
+
+AUTO_DEFINE(forest, forest_unref)
+
+#endif

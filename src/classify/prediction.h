@@ -1,0 +1,103 @@
+/*
+ * prediction: a model over feature rasters, as a block source. Its pyramid is the layer's
+ * own grid; a block of it is computed when somebody asks for its pixels:
+ *
+ *   sources --warp to the layer's grid--> feature stack --forest--> raw class block
+ *     --majority with halo, baseline mask--> class block --> RAM, LMDB (class key)
+ *
+ * Two bands: label (class value, 255 nodata, 254 masked by the baseline) and confidence
+ * (0..100). Levels below native are the exact mode of their four children (ties: the
+ * earliest child; 255 only where all four are 255); where children are missing, up to a
+ * budget they are classified now, beyond it the policy decides (docs/class-blocks.md).
+ *
+ * Threads  shared by all workers; two tiles that want different parts of one block compute
+ *          them side by side, nobody waits for pixels that only others asked for
+ * Memory   prediction_new() / block_source_free()
+ * Units    pixels of the layer's grid
+ */
+#ifndef TILTH_CLASSIFY_PREDICTION_H
+#define TILTH_CLASSIFY_PREDICTION_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "geo/affine.h"
+#include "raster/block.h"
+#include "raster/warp.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct block_pool;
+struct cache;
+struct errand;
+struct forest;
+
+#define CLASS_NODATA 255
+#define CLASS_MASKED 254
+
+/* One source of bands. Borrowed block source, owned by the layer. */
+struct prediction_source {
+    const char *id; /* "s1": its bands are "s1.red" in feature expressions */
+    struct block_source *source;
+    enum resampling resampling; /* onto the layer's grid */
+    uint16_t band_count;
+    const char *const *band_names; /* name i is band band_index[i] of the source */
+    const uint16_t *band_index;
+};
+
+/* A baseline that decides where there is anything to classify. */
+struct prediction_mask {
+    struct block_source *source; /* NULL: none */
+    uint8_t keep[256];           /* 1: a pixel of this baseline class is classified */
+};
+
+enum prediction_policy {
+    POLICY_APPROX, /* beyond the budget: classify the features' overviews, and say so */
+    POLICY_EXACT   /* beyond the budget: TL_ABSENT, with how to seed */
+};
+
+/* Everything a prediction is made of; copied, except what is borrowed. */
+struct prediction_spec {
+    const char *id;
+    struct grid grid;   /* level 0: crs, affine, width, height; blocks of 512 x 512 */
+    struct forest *forest; /* one reference is taken */
+    uint32_t source_count;
+    const struct prediction_source *sources;
+    const char *const *features; /* one expression per feature of the forest, in its order */
+    struct prediction_mask mask;
+    uint8_t majority; /* odd window width 3..25; 0: none. Ties keep the centre's label */
+    enum prediction_policy policy;
+    uint32_t budget_blocks; /* missing level-0 blocks a zoomed-out block may classify now */
+};
+
+/* What all predictions share. Borrowed. */
+struct prediction_env {
+    struct block_pool *pool;
+    struct cache *cache; /* NULL: class blocks are kept in the pool only */
+};
+
+/* Checks that every feature compiles against the sources and that the counts agree. */
+TL_MUST_CHECK enum tl_code prediction_new(const struct prediction_env *env,
+                                          const struct prediction_spec *spec,
+                                          struct block_source **ret_source, struct tl_err *err);
+
+/* All that a prediction knows about one point of its grid. */
+struct prediction_point {
+    bool inside, valid;
+    uint8_t label;            /* after post-processing; CLASS_NODATA when not valid */
+    uint8_t confidence;       /* 0..100 */
+    const float *probability; /* per class, in the arena */
+    const float *features;    /* per feature, in the arena */
+};
+
+/* `col`, `row`: a pixel of level 0. */
+TL_MUST_CHECK enum tl_code prediction_point(struct block_source *source, uint32_t col,
+                                            uint32_t row, struct errand *errand,
+                                            struct arena *arena, struct prediction_point *ret_point,
+                                            struct tl_err *err);
+
+/* How many of the level-0 blocks under a block of `level` are there already. */
+void prediction_coverage(struct block_source *source, uint8_t level, uint32_t col, uint32_t row,
+                         uint32_t *ret_present, uint32_t *ret_total);
+
+#endif

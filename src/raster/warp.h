@@ -1,0 +1,82 @@
+/*
+ * warp: the pixels of a block source on another grid: a web tile, or the grid of a class
+ * block. Chooses the level, maps target pixels to source pixels (identity, closed form, or
+ * an adaptive PROJ grid within 0.05 source pixels), reads the blocks that are touched in
+ * one go and resamples.
+ *
+ * Threads  any
+ * Memory   results live in the arena
+ * Units    pixels; resolutions in CRS units
+ * Source   GDAL's warper semantics (gdalwarp, GDAL 3.6): pixel centres, nearest is the pixel
+ *          that holds the centre, kernels renormalise over valid samples
+ */
+#ifndef TILTH_RASTER_WARP_H
+#define TILTH_RASTER_WARP_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "geo/affine.h"
+#include "raster/dtype.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct arena;
+struct block_source;
+struct crs;
+struct errand;
+
+enum resampling {
+    RESAMPLE_NEAREST,
+    RESAMPLE_BILINEAR,
+    RESAMPLE_CUBIC,
+    RESAMPLE_AVERAGE,
+    RESAMPLE_MODE,
+    RESAMPLE_COUNT
+};
+
+const char *resampling_name(enum resampling resampling);
+TL_MUST_CHECK enum tl_code resampling_find(const char *name, enum resampling *ret_resampling,
+                                           struct tl_err *err);
+/* Nearest and mode only ever return values that are in the source. */
+bool resampling_keeps_values(enum resampling resampling);
+
+/* The pixel grid to fill. */
+struct grid {
+    const struct crs *crs;
+    struct affine affine;
+    uint32_t width, height;
+};
+
+struct warp_request {
+    struct block_source *source;
+    struct grid target;
+    enum resampling resampling;
+    const uint16_t *bands; /* 0-based, in the order wanted; NULL: all */
+    uint16_t band_count;
+    int8_t level; /* -1: warp_level() chooses */
+};
+
+/* Band b at samples + b * width * height * dtype_size. */
+struct planes {
+    uint32_t width, height;
+    uint16_t bands;
+    enum dtype dtype; /* the source's for nearest and mode, float32 for the others */
+    bool empty;       /* nothing is valid; samples is NULL */
+    bool inexact;     /* some block said so */
+    void *samples;
+    uint8_t *valid; /* width x height of 0 or 1; NULL: all valid */
+};
+
+/*
+ * The level to read: the coarsest usable one whose pixels are not larger than the
+ * target's (within 1 %), measured at the target's centre, as GDAL and rio-tiler choose.
+ */
+TL_MUST_CHECK enum tl_code warp_level(const struct block_source *source, const struct grid *target,
+                                      uint8_t *ret_level, struct tl_err *err);
+
+TL_MUST_CHECK enum tl_code warp_read(const struct warp_request *request, struct errand *errand,
+                                     struct arena *arena, struct planes *ret_planes,
+                                     struct tl_err *err);
+
+#endif

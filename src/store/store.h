@@ -1,0 +1,121 @@
+/*
+ * store: byte ranges of objects that are too large to read whole - local files,
+ * http(s) and S3.
+ *
+ *   object_open  one GET of the first 32 KiB: size, ETag and, usually, the whole
+ *                COG header, in one round trip
+ *   object_read  many ranges at once; the fetch thread merges and de-duplicates the
+ *                ranges of everybody who waits, demands 206 + Content-Range + the
+ *                full length, sends If-Match after the first, retries with jitter
+ *
+ * Hrefs: "/path", "file:///path", "http://host/key", "https://...", "s3://bucket/key".
+ *
+ * Threads  all calls from any thread; object_read() blocks its caller until the last
+ *          range is there. One fetch thread drives libcurl multi for all remote objects.
+ * Memory   store_new() / store_free(); object_open() / object_unref()
+ * Units    bytes, nanoseconds
+ */
+#ifndef TILTH_STORE_STORE_H
+#define TILTH_STORE_STORE_H
+
+#include "base/attr.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct blob;
+struct errand;
+struct object;
+struct store;
+
+/* How to reach one S3 service. A layer's source may name its own. */
+struct s3_options {
+    const char *endpoint; /* "http://127.0.0.1:9000"; NULL or "": AWS of `region` */
+    const char *region;
+    const char *access_key; /* NULL or "": anonymous */
+    const char *secret_key;
+    const char *session_token;
+    bool path_style;
+};
+
+struct store_options {
+    struct s3_options s3;       /* for s3:// hrefs that bring no options of their own */
+    unsigned max_connections;   /* to one host */
+    unsigned retries;           /* further tries after a passing failure */
+    int64_t timeout_ns;         /* one try of one range */
+    int64_t connect_timeout_ns; /* 0: 1 s */
+    uint32_t merge_gap;         /* ranges this near become one request; default 64 */
+    size_t range_cache_bytes;   /* object_read_cached() keeps up to this much */
+};
+
+TL_MUST_CHECK enum tl_code store_new(const struct store_options *options, struct store **ret_store,
+                                     struct tl_err *err);
+/* Every object must be gone. Cancels what is in flight. */
+void store_free(struct store *store);
+
+/* The first bytes every open asks for: header and index of most COGs. */
+#define OBJECT_HEAD_BYTES 32768
+
+/*
+ * Opens `href` with one ranged GET. `s3`: NULL for the store's own options. The head
+ * is kept with the object; reads inside it cost nothing.
+ * TL_ABSENT when there is no such object, TL_UPSTREAM with the HTTP status otherwise.
+ */
+TL_MUST_CHECK enum tl_code object_open(struct store *store, const char *href,
+                                       const struct s3_options *s3, struct errand *errand,
+                                       struct object **ret_object, struct tl_err *err);
+struct object *object_ref(struct object *object);
+void object_unref(struct object *object);
+
+const char *object_href(const struct object *object);
+uint64_t object_size(const struct object *object);
+/* Version of the bytes: the ETag, or inode-size-mtime of a file. */
+const char *object_version(const struct object *object);
+
+struct range {
+    uint64_t offset;
+    size_t size;
+};
+
+/* Bytes of one range: a slice of a blob that several ranges may share. */
+struct slice {
+    struct blob *owner; /* one reference, the caller's: blob_unref() */
+    const uint8_t *bytes;
+    size_t size;
+};
+
+/*
+ * Reads `count` ranges, all or nothing. A range past the end of the object is
+ * TL_CORRUPT (the index lies). TL_CHANGED when the object was replaced: the caller
+ * opens it again. Never returns bytes of two versions.
+ */
+TL_MUST_CHECK enum tl_code object_read(struct object *object, const struct range *ranges,
+                                       size_t count, struct errand *errand,
+                                       struct slice *ret_slices, struct tl_err *err);
+
+/*
+ * Copies one range to `dst` through the store's cache of 64 KiB pages: for readers
+ * that ask for small pieces in an order of their own (GDAL).
+ */
+TL_MUST_CHECK enum tl_code object_read_cached(struct object *object, struct range range,
+                                              struct errand *errand, void *dst,
+                                              struct tl_err *err);
+
+/*
+ * Asks the store whether the version is still the same: one conditional GET of one
+ * byte, or one stat. TL_CHANGED when it is not.
+ */
+TL_MUST_CHECK enum tl_code object_revalidate(struct object *object, struct errand *errand,
+                                             struct tl_err *err);
+
+/* Whole small objects: models and documents. More than `max_bytes` is TL_LIMIT. */
+TL_MUST_CHECK enum tl_code store_read_all(struct store *store, const char *href, size_t max_bytes,
+                                          struct errand *errand, struct blob **ret_blob,
+                                          struct tl_err *err);
+
+AUTO_DEFINE(store, store_free)
+AUTO_DEFINE(object, object_unref)
+
+#endif

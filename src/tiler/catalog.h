@@ -1,0 +1,49 @@
+/*
+ * catalog: all layers and styles, read from their folders at start. A bad document is
+ * refused with its path and place; the others are served.
+ *
+ * Threads  read-only after catalog_open()
+ * Memory   catalog_open() / catalog_close()
+ */
+#ifndef TILTH_TILER_CATALOG_H
+#define TILTH_TILER_CATALOG_H
+
+#include "base/attr.h"
+#include "base/err.h"
+
+#include <stddef.h>
+
+struct block_pool;
+struct cache;
+struct catalog;
+struct layer;
+struct store;
+struct style;
+
+struct catalog_options {
+    const char *layers_dir, *styles_dir;
+    struct store *store; /* borrowed, like the rest */
+    struct block_pool *pool;
+    struct cache *cache;
+};
+
+/* Refused documents are reported through `complain` (may be NULL), one call each. */
+TL_MUST_CHECK enum tl_code catalog_open(const struct catalog_options *options,
+                                        void (*complain)(void *udata, const char *message),
+                                        void *udata, struct catalog **ret_catalog,
+                                        struct tl_err *err);
+void catalog_close(struct catalog *catalog);
+
+size_t catalog_layer_count(const struct catalog *catalog);
+struct layer *catalog_layer_at(const struct catalog *catalog, size_t index);
+/* TL_ABSENT, naming the known ids. */
+TL_MUST_CHECK enum tl_code catalog_layer(const struct catalog *catalog, const char *id,
+                                         struct layer **ret_layer, struct tl_err *err);
+size_t catalog_style_count(const struct catalog *catalog);
+const struct style *catalog_style_at(const struct catalog *catalog, size_t index);
+TL_MUST_CHECK enum tl_code catalog_style(const struct catalog *catalog, const char *id,
+                                         const struct style **ret_style, struct tl_err *err);
+
+AUTO_DEFINE(catalog, catalog_close)
+
+#endif

@@ -1,0 +1,35 @@
+# Tests that are not the unit tests of one folder (those: tests/unit/<folder>/test_*.c).
+
+# Fuzz targets: tests/fuzz/fuzz_<name>.c. One line each, module first.
+tilth_fuzz(raster tiff)
+tilth_fuzz(raster block)
+tilth_fuzz(classify model)
+tilth_fuzz(classify feature)
+tilth_fuzz(base config)
+tilth_fuzz(store range_reply)
+tilth_fuzz(image indexed_png)
+tilth_fuzz(tiler style)
+tilth_fuzz(http path)
+
+if(NOT TILTH_TESTS)
+  return()
+endif()
+
+add_test(NAME lint.layers COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tools/check_layers.py
+                                  ${PROJECT_SOURCE_DIR}/src)
+add_test(NAME lint.size COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tools/check_size.py
+                                ${PROJECT_SOURCE_DIR}/src)
+set_tests_properties(lint.layers lint.size PROPERTIES LABELS lint)
+
+# End to end: every tests/e2e/test_*.py is one ctest, run by unittest with TILTH set.
+if(TARGET tilth)
+  file(GLOB e2e CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/e2e/test_*.py)
+  foreach(source ${e2e})
+    get_filename_component(name ${source} NAME_WE)
+    string(REPLACE "test_" "" short ${name})
+    add_test(NAME e2e.${short} COMMAND Python3::Interpreter -m unittest -v ${name}
+             WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}/tests/e2e)
+    set_tests_properties(e2e.${short} PROPERTIES LABELS e2e TIMEOUT 300
+                         ENVIRONMENT "TILTH=$<TARGET_FILE:tilth>" SKIP_RETURN_CODE 77)
+  endforeach()
+endif()
