@@ -12,6 +12,7 @@
 #include "base/err.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct block_pool;
 struct cache;
@@ -25,6 +26,7 @@ struct catalog_options {
     struct store *store; /* borrowed, like the rest */
     struct block_pool *pool;
     struct cache *cache;
+    int64_t revalidate_ns; /* how often opened objects are checked for a new version */
 };
 
 /* Refused documents are reported through `complain` (may be NULL), one call each. */

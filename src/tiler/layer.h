@@ -7,7 +7,8 @@
  * hrefs. Each season has block sources of its own, opened when first asked for.
  *
  * Threads  shared; opening is guarded inside
- * Memory   owned by the catalog
+ * Memory   layers are owned by the catalog; a view is reference counted, so that a render
+ *          goes on with the version it began with when the objects change under the layer
  */
 #ifndef TILTH_TILER_LAYER_H
 #define TILTH_TILER_LAYER_H
@@ -24,7 +25,6 @@
 #include <stdint.h>
 
 struct block_source;
-struct cache;
 struct catalog;
 struct errand;
 struct forest;
@@ -32,14 +32,18 @@ struct layer;
 
 enum layer_kind { LAYER_RASTER, LAYER_PREDICTION };
 
-/* One opened variant of a layer: what a render needs. */
+/* One opened variant of a layer: what a render needs. Immutable. */
 struct layer_view {
     struct layer *layer;
     struct block_source *source;
     struct hash128 fingerprint; /* of the pixels; style is never part of it */
-    uint32_t tiles_ns;          /* cache namespace of its tiles */
+    uint32_t tiles_ns;          /* cache namespace of its class tiles (indexed PNG) */
+    const uint32_t *style_ns;   /* per style of the layer: of tiles whose bytes hold colours */
+    const char *season;         /* label, "" when the layer has none */
     bool classes;               /* samples are class values */
     enum resampling resampling; /* the default */
+    struct bbox mercator;       /* extent in EPSG:3857, a little generous */
+    struct bbox lonlat;         /* extent in degrees */
     /* Class layers: tile index <-> class value. Index 0 is "nothing here". */
     uint16_t index_count;
     uint8_t index_of[256];
@@ -59,15 +63,28 @@ struct layer_info {
 };
 
 const struct layer_info *layer_info(const struct layer *layer);
-/* NULL: the default season. `season` may be a label or a date inside one. Opens the sources
- * at the first call; a failure is not remembered longer than a second. */
+/*
+ * The view of a season: "" or NULL for the default, a label, or a date inside one
+ * ("2025-01-15"). Opens the sources at the first call and checks their versions every
+ * `revalidate`; a failure is remembered for a second, so that a storm of requests costs one
+ * try. The caller gets one reference. TL_ABSENT for an unknown season, naming the known.
+ */
 TL_MUST_CHECK enum tl_code layer_view_get(struct layer *layer, const char *season,
-                                          struct errand *errand, const struct layer_view **ret_view,
+                                          struct errand *errand, struct layer_view **ret_view,
                                           struct tl_err *err);
-/* Extent in longitude and latitude; needs an opened view. */
-struct bbox layer_view_bounds(const struct layer_view *view);
+/* The same without ever blocking: NULL when it has to be opened or checked first. */
+struct layer_view *layer_view_peek(struct layer *layer, const char *season);
+/* The objects changed under this view: the next layer_view_get() opens them again. */
+void layer_view_expire(struct layer_view *view);
+struct layer_view *layer_view_ref(struct layer_view *view);
+void layer_view_unref(struct layer_view *view);
+
 /* The model of a prediction; NULL for a stored raster. */
 const struct forest *layer_forest(const struct layer *layer);
-const struct style *layer_style(const struct layer *layer, const char *id);
+/* TL_ABSENT, naming the layer's styles; NULL or "" is the default style. */
+TL_MUST_CHECK enum tl_code layer_style(const struct layer *layer, const char *id,
+                                       const struct style **ret_style, struct tl_err *err);
+
+AUTO_DEFINE(layer_view, layer_view_unref)
 
 #endif

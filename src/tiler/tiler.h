@@ -75,12 +75,24 @@ void tiler_free(struct tiler *tiler);
 
 /*
  * Asks for a tile. `done` is called exactly once unless tiler_cancel() says otherwise. When it
- * was not called before the return, *ret_wait (never NULL to pass) holds the place in line.
+ * ran before the return (a hit), *ret_wait is NULL; otherwise *ret_wait holds the place in
+ * line and is given back by exactly one call of tiler_cancel(), also after `done` has run.
+ * (A `done` that runs on a worker may run before tiler_get() has returned.)
  */
 void tiler_get(struct tiler *tiler, const struct tile_query *query, tile_done_fn *done,
                void *udata, struct tiler_wait **ret_wait);
-/* True: `done` has not run and will not. False: it has, or runs right now. */
+/*
+ * Gives a place in line back. True: `done` has not run and will not. False: it has, or runs
+ * right now on a worker.
+ */
 bool tiler_cancel(struct tiler *tiler, struct tiler_wait *wait);
+
+/* Work that may open sources and so must not run on a loop: documents, point queries. */
+typedef void tiler_task_fn(void *udata, struct arena *arena);
+
+/* Runs `run` on a worker, in the layer's lane. TL_BUSY: it will not run. */
+TL_MUST_CHECK enum tl_code tiler_task(struct tiler *tiler, struct layer *layer,
+                                      tiler_task_fn *run, void *udata, struct tl_err *err);
 
 /* The same, in the calling thread, without cache or flight: CLI and tests. */
 TL_MUST_CHECK enum tl_code tiler_render(struct tiler *tiler, const struct tile_query *query,
