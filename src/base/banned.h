@@ -10,6 +10,8 @@
 #include <string.h>
 #include <time.h>
 
+/* A macro in glibc; poisoning it as one would be a warning of its own. */
+#undef alloca
 #pragma GCC poison strcpy strcat sprintf vsprintf strtok gmtime localtime asctime ctime atoi atol
 #pragma GCC poison atof gets alloca
 

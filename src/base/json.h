@@ -43,23 +43,25 @@ struct json_at json_item(const struct json_at *parent, size_t index);
 enum tl_code json_refuse(const struct json_at *at, struct tl_err *err, const char *fmt, ...)
     TL_PRINTF(3, 4) TL_COLD;
 
-/* Typed reads. Absent keys are refused; the *_or forms take a default instead. */
-TL_MUST_CHECK enum tl_code json_string(struct json_at at, const char **ret, struct tl_err *err);
-TL_MUST_CHECK enum tl_code json_string_or(struct json_at at, const char *fallback, const char **ret,
-                                          struct tl_err *err);
-TL_MUST_CHECK enum tl_code json_int(struct json_at at, int64_t min, int64_t max, int64_t *ret,
-                                    struct tl_err *err);
-TL_MUST_CHECK enum tl_code json_int_or(struct json_at at, int64_t min, int64_t max,
-                                       int64_t fallback, int64_t *ret, struct tl_err *err);
-TL_MUST_CHECK enum tl_code json_number(struct json_at at, double *ret, struct tl_err *err);
-TL_MUST_CHECK enum tl_code json_number_or(struct json_at at, double fallback, double *ret,
-                                          struct tl_err *err);
-TL_MUST_CHECK enum tl_code json_bool_or(struct json_at at, bool fallback, bool *ret,
-                                        struct tl_err *err);
+/* Typed reads (jansson has json_string() and its like for making values). Absent keys are refused;
+ * the *_or forms take a default instead. */
+TL_MUST_CHECK enum tl_code json_read_string(struct json_at at, const char **ret,
+                                            struct tl_err *err);
+TL_MUST_CHECK enum tl_code json_read_string_or(struct json_at at, const char *fallback,
+                                               const char **ret, struct tl_err *err);
+TL_MUST_CHECK enum tl_code json_read_int(struct json_at at, int64_t min, int64_t max, int64_t *ret,
+                                         struct tl_err *err);
+TL_MUST_CHECK enum tl_code json_read_int_or(struct json_at at, int64_t min, int64_t max,
+                                            int64_t fallback, int64_t *ret, struct tl_err *err);
+TL_MUST_CHECK enum tl_code json_read_number(struct json_at at, double *ret, struct tl_err *err);
+TL_MUST_CHECK enum tl_code json_read_number_or(struct json_at at, double fallback, double *ret,
+                                               struct tl_err *err);
+TL_MUST_CHECK enum tl_code json_read_bool_or(struct json_at at, bool fallback, bool *ret,
+                                             struct tl_err *err);
 /* The number of elements; `at` must be an array (or absent where `optional`: 0). */
-TL_MUST_CHECK enum tl_code json_array(struct json_at at, bool optional, size_t *ret_count,
-                                      struct tl_err *err);
-TL_MUST_CHECK enum tl_code json_object(struct json_at at, struct tl_err *err);
+TL_MUST_CHECK enum tl_code json_read_array(struct json_at at, bool optional, size_t *ret_count,
+                                           struct tl_err *err);
+TL_MUST_CHECK enum tl_code json_read_object(struct json_at at, struct tl_err *err);
 
 /* Refuses the first key of `at` that is not in the NULL-terminated list `known`. */
 TL_MUST_CHECK enum tl_code json_known_keys(struct json_at at, const char *const *known,

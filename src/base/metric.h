@@ -12,9 +12,9 @@
 struct buf;
 
 enum metric_id {
-#define COUNTER(id, name, help)          id,
-#define GAUGE(id, name, help)            id,
-#define HISTOGRAM(id, name, help)        id,
+#define COUNTER(id, name, help)           id,
+#define GAUGE(id, name, help)             id,
+#define HISTOGRAM(id, name, help)         id,
 #define COUNTER_BY(id, name, label, help) id,
 #include "base/metric.def"
 #undef COUNTER
@@ -24,11 +24,13 @@ enum metric_id {
     METRIC_COUNT
 };
 
-void metric_add(enum metric_id id, int64_t n);
-void metric_set(enum metric_id id, int64_t value);            /* gauges */
+void metric_add(enum metric_id id, int64_t n);                 /* counters and gauges */
+void metric_set(enum metric_id id, int64_t value);             /* gauges */
 void metric_observe_ns(enum metric_id id, int64_t elapsed_ns); /* histograms */
-/* A counter with one label; `value` must be one of few, fixed words. */
+/* A counter with one label; `value` must be one of few, fixed words that live as long as the
+ * process (string constants): the table keeps the pointer. Beyond 32 they count as "other". */
 void metric_add_by(enum metric_id id, const char *value, int64_t n);
+/* The sum over threads; of a histogram the number of observations, over all labels. */
 int64_t metric_value(enum metric_id id);
 void metric_print(struct buf *out);
 

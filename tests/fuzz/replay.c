@@ -10,7 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { MAX_INPUT = 1 << 20, TRUNCATE_BELOW = 4096 };
+enum { LONGEST = 1 << 20, TRUNCATE_BELOW = 4096 };
 
 static void replay(const uint8_t *bytes, size_t size)
 {
@@ -30,7 +30,7 @@ static void replay(const uint8_t *bytes, size_t size)
 
 static int replay_file(const char *path)
 {
-    static uint8_t bytes[MAX_INPUT];
+    static uint8_t bytes[LONGEST];
     FILE *file = fopen(path, "rb");
 
     if (!file)
