@@ -22,20 +22,27 @@
 struct crs;
 struct crs_map;
 
-/* `definition`: "EPSG:32736", "OGC:CRS84", WKT or a PROJ string. */
+/*
+ * `definition`: "EPSG:32736", "OGC:CRS84", WKT or a PROJ string. WKT that says the same as
+ * an EPSG code is that code. TL_INVALID: PROJ cannot read it; TL_UNSUPPORTED: not a map.
+ */
 TL_MUST_CHECK enum tl_code crs_new(const char *definition, struct crs **ret_crs,
                                    struct tl_err *err);
 struct crs *crs_ref(struct crs *crs);
 void crs_unref(struct crs *crs);
 
-const char *crs_name(const struct crs *crs);       /* the definition as given */
-int crs_epsg(const struct crs *crs);               /* 0 when it has no EPSG code */
-bool crs_is_geographic(const struct crs *crs);     /* units are degrees */
+const char *crs_name(const struct crs *crs);   /* the definition as given */
+int crs_epsg(const struct crs *crs);           /* 0 when it has no EPSG code */
+bool crs_is_geographic(const struct crs *crs); /* units are degrees */
 bool crs_equal(const struct crs *a, const struct crs *b);
 
+/* A thread keeps its maps up to this many; then the one not asked for longest goes. */
+#define CRS_MAPS_PER_THREAD 64
+
 /*
- * The calling thread's map from `from` to `to`; it lives as long as the thread.
- * O(1) after the first call of a pair on a thread (PROJ set-up costs milliseconds).
+ * The calling thread's map from `from` to `to`; valid until the thread ends or has asked
+ * for CRS_MAPS_PER_THREAD other pairs. O(1) after the first call of a pair on a thread
+ * (PROJ set-up costs milliseconds).
  */
 TL_MUST_CHECK enum tl_code crs_map_get(const struct crs *from, const struct crs *to,
                                        struct crs_map **ret_map, struct tl_err *err);
