@@ -29,15 +29,17 @@ struct pool_stats {
     uint32_t queued, running, workers;
 };
 
+/* 0 workers: one per core that the process may run on. */
 TL_MUST_CHECK enum tl_code pool_new(unsigned workers, struct pool **ret_pool, struct tl_err *err);
-/* Runs what is queued, then joins the workers. */
+/* Runs what is queued, joins the workers and frees the lanes that are left. A job that is
+ * submitted from now on is refused with TL_BUSY. */
 void pool_free(struct pool *pool);
 
-/* At most `max_running` (0: all workers) at once and `max_queued` waiting. */
+/* At most `max_running` (0: all workers) at once and `max_queued` waiting (16 bytes each). */
 TL_MUST_CHECK enum tl_code pool_lane_new(struct pool *pool, unsigned max_running,
                                          unsigned max_queued, struct pool_lane **ret_lane,
                                          struct tl_err *err);
-/* The lane must be idle. */
+/* Waits until the lane's jobs are done; before pool_free(), never on a worker. NULL is fine. */
 void pool_lane_free(struct pool_lane *lane);
 
 /* TL_BUSY when the lane's queue is full: nothing was queued, `arg` is still the caller's. */
