@@ -48,6 +48,7 @@ struct prediction_source {
 /* A baseline that decides where there is anything to classify. */
 struct prediction_mask {
     struct block_source *source; /* NULL: none */
+    uint16_t band;               /* 0-based, of the source */
     uint8_t keep[256];           /* 1: a pixel of this baseline class is classified */
 };
 

@@ -13,8 +13,10 @@
 #include "base/err.h"
 #include "raster/block.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
+struct blob;
 struct block_pool;
 struct s3_options;
 struct store;
@@ -39,22 +41,21 @@ struct raster_info {
     const char *version; /* of the object */
     const char *compression;
     uint64_t size_bytes;
-    uint64_t header_bytes;     /* header, directories and block index */
-    bool ghost_area;           /* GDAL's COG layout marker is present and not invalidated */
-    bool has_palette;          /* 8-bit palette, RGBA */
+    uint64_t header_bytes; /* header, directories and block index */
+    bool ghost_area;       /* GDAL's COG layout marker is present and not invalidated */
+    bool has_palette;      /* 8-bit palette, RGBA */
     uint8_t palette[256][4];
-    double scale[PYRAMID_MAX_BANDS];  /* per band, 1 where the file says nothing */
-    double offset[PYRAMID_MAX_BANDS]; /* per band, 0 */
+    double scale[PYRAMID_MAX_BANDS];           /* per band, 1 where the file says nothing */
+    double offset[PYRAMID_MAX_BANDS];          /* per band, 0 */
     const char *band_names[PYRAMID_MAX_BANDS]; /* NULL where there is none */
-    uint16_t alpha_band; /* 1-based; 0: none */
-    bool has_mask;       /* an internal mask */
+    uint16_t alpha_band;                       /* 1-based; 0: none */
+    bool has_mask;                             /* an internal mask */
     uint32_t tainted_levels; /* bit i: level i holds classes that level 0 does not */
 };
 
 TL_MUST_CHECK enum tl_code raster_open(const struct raster_env *env, const char *href,
-                                       const struct raster_options *options,
-                                       struct errand *errand, struct block_source **ret_source,
-                                       struct tl_err *err);
+                                       const struct raster_options *options, struct errand *errand,
+                                       struct block_source **ret_source, struct tl_err *err);
 /* Of a source that raster_open() made. */
 const struct raster_info *raster_info(const struct block_source *source);
 /*
@@ -62,5 +63,13 @@ const struct raster_info *raster_info(const struct block_source *source);
  */
 TL_MUST_CHECK enum tl_code raster_revalidate(struct block_source *source, struct errand *errand,
                                              struct tl_err *err);
+
+/*
+ * A whole small object from wherever rasters come from: a model. More than `max_bytes` is
+ * TL_LIMIT.
+ */
+TL_MUST_CHECK enum tl_code raster_read_object(const struct raster_env *env, const char *href,
+                                              size_t max_bytes, struct errand *errand,
+                                              struct blob **ret_blob, struct tl_err *err);
 
 #endif

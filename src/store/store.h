@@ -20,6 +20,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "store/s3_options.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,16 +30,6 @@ struct blob;
 struct errand;
 struct object;
 struct store;
-
-/* How to reach one S3 service. A layer's source may name its own. */
-struct s3_options {
-    const char *endpoint; /* "http://127.0.0.1:9000"; NULL or "": AWS of `region` */
-    const char *region;
-    const char *access_key; /* NULL or "": anonymous */
-    const char *secret_key;
-    const char *session_token;
-    bool path_style;
-};
 
 struct store_options {
     struct s3_options s3;       /* for s3:// hrefs that bring no options of their own */
@@ -100,8 +91,7 @@ TL_MUST_CHECK enum tl_code object_read(struct object *object, const struct range
  * that ask for small pieces in an order of their own (GDAL).
  */
 TL_MUST_CHECK enum tl_code object_read_cached(struct object *object, struct range range,
-                                              struct errand *errand, void *dst,
-                                              struct tl_err *err);
+                                              struct errand *errand, void *dst, struct tl_err *err);
 
 /*
  * Asks the store whether the version is still the same: one conditional GET of one

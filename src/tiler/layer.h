@@ -44,6 +44,7 @@ struct layer_view {
     enum resampling resampling; /* the default */
     struct bbox mercator;       /* extent in EPSG:3857, a little generous */
     struct bbox lonlat;         /* extent in degrees */
+    uint8_t native_zoom;        /* the zoom whose pixels are nearest to the layer's own */
     /* Class layers: tile index <-> class value. Index 0 is "nothing here". */
     uint16_t index_count;
     uint8_t index_of[256];
@@ -54,7 +55,7 @@ struct layer_info {
     const char *id, *title, *description, *attribution, *license;
     const char *role; /* "baseline", "prediction", "imagery": the API's "kind" */
     enum layer_kind kind;
-    uint8_t min_zoom, native_zoom, max_zoom;
+    uint8_t min_zoom, max_zoom;
     uint32_t season_count;
     const char *const *seasons; /* labels; [0] is the default */
     uint32_t style_count;

@@ -24,7 +24,6 @@ struct point_query {
 };
 
 TL_MUST_CHECK enum tl_code point_describe(const struct point_query *query, struct errand *errand,
-                                          struct arena *arena, struct buf *out,
-                                          struct tl_err *err);
+                                          struct arena *arena, struct buf *out, struct tl_err *err);
 
 #endif

@@ -11,9 +11,10 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include "image/palette.h"
 
-#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum style_kind { STYLE_CLASSES, STYLE_RAMP, STYLE_RGB };
@@ -21,8 +22,8 @@ enum style_kind { STYLE_CLASSES, STYLE_RAMP, STYLE_RGB };
 struct style_class {
     uint8_t value;
     uint8_t rgba[4];
-    char name[48];   /* a word: "maize" */
-    char title[96];  /* for people: "Maize" */
+    char name[48];  /* a word: "maize" */
+    char title[96]; /* for people: "Maize" */
 };
 
 struct style_stop {
@@ -31,6 +32,7 @@ struct style_stop {
 };
 
 struct style {
+    struct hash128 fingerprint; /* of the document */
     char id[64];
     char title[128];
     enum style_kind kind;
@@ -40,11 +42,12 @@ struct style {
     uint16_t stop_count;
     struct style_stop stops[256]; /* ascending */
     double range[3][2];           /* RGB: stretch per channel; RAMP: range[0] */
-    uint16_t bands[3];            /* RGB: 1-based */
+    uint16_t bands[3];            /* 1-based; RAMP: bands[0] */
 };
 
-TL_MUST_CHECK enum tl_code style_load(const char *path, struct style *ret_style,
-                                      struct tl_err *err);
+/* `name` (a path) goes into messages, which name the place in the document. */
+TL_MUST_CHECK enum tl_code style_parse(const char *name, const void *bytes, size_t size,
+                                       struct style *ret_style, struct tl_err *err);
 /* From a palette inside a COG: one class per opaque entry, named by its value. */
 void style_from_palette(const char *id, const uint8_t rgba[256][4], int nodata,
                         struct style *ret_style);

@@ -40,10 +40,10 @@ struct tile_query {
     struct tile_id id;         /* WebMercatorQuad */
     uint8_t scale;             /* 1: 256 px, 2: 512 px */
     enum image_format format;
-    char season[32];          /* "": the default; a label or a date */
-    bool filter_classes;      /* show only these: */
-    uint8_t show[256];        /* 1: class value is shown */
-    int64_t deadline_ns;      /* absolute */
+    char season[32];     /* "": the default; a label or a date */
+    bool filter_classes; /* show only these: */
+    uint8_t show[256];   /* 1: class value is shown */
+    int64_t deadline_ns; /* absolute */
 };
 
 enum tile_source { TILE_HIT_RAM, TILE_HIT_DISK, TILE_RENDERED, TILE_JOINED };
@@ -65,8 +65,8 @@ struct tiler_options {
     struct catalog *catalog; /* borrowed, like the rest */
     struct cache *cache;
     struct pool *pool;
-    uint32_t lane_queue;  /* waiting renders per layer */
-    bool cache_tiles;     /* false: every tile is rendered (benchmarks) */
+    uint32_t lane_queue; /* waiting renders per layer */
+    bool cache_tiles;    /* false: every tile is rendered (benchmarks) */
 };
 
 TL_MUST_CHECK enum tl_code tiler_new(const struct tiler_options *options, struct tiler **ret_tiler,
@@ -74,13 +74,13 @@ TL_MUST_CHECK enum tl_code tiler_new(const struct tiler_options *options, struct
 void tiler_free(struct tiler *tiler);
 
 /*
- * Asks for a tile. `done` is called exactly once unless tiler_cancel() says otherwise. When it
- * ran before the return (a hit), *ret_wait is NULL; otherwise *ret_wait holds the place in
- * line and is given back by exactly one call of tiler_cancel(), also after `done` has run.
- * (A `done` that runs on a worker may run before tiler_get() has returned.)
+ * Asks for a tile. `done` is called exactly once unless tiler_cancel() says otherwise: before
+ * the return on the caller's thread (a hit, a refusal), or on a worker, perhaps also before
+ * the return. *ret_wait is the place in line, given back by exactly one call of
+ * tiler_cancel(), also after `done` has run; NULL when there is nothing to give back.
  */
-void tiler_get(struct tiler *tiler, const struct tile_query *query, tile_done_fn *done,
-               void *udata, struct tiler_wait **ret_wait);
+void tiler_get(struct tiler *tiler, const struct tile_query *query, tile_done_fn *done, void *udata,
+               struct tiler_wait **ret_wait);
 /*
  * Gives a place in line back. True: `done` has not run and will not. False: it has, or runs
  * right now on a worker.
@@ -91,8 +91,8 @@ bool tiler_cancel(struct tiler *tiler, struct tiler_wait *wait);
 typedef void tiler_task_fn(void *udata, struct arena *arena);
 
 /* Runs `run` on a worker, in the layer's lane. TL_BUSY: it will not run. */
-TL_MUST_CHECK enum tl_code tiler_task(struct tiler *tiler, struct layer *layer,
-                                      tiler_task_fn *run, void *udata, struct tl_err *err);
+TL_MUST_CHECK enum tl_code tiler_task(struct tiler *tiler, struct layer *layer, tiler_task_fn *run,
+                                      void *udata, struct tl_err *err);
 
 /* The same, in the calling thread, without cache or flight: CLI and tests. */
 TL_MUST_CHECK enum tl_code tiler_render(struct tiler *tiler, const struct tile_query *query,

@@ -1,0 +1,350 @@
+#include "tiler/layer.h"
+
+#include "base/arena.h"
+#include "base/blob.h"
+#include "base/clock.h"
+#include "base/errand.h"
+#include "cache/cache.h"
+#include "classify/forest.h"
+#include "tiler/layer_doc.h"
+#include "tiler/layer_open.h"
+#include "tiler/layer_private.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A failure to open is answered from memory this long. */
+#define FAILURE_MEMORY_NS NS_PER_S
+
+/* One season and whatever is opened of it. */
+struct slot {
+    pthread_mutex_t mu;   /* guards: all below; never held across I/O */
+    pthread_cond_t ready; /* `opening` ended */
+    bool opening;
+    bool expired; /* the objects changed: open again before the next use */
+    struct layer_view *view;
+    int64_t checked_ns; /* when the versions were last known to be right */
+    int64_t failed_ns;
+    enum tl_code failure;
+    struct tl_err failure_text;
+};
+
+struct layer {
+    struct layer_info info;
+    struct layer_env env;
+    struct layer_doc doc;
+    struct arena *arena;
+    struct forest *forest; /* of a prediction */
+    const struct style *styles[DOC_MAX_STYLES];
+    struct style model_style; /* made from the model's classes when the document names none */
+    const char *seasons[DOC_MAX_SEASONS];
+    uint32_t slot_count;
+    struct slot *slots; /* one per season; one where there are none */
+};
+
+const struct layer_info *layer_info(const struct layer *layer)
+{
+    return &layer->info;
+}
+
+const struct forest *layer_forest(const struct layer *layer)
+{
+    return layer->forest;
+}
+
+enum tl_code layer_style(const struct layer *layer, const char *id, const struct style **ret_style,
+                         struct tl_err *err)
+{
+    const struct layer_info *info = &layer->info;
+
+    if (!id || id[0] == '\0') {
+        *ret_style = info->styles[0];
+        return TL_OK;
+    }
+    for (uint32_t i = 0; i < info->style_count; i++)
+        if (strcmp(info->styles[i]->id, id) == 0) {
+            *ret_style = info->styles[i];
+            return TL_OK;
+        }
+    return tl_fail(err, TL_ABSENT,
+                   "layer %s has no style \"%s\"; its default is %s, GET /layers/%s "
+                   "lists all",
+                   info->id, id, info->styles[0]->id, info->id);
+}
+
+static enum tl_code load_model(struct layer *layer, struct tl_err *err)
+{
+    struct errand errand = errand_unbounded();
+    AUTO(blob) file = NULL;
+
+    TL_TRY(raster_read_object(&layer->env.raster, layer->doc.model, (size_t)1 << 30, &errand, &file,
+                              err));
+    return forest_load(layer->doc.model, file, &layer->forest, err);
+}
+
+static void style_from_model(const struct forest_info *model, struct style *ret)
+{
+    *ret = (struct style){.kind = STYLE_CLASSES, .nodata = CLASS_NODATA};
+    snprintf(ret->id, sizeof(ret->id), "model");
+    snprintf(ret->title, sizeof(ret->title), "Colours of the model");
+    ret->fingerprint = model->fingerprint;
+    for (uint32_t i = 0; i < model->class_count; i++) {
+        const struct forest_class *from = &model->classes[i];
+        struct style_class *to = &ret->classes[ret->class_count++];
+        /* Without a colour: spread over the wheel, so that classes can at least be told apart. */
+        uint32_t rgb = from->color == FOREST_NO_COLOR ? 0x3060A0u + i * 0x2F1B57u : from->color;
+
+        to->value = from->value;
+        to->rgba[0] = (uint8_t)(rgb >> 16);
+        to->rgba[1] = (uint8_t)(rgb >> 8);
+        to->rgba[2] = (uint8_t)rgb;
+        to->rgba[3] = 255;
+        snprintf(to->name, sizeof(to->name), "%s", from->name);
+        snprintf(to->title, sizeof(to->title), "%s", from->name);
+    }
+}
+
+static enum tl_code take_styles(struct layer *layer, const struct style *const *styles,
+                                struct tl_err *err)
+{
+    const struct layer_doc *doc = &layer->doc;
+
+    for (uint32_t i = 0; i < doc->style_count; i++) {
+        layer->styles[i] = styles[i];
+        if ((styles[i]->kind == STYLE_CLASSES) != doc->classes)
+            return tl_fail(err, TL_INVALID, "style %s is for %s, the layer has %s", styles[i]->id,
+                           doc->classes ? "numbers" : "classes",
+                           doc->classes ? "classes" : "numbers");
+    }
+    layer->info.styles = layer->styles;
+    layer->info.style_count = doc->style_count;
+    if (doc->style_count > 0)
+        return TL_OK;
+    if (!layer->forest)
+        return tl_fail(err, TL_INVALID,
+                       "name at least one style in \"styles\"; `tilth check FILE "
+                       "--style` prints one from a palette");
+    style_from_model(forest_info(layer->forest), &layer->model_style);
+    layer->styles[0] = &layer->model_style;
+    layer->info.style_count = 1;
+    return TL_OK;
+}
+
+static void fill_info(struct layer *layer)
+{
+    const struct layer_doc *doc = &layer->doc;
+
+    layer->info.id = doc->id;
+    layer->info.title = doc->title;
+    layer->info.description = doc->description;
+    layer->info.attribution = doc->attribution;
+    layer->info.license = doc->license;
+    layer->info.role = doc->role;
+    layer->info.kind = doc->kind;
+    layer->info.synthetic = doc->synthetic;
+    layer->info.min_zoom = (uint8_t)doc->min_zoom;
+    layer->info.max_zoom = (uint8_t)(doc->max_zoom < 0 ? 18 : doc->max_zoom);
+    for (uint32_t i = 0; i < doc->season_count; i++)
+        layer->seasons[i] = doc->seasons[i].label;
+    layer->info.seasons = layer->seasons;
+    layer->info.season_count = doc->season_count;
+}
+
+static enum tl_code new_slots(struct layer *layer, struct tl_err *err)
+{
+    uint32_t count = layer->doc.season_count ? layer->doc.season_count : 1;
+    pthread_condattr_t monotonic;
+
+    layer->slots = calloc(count, sizeof(*layer->slots));
+    if (!layer->slots)
+        return tl_fail(err, TL_NOMEM, "no memory for %u seasons", count);
+    layer->slot_count = count;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    for (uint32_t i = 0; i < count; i++) {
+        pthread_mutex_init(&layer->slots[i].mu, NULL);
+        pthread_cond_init(&layer->slots[i].ready, &monotonic);
+    }
+    pthread_condattr_destroy(&monotonic);
+    return TL_OK;
+}
+
+enum tl_code layer_new(const struct layer_env *env, struct arena *arena,
+                       const struct layer_doc *doc, const struct style *const *styles,
+                       struct layer **ret_layer, struct tl_err *err)
+{
+    AUTO(layer) layer = calloc(1, sizeof(*layer));
+
+    if (!layer)
+        return tl_fail(err, TL_NOMEM, "no memory for layer %s", doc->id);
+    layer->env = *env;
+    layer->doc = *doc;
+    fill_info(layer);
+    TL_TRY(new_slots(layer, err));
+    if (doc->kind == LAYER_PREDICTION)
+        TL_TRY(load_model(layer, err));
+    TL_TRY(take_styles(layer, styles, err));
+    layer->arena = arena;
+    *ret_layer = TL_TAKE(layer);
+    return TL_OK;
+}
+
+void layer_free(struct layer *layer)
+{
+    if (!layer)
+        return;
+    for (uint32_t i = 0; i < layer->slot_count; i++) {
+        layer_view_unref(layer->slots[i].view);
+        pthread_cond_destroy(&layer->slots[i].ready);
+        pthread_mutex_destroy(&layer->slots[i].mu);
+    }
+    free(layer->slots);
+    forest_unref(layer->forest);
+    arena_free(layer->arena);
+    free(layer);
+}
+
+static struct slot *find_slot(struct layer *layer, const char *season)
+{
+    int index = layer_doc_season(&layer->doc, season);
+
+    return index < 0 ? NULL : &layer->slots[index];
+}
+
+static bool is_fresh(const struct layer *layer, const struct slot *slot, int64_t now)
+{
+    return slot->view && !slot->expired && now - slot->checked_ns < layer->env.revalidate_ns;
+}
+
+struct layer_view *layer_view_peek(struct layer *layer, const char *season)
+{
+    struct slot *slot = find_slot(layer, season);
+    struct layer_view *view = NULL;
+
+    if (!slot)
+        return NULL;
+    pthread_mutex_lock(&slot->mu);
+    /* While one request checks the versions the others go on with what is there. */
+    if (is_fresh(layer, slot, clock_now_ns()) || (slot->view && slot->opening && !slot->expired))
+        view = layer_view_ref(slot->view);
+    pthread_mutex_unlock(&slot->mu);
+    return view;
+}
+
+void layer_view_expire(struct layer_view *view)
+{
+    struct layer *layer = view->layer;
+
+    for (uint32_t i = 0; i < layer->slot_count; i++) {
+        struct slot *slot = &layer->slots[i];
+
+        pthread_mutex_lock(&slot->mu);
+        if (slot->view == view)
+            slot->expired = true;
+        pthread_mutex_unlock(&slot->mu);
+    }
+}
+
+/*
+ * The view to go on with: the old one when its objects are unchanged (or cannot be asked:
+ * what is cached keeps being served while the store is down), a new one otherwise.
+ */
+static enum tl_code refresh(struct layer *layer, uint32_t season, struct layer_view *old,
+                            struct errand *errand, struct layer_view **ret_view, struct tl_err *err)
+{
+    if (old && layer_view_check(old, errand) != TL_CHANGED) {
+        *ret_view = layer_view_ref(old);
+        return TL_OK;
+    }
+    const struct layer_open open = {.env = &layer->env,
+                                    .doc = &layer->doc,
+                                    .layer = layer,
+                                    .info = &layer->info,
+                                    .forest = layer->forest,
+                                    .season = season};
+    return layer_open_view(&open, errand, ret_view, err);
+}
+
+static void settle(struct slot *slot, enum tl_code code, struct layer_view *view,
+                   const struct tl_err *err)
+{
+    int64_t now = clock_now_ns();
+    struct layer_view *old = slot->view;
+
+    slot->opening = false;
+    if (code == TL_OK) {
+        slot->view = layer_view_ref(view);
+        slot->checked_ns = now;
+        slot->expired = false;
+        slot->failed_ns = 0;
+        layer_view_unref(old);
+    } else if (code != TL_CANCELLED && code != TL_TIMEOUT) {
+        slot->failed_ns = now;
+        slot->failure = code;
+        slot->failure_text = *err;
+    }
+    pthread_cond_broadcast(&slot->ready);
+}
+
+/* Waits, with slot->mu held, for the opener to finish or the deadline to pass. */
+static enum tl_code wait_for_opener(struct slot *slot, const struct errand *errand,
+                                    struct tl_err *err)
+{
+    int64_t until = TL_MIN(errand->deadline_ns, clock_now_ns() + 100 * NS_PER_MS);
+    struct timespec when = {.tv_sec = until / NS_PER_S, .tv_nsec = until % NS_PER_S};
+
+    pthread_cond_timedwait(&slot->ready, &slot->mu, &when);
+    return errand_check(errand, err);
+}
+
+/* With slot->mu held: TL_OK and a view, a remembered failure, or TL_BUSY: the caller opens. */
+static enum tl_code claim(struct layer *layer, struct slot *slot, const struct errand *errand,
+                          struct layer_view **ret_view, struct tl_err *err)
+{
+    for (;;) {
+        int64_t now = clock_now_ns();
+
+        if (is_fresh(layer, slot, now)) {
+            *ret_view = layer_view_ref(slot->view);
+            return TL_OK;
+        }
+        if (slot->failed_ns && now - slot->failed_ns < FAILURE_MEMORY_NS)
+            return tl_fail(err, slot->failure, "%s", slot->failure_text.msg);
+        if (!slot->opening) {
+            slot->opening = true;
+            return TL_BUSY;
+        }
+        TL_TRY(wait_for_opener(slot, errand, err));
+    }
+}
+
+enum tl_code layer_view_get(struct layer *layer, const char *season, struct errand *errand,
+                            struct layer_view **ret_view, struct tl_err *err)
+{
+    struct slot *slot = find_slot(layer, season);
+
+    if (!slot)
+        return tl_fail(err, TL_ABSENT, "layer %s has no season \"%s\"; GET /layers/%s lists them",
+                       layer->info.id, season, layer->info.id);
+    pthread_mutex_lock(&slot->mu);
+    enum tl_code code = claim(layer, slot, errand, ret_view, err);
+    struct layer_view *old = slot->view && !slot->expired ? layer_view_ref(slot->view) : NULL;
+    pthread_mutex_unlock(&slot->mu);
+    if (code != TL_BUSY) {
+        layer_view_unref(old);
+        return code;
+    }
+
+    struct layer_view *view = NULL;
+    code = refresh(layer, (uint32_t)(slot - layer->slots), old, errand, &view, err);
+    if (code != TL_OK)
+        tl_context(err, code, "layer %s: ", layer->info.id);
+    pthread_mutex_lock(&slot->mu);
+    settle(slot, code, view, err);
+    pthread_mutex_unlock(&slot->mu);
+    layer_view_unref(old);
+    if (code == TL_OK)
+        *ret_view = view;
+    return code;
+}

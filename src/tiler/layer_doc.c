@@ -1,0 +1,559 @@
+#include "tiler/layer_doc.h"
+
+#include "base/arena.h"
+#include "base/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Where a document is read into, and the folder its relative hrefs start from. */
+struct reader {
+    struct arena *arena;
+    struct layer_doc *doc;
+    const char *dir;
+    size_t dir_size;
+};
+
+static enum tl_code no_memory(struct tl_err *err)
+{
+    return tl_fail(err, TL_NOMEM, "no memory for a layer document");
+}
+
+static enum tl_code keep_text(struct reader *r, const char *text, const char **ret,
+                              struct tl_err *err)
+{
+    char *copy = arena_printf(r->arena, "%s", text);
+
+    if (!copy)
+        return no_memory(err);
+    *ret = copy;
+    return TL_OK;
+}
+
+static enum tl_code read_string(struct reader *r, struct json_at at, const char *fallback,
+                                const char **ret, struct tl_err *err)
+{
+    const char *text;
+
+    TL_TRY(fallback ? json_read_string_or(at, fallback, &text, err)
+                    : json_read_string(at, &text, err));
+    return keep_text(r, text, ret, err);
+}
+
+static enum tl_code read_href(struct reader *r, struct json_at at, const char **ret,
+                              struct tl_err *err)
+{
+    const char *text;
+
+    TL_TRY(json_read_string(at, &text, err));
+    if (text[0] == '\0')
+        return json_refuse(&at, err, "an href is needed");
+    if (text[0] == '/' || strstr(text, "://"))
+        return keep_text(r, text, ret, err);
+    char *joined = arena_printf(r->arena, "%.*s%s", (int)r->dir_size, r->dir, text);
+    if (!joined)
+        return no_memory(err);
+    *ret = joined;
+    return TL_OK;
+}
+
+static bool is_id(const char *text)
+{
+    size_t size = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+
+    return size > 0 && size <= 63 && text[size] == '\0' && text[0] != '.';
+}
+
+/* A string, or { "env": "NAME" } for what should not stand in a file. */
+static enum tl_code read_secret(struct reader *r, struct json_at at, const char **ret,
+                                struct tl_err *err)
+{
+    if (!json_is_object(at.value))
+        return read_string(r, at, "", ret, err);
+    struct json_at env = json_key(&at, "env");
+    const char *name;
+    TL_TRY(json_read_string(env, &name, err));
+    const char *value = getenv(name); /* before any thread starts */
+    if (!value)
+        return json_refuse(&env, err, "the environment variable %s is not set", name);
+    return keep_text(r, value, ret, err);
+}
+
+static enum tl_code read_s3(struct reader *r, struct json_at at, struct doc_source *source,
+                            struct tl_err *err)
+{
+    static const char *const known[] = {"endpoint",   "region",        "access_key", "secret_key",
+                                        "path_style", "session_token", "anonymous",  NULL};
+    bool anonymous;
+
+    if (!at.value)
+        return TL_OK;
+    TL_TRY(json_read_object(at, err));
+    TL_TRY(json_known_keys(at, known, err));
+    struct s3_options *s3 = &source->s3;
+    TL_TRY(read_string(r, json_key(&at, "endpoint"), "", &s3->endpoint, err));
+    TL_TRY(read_string(r, json_key(&at, "region"), "us-east-1", &s3->region, err));
+    TL_TRY(read_secret(r, json_key(&at, "access_key"), &s3->access_key, err));
+    TL_TRY(read_secret(r, json_key(&at, "secret_key"), &s3->secret_key, err));
+    TL_TRY(read_secret(r, json_key(&at, "session_token"), &s3->session_token, err));
+    TL_TRY(json_read_bool_or(json_key(&at, "path_style"), true, &s3->path_style, err));
+    TL_TRY(json_read_bool_or(json_key(&at, "anonymous"), false, &anonymous, err));
+    if (anonymous)
+        s3->access_key = s3->secret_key = "";
+    source->has_s3 = true;
+    return TL_OK;
+}
+
+static enum tl_code read_bands(struct reader *r, struct json_at at, struct doc_source *source,
+                               struct tl_err *err)
+{
+    if (!at.value)
+        return TL_OK;
+    TL_TRY(json_read_object(at, err));
+    size_t count = json_object_size(at.value);
+    const char **names = arena_alloc(r->arena, count + 1, sizeof(*names));
+    uint16_t *index = arena_alloc(r->arena, count + 1, sizeof(*index));
+    if (!names || !index)
+        return no_memory(err);
+    size_t i = 0;
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)at.value, name, value)
+    {
+        int64_t band;
+
+        TL_TRY(json_read_int(json_key(&at, name), 1, PYRAMID_MAX_BANDS, &band, err));
+        TL_TRY(keep_text(r, name, &names[i], err));
+        index[i++] = (uint16_t)(band - 1);
+    }
+    source->band_count = (uint16_t)count;
+    source->band_names = names;
+    source->band_index = index;
+    return TL_OK;
+}
+
+static enum tl_code read_resampling(struct json_at at, enum resampling fallback,
+                                    enum resampling *ret, struct tl_err *err)
+{
+    const char *name;
+    struct tl_err inner;
+
+    TL_TRY(json_read_string_or(at, resampling_name(fallback), &name, err));
+    if (resampling_find(name, ret, &inner) != TL_OK)
+        return json_refuse(&at, err, "%s", inner.msg);
+    return TL_OK;
+}
+
+static enum tl_code read_source(struct reader *r, struct json_at at, const char *id,
+                                struct doc_source *source, struct tl_err *err)
+{
+    static const char *const known[] = {"href", "bands", "resampling", "s3", NULL};
+
+    TL_TRY(json_read_object(at, err));
+    TL_TRY(json_known_keys(at, known, err));
+    TL_TRY(keep_text(r, id, &source->id, err));
+    TL_TRY(read_href(r, json_key(&at, "href"), &source->href, err));
+    TL_TRY(read_bands(r, json_key(&at, "bands"), source, err));
+    TL_TRY(
+        read_resampling(json_key(&at, "resampling"), RESAMPLE_NEAREST, &source->resampling, err));
+    return read_s3(r, json_key(&at, "s3"), source, err);
+}
+
+static enum tl_code read_sources(struct reader *r, struct json_at at, struct tl_err *err)
+{
+    TL_TRY(json_read_object(at, err));
+    size_t count = json_object_size(at.value);
+    if (count == 0 || count > DOC_MAX_SOURCES)
+        return json_refuse(&at, err, "%zu sources; 1 to %d are allowed", count, DOC_MAX_SOURCES);
+    r->doc->sources = arena_zalloc(r->arena, count, sizeof(*r->doc->sources));
+    if (!r->doc->sources)
+        return no_memory(err);
+    const char *id;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)at.value, id, value)
+    {
+        struct json_at item = json_key(&at, id);
+
+        if (!is_id(id))
+            return json_refuse(&item, err, "a source is named by letters, digits, . _ and -");
+        TL_TRY(read_source(r, item, id, &r->doc->sources[r->doc->source_count++], err));
+    }
+    return TL_OK;
+}
+
+static int source_index(const struct layer_doc *doc, const char *id)
+{
+    for (uint32_t i = 0; i < doc->source_count; i++)
+        if (strcmp(doc->sources[i].id, id) == 0)
+            return (int)i;
+    return -1;
+}
+
+static enum tl_code read_source_id(struct reader *r, struct json_at at, int *ret,
+                                   struct tl_err *err)
+{
+    const char *id;
+
+    TL_TRY(json_read_string(at, &id, err));
+    *ret = source_index(r->doc, id);
+    if (*ret < 0)
+        return json_refuse(&at, err, "there is no source \"%s\"", id);
+    return TL_OK;
+}
+
+static bool is_date(const char *text)
+{
+    static const char shape[] = "dddd-dd-dd";
+
+    for (int i = 0; i < 10; i++)
+        if (shape[i] == 'd' ? text[i] < '0' || text[i] > '9' : text[i] != shape[i])
+            return false;
+    return text[10] == '\0';
+}
+
+static enum tl_code read_date(struct reader *r, struct json_at at, const char **ret,
+                              struct tl_err *err)
+{
+    const char *text;
+
+    TL_TRY(json_read_string_or(at, "", &text, err));
+    if (text[0] == '\0')
+        return TL_OK;
+    if (!is_date(text))
+        return json_refuse(&at, err, "\"%s\" is not a date like 2024-11-01", text);
+    return keep_text(r, text, ret, err);
+}
+
+static enum tl_code read_season_hrefs(struct reader *r, const struct json_at *at,
+                                      const char **hrefs, struct tl_err *err)
+{
+    struct json_at one = json_key(at, "href");
+    struct json_at many = json_key(at, "sources");
+
+    if (one.value && r->doc->kind == LAYER_RASTER)
+        return read_href(r, one, &hrefs[0], err);
+    if (!many.value)
+        return TL_OK;
+    TL_TRY(json_read_object(many, err));
+    const char *id;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)many.value, id, value)
+    {
+        struct json_at item = json_key(&many, id);
+        int index = source_index(r->doc, id);
+
+        if (index < 0)
+            return json_refuse(&item, err, "there is no source \"%s\"", id);
+        TL_TRY(read_href(r, json_key(&item, "href"), &hrefs[index], err));
+    }
+    return TL_OK;
+}
+
+static enum tl_code read_season(struct reader *r, struct json_at at, const char *label,
+                                struct doc_season *season, struct tl_err *err)
+{
+    static const char *const known[] = {"start", "end", "href", "sources", NULL};
+    const char **hrefs = arena_zalloc(r->arena, r->doc->source_count, sizeof(*hrefs));
+
+    if (!hrefs)
+        return no_memory(err);
+    TL_TRY(json_read_object(at, err));
+    TL_TRY(json_known_keys(at, known, err));
+    if (!is_id(label) || strlen(label) > 31)
+        return json_refuse(&at, err, "a season is named by up to 31 letters, digits, . _ and -");
+    TL_TRY(keep_text(r, label, &season->label, err));
+    TL_TRY(read_date(r, json_key(&at, "start"), &season->start, err));
+    TL_TRY(read_date(r, json_key(&at, "end"), &season->end, err));
+    season->hrefs = hrefs;
+    return read_season_hrefs(r, &at, hrefs, err);
+}
+
+static enum tl_code read_seasons(struct reader *r, struct json_at at, struct tl_err *err)
+{
+    if (!at.value)
+        return TL_OK;
+    TL_TRY(json_read_object(at, err));
+    size_t count = json_object_size(at.value);
+    if (count == 0 || count > DOC_MAX_SEASONS)
+        return json_refuse(&at, err, "%zu seasons; 1 to %d are allowed", count, DOC_MAX_SEASONS);
+    r->doc->seasons = arena_zalloc(r->arena, count, sizeof(*r->doc->seasons));
+    if (!r->doc->seasons)
+        return no_memory(err);
+    const char *label;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)at.value, label, value) TL_TRY(
+        read_season(r, json_key(&at, label), label, &r->doc->seasons[r->doc->season_count++], err));
+    return TL_OK;
+}
+
+static enum tl_code read_styles(struct reader *r, struct json_at at, struct tl_err *err)
+{
+    size_t count;
+
+    TL_TRY(json_read_array(at, true, &count, err));
+    if (count > DOC_MAX_STYLES)
+        return json_refuse(&at, err, "%zu styles; at most %d are allowed", count, DOC_MAX_STYLES);
+    const char **styles = arena_alloc(r->arena, count + 1, sizeof(*styles));
+    if (!styles)
+        return no_memory(err);
+    for (size_t i = 0; i < count; i++)
+        TL_TRY(read_string(r, json_item(&at, i), NULL, &styles[i], err));
+    r->doc->styles = styles;
+    r->doc->style_count = (uint32_t)count;
+    return TL_OK;
+}
+
+static enum tl_code read_zoom(struct reader *r, struct json_at at, struct tl_err *err)
+{
+    static const char *const known[] = {"min", "native", "max", NULL};
+    int64_t min = 0, native = -1, max = -1;
+
+    if (at.value) {
+        TL_TRY(json_read_object(at, err));
+        TL_TRY(json_known_keys(at, known, err));
+        TL_TRY(json_read_int_or(json_key(&at, "min"), 0, 24, 0, &min, err));
+        TL_TRY(json_read_int_or(json_key(&at, "native"), 0, 24, -1, &native, err));
+        TL_TRY(json_read_int_or(json_key(&at, "max"), 0, 24, -1, &max, err));
+    }
+    if (max >= 0 && max < min)
+        return json_refuse(&at, err, "max is below min");
+    r->doc->min_zoom = (int)min;
+    r->doc->native_zoom = (int)native;
+    r->doc->max_zoom = (int)max;
+    return TL_OK;
+}
+
+static enum tl_code read_grid(struct reader *r, struct json_at at, struct tl_err *err)
+{
+    static const char *const known[] = {"like", "crs", "origin", "res", "size", NULL};
+    struct json_at like = json_key(&at, "like");
+    struct json_at origin = json_key(&at, "origin");
+    struct json_at size = json_key(&at, "size");
+    int64_t width, height;
+
+    TL_TRY(json_read_object(at, err));
+    TL_TRY(json_known_keys(at, known, err));
+    if (like.value)
+        return read_source_id(r, like, &r->doc->grid_like, err);
+    TL_TRY(read_string(r, json_key(&at, "crs"), NULL, &r->doc->grid_crs, err));
+    TL_TRY(json_read_number(json_item(&origin, 0), &r->doc->grid_x, err));
+    TL_TRY(json_read_number(json_item(&origin, 1), &r->doc->grid_y, err));
+    TL_TRY(json_read_number(json_key(&at, "res"), &r->doc->grid_res, err));
+    if (!(r->doc->grid_res > 0))
+        return json_refuse(&at, err, "res must be above 0");
+    TL_TRY(json_read_int(json_item(&size, 0), 1, INT32_MAX, &width, err));
+    TL_TRY(json_read_int(json_item(&size, 1), 1, INT32_MAX, &height, err));
+    r->doc->grid_width = (uint32_t)width;
+    r->doc->grid_height = (uint32_t)height;
+    return TL_OK;
+}
+
+static enum tl_code read_features(struct reader *r, struct json_at at, struct tl_err *err)
+{
+    TL_TRY(json_read_object(at, err));
+    size_t count = json_object_size(at.value), i = 0;
+    const char **names = arena_alloc(r->arena, count + 1, sizeof(*names));
+    const char **texts = arena_alloc(r->arena, count + 1, sizeof(*texts));
+    if (!names || !texts)
+        return no_memory(err);
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)at.value, name, value)
+    {
+        TL_TRY(keep_text(r, name, &names[i], err));
+        TL_TRY(read_string(r, json_key(&at, name), NULL, &texts[i], err));
+        i++;
+    }
+    r->doc->feature_count = (uint32_t)count;
+    r->doc->feature_names = names;
+    r->doc->feature_texts = texts;
+    return TL_OK;
+}
+
+static enum tl_code read_mask(struct reader *r, struct json_at at, struct tl_err *err)
+{
+    static const char *const known[] = {"source", "band", "keep", NULL};
+    struct json_at keep = json_key(&at, "keep");
+    int64_t band;
+    size_t count;
+
+    if (!at.value)
+        return TL_OK;
+    TL_TRY(json_read_object(at, err));
+    TL_TRY(json_known_keys(at, known, err));
+    TL_TRY(read_source_id(r, json_key(&at, "source"), &r->doc->mask_source, err));
+    TL_TRY(json_read_int_or(json_key(&at, "band"), 1, PYRAMID_MAX_BANDS, 1, &band, err));
+    TL_TRY(json_read_array(keep, false, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        int64_t value;
+
+        TL_TRY(json_read_int(json_item(&keep, i), 0, 255, &value, err));
+        r->doc->mask_keep[value] = 1;
+    }
+    r->doc->mask_band = (uint16_t)(band - 1);
+    return TL_OK;
+}
+
+static enum tl_code read_post(struct reader *r, struct json_at at, struct tl_err *err)
+{
+    static const char *const known[] = {"op", "size", NULL};
+    size_t count;
+
+    TL_TRY(json_read_array(at, true, &count, err));
+    if (count > 1)
+        return json_refuse(&at, err, "%zu steps; one majority filter is served so far", count);
+    if (count == 0)
+        return TL_OK;
+    struct json_at step = json_item(&at, 0);
+    struct json_at op_at = json_key(&step, "op");
+    struct json_at size_at = json_key(&step, "size");
+    const char *op;
+    int64_t size;
+    TL_TRY(json_known_keys(step, known, err));
+    TL_TRY(json_read_string(op_at, &op, err));
+    if (strcmp(op, "majority") != 0)
+        return json_refuse(&op_at, err, "\"%s\" is not served; majority is", op);
+    TL_TRY(json_read_int(size_at, 3, 25, &size, err));
+    if (size % 2 == 0)
+        return json_refuse(&size_at, err, "an odd number is needed");
+    r->doc->majority = (uint8_t)size;
+    return TL_OK;
+}
+
+static enum tl_code read_below_native(struct reader *r, struct json_at at, struct tl_err *err)
+{
+    static const char *const known[] = {"policy", "budget_blocks", NULL};
+    struct json_at policy_at = json_key(&at, "policy");
+    const char *policy = "approx";
+    int64_t budget = 4;
+
+    if (at.value) {
+        TL_TRY(json_read_object(at, err));
+        TL_TRY(json_known_keys(at, known, err));
+        TL_TRY(json_read_string_or(policy_at, policy, &policy, err));
+        TL_TRY(json_read_int_or(json_key(&at, "budget_blocks"), 0, 65536, budget, &budget, err));
+    }
+    bool exact = strcmp(policy, "exact") == 0;
+    if (!exact && strcmp(policy, "approx") != 0)
+        return json_refuse(&policy_at, err, "\"%s\" is not one of approx, exact", policy);
+    r->doc->policy = exact ? POLICY_EXACT : POLICY_APPROX;
+    r->doc->budget_blocks = (uint32_t)budget;
+    return TL_OK;
+}
+
+static enum tl_code read_raster(struct reader *r, const struct json_at *root, struct tl_err *err)
+{
+    static const char *const known[] = {
+        "id",      "title",  "description", "kind", "role",        "classes", "synthetic", "source",
+        "seasons", "styles", "resampling",  "zoom", "attribution", "license", NULL};
+    struct layer_doc *doc = r->doc;
+
+    TL_TRY(json_known_keys(*root, known, err));
+    TL_TRY(json_read_bool_or(json_key(root, "classes"), false, &doc->classes, err));
+    doc->sources = arena_zalloc(r->arena, 1, sizeof(*doc->sources));
+    if (!doc->sources)
+        return no_memory(err);
+    doc->source_count = 1;
+    TL_TRY(read_source(r, json_key(root, "source"), "", &doc->sources[0], err));
+    struct json_at resampling = json_key(root, "resampling");
+    TL_TRY(read_resampling(resampling, doc->classes ? RESAMPLE_NEAREST : RESAMPLE_BILINEAR,
+                           &doc->resampling, err));
+    if (doc->classes && !resampling_keeps_values(doc->resampling))
+        return json_refuse(&resampling, err,
+                           "%s would invent classes; a class layer takes nearest or mode",
+                           resampling_name(doc->resampling));
+    return TL_OK;
+}
+
+static enum tl_code read_prediction(struct reader *r, const struct json_at *root,
+                                    struct tl_err *err)
+{
+    static const char *const known[] = {"id",           "title",     "description", "kind",
+                                        "role",         "synthetic", "grid",        "sources",
+                                        "model",        "features",  "mask",        "post",
+                                        "below_native", "seasons",   "styles",      "zoom",
+                                        "attribution",  "license",   "resampling",  NULL};
+    struct json_at model = json_key(root, "model");
+    struct json_at resampling = json_key(root, "resampling");
+
+    TL_TRY(json_known_keys(*root, known, err));
+    r->doc->classes = true;
+    TL_TRY(read_resampling(resampling, RESAMPLE_NEAREST, &r->doc->resampling, err));
+    if (!resampling_keeps_values(r->doc->resampling))
+        return json_refuse(&resampling, err, "a prediction takes nearest or mode");
+    TL_TRY(read_sources(r, json_key(root, "sources"), err));
+    TL_TRY(json_read_object(model, err));
+    TL_TRY(read_href(r, json_key(&model, "href"), &r->doc->model, err));
+    TL_TRY(read_grid(r, json_key(root, "grid"), err));
+    TL_TRY(read_features(r, json_key(root, "features"), err));
+    TL_TRY(read_mask(r, json_key(root, "mask"), err));
+    TL_TRY(read_post(r, json_key(root, "post"), err));
+    return read_below_native(r, json_key(root, "below_native"), err);
+}
+
+static enum tl_code read_common(struct reader *r, const struct json_at *root, struct tl_err *err)
+{
+    struct layer_doc *doc = r->doc;
+    struct json_at id = json_key(root, "id"), kind_at = json_key(root, "kind");
+    const char *kind;
+
+    TL_TRY(json_read_object(*root, err));
+    TL_TRY(read_string(r, id, NULL, &doc->id, err));
+    if (!is_id(doc->id))
+        return json_refuse(&id, err, "up to 63 letters, digits, . _ and - are allowed");
+    TL_TRY(json_read_string(kind_at, &kind, err));
+    bool prediction = strcmp(kind, "prediction") == 0;
+    if (!prediction && strcmp(kind, "raster") != 0)
+        return json_refuse(&kind_at, err, "\"%s\" is not one of raster, prediction", kind);
+    doc->kind = prediction ? LAYER_PREDICTION : LAYER_RASTER;
+    TL_TRY(read_string(r, json_key(root, "title"), doc->id, &doc->title, err));
+    TL_TRY(read_string(r, json_key(root, "description"), "", &doc->description, err));
+    TL_TRY(read_string(r, json_key(root, "attribution"), "", &doc->attribution, err));
+    TL_TRY(read_string(r, json_key(root, "license"), "", &doc->license, err));
+    TL_TRY(read_string(r, json_key(root, "role"), prediction ? "prediction" : "baseline",
+                       &doc->role, err));
+    TL_TRY(read_styles(r, json_key(root, "styles"), err));
+    TL_TRY(read_zoom(r, json_key(root, "zoom"), err));
+    return json_read_bool_or(json_key(root, "synthetic"), false, &doc->synthetic, err);
+}
+
+enum tl_code layer_doc_parse(const char *path, const void *bytes, size_t size, struct arena *arena,
+                             struct layer_doc *ret_doc, struct tl_err *err)
+{
+    AUTO_JSON root = NULL;
+    struct layer_doc doc = {.grid_like = -1, .mask_source = -1};
+    const char *slash = strrchr(path, '/');
+    struct reader r = {.arena = arena,
+                       .doc = &doc,
+                       .dir = path,
+                       .dir_size = slash ? (size_t)(slash - path) + 1 : 0};
+
+    TL_TRY(json_parse(path, bytes, size, &root, err));
+    struct json_at at = json_root(path, root);
+    TL_TRY(read_common(&r, &at, err));
+    if (doc.kind == LAYER_RASTER)
+        TL_TRY(read_raster(&r, &at, err));
+    else
+        TL_TRY(read_prediction(&r, &at, err));
+    TL_TRY(read_seasons(&r, json_key(&at, "seasons"), err));
+    *ret_doc = doc;
+    return TL_OK;
+}
+
+int layer_doc_season(const struct layer_doc *doc, const char *season)
+{
+    if (!season || season[0] == '\0')
+        return 0;
+    for (uint32_t i = 0; i < doc->season_count; i++)
+        if (strcmp(doc->seasons[i].label, season) == 0)
+            return (int)i;
+    if (!is_date(season))
+        return -1;
+    for (uint32_t i = 0; i < doc->season_count; i++) {
+        const struct doc_season *s = &doc->seasons[i];
+
+        if (s->start && s->end && strcmp(season, s->start) >= 0 && strcmp(season, s->end) < 0)
+            return (int)i;
+    }
+    return -1;
+}

@@ -1,0 +1,378 @@
+#include "tiler/layer_open.h"
+
+#include "base/arena.h"
+#include "base/errand.h"
+#include "cache/cache.h"
+#include "classify/forest.h"
+#include "classify/prediction.h"
+#include "geo/crs.h"
+#include "tiler/layer.h"
+#include "tiler/layer_doc.h"
+#include "tiler/layer_private.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Part of every tile's key. Raise it when the same input gives other pixels than before. */
+#define RENDER_EPOCH 1
+
+/* Half the side of the square that EPSG:3857 maps the world to, metres. */
+#define MERCATOR_HALF 20037508.342789244
+
+/* What a reference counted view owns besides what others may see. */
+struct owned_view {
+    struct layer_view view;
+    atomic_uint refs;
+    struct block_source *prediction; /* NULL in a raster layer */
+    uint32_t source_count;
+    struct block_source *sources[DOC_MAX_SOURCES];
+    uint32_t style_ns[DOC_MAX_STYLES];
+};
+
+static struct owned_view *owned(struct layer_view *view)
+{
+    return (struct owned_view *)view; /* `view` is the first member */
+}
+
+struct layer_view *layer_view_ref(struct layer_view *view)
+{
+    atomic_fetch_add_explicit(&owned(view)->refs, 1, memory_order_relaxed);
+    return view;
+}
+
+void layer_view_unref(struct layer_view *view)
+{
+    if (!view)
+        return;
+    struct owned_view *own = owned(view);
+    if (atomic_fetch_sub_explicit(&own->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    block_source_free(own->prediction);
+    for (uint32_t i = 0; i < own->source_count; i++)
+        block_source_free(own->sources[i]);
+    free(own);
+}
+
+enum tl_code layer_view_check(struct layer_view *view, struct errand *errand)
+{
+    struct owned_view *own = owned(view);
+    struct tl_err ignored;
+
+    for (uint32_t i = 0; i < own->source_count; i++) {
+        enum tl_code code = raster_revalidate(own->sources[i], errand, &ignored);
+
+        if (code != TL_OK)
+            return code;
+    }
+    return TL_OK;
+}
+
+static const char *season_href(const struct layer_open *open, uint32_t source)
+{
+    const struct layer_doc *doc = open->doc;
+
+    if (doc->season_count > 0 && doc->seasons[open->season].hrefs[source])
+        return doc->seasons[open->season].hrefs[source];
+    return doc->sources[source].href;
+}
+
+static enum tl_code open_sources(const struct layer_open *open, struct owned_view *own,
+                                 struct errand *errand, struct tl_err *err)
+{
+    const struct layer_doc *doc = open->doc;
+
+    for (uint32_t i = 0; i < doc->source_count; i++) {
+        bool is_classes = doc->kind == LAYER_RASTER ? doc->classes : doc->mask_source == (int)i;
+        const struct raster_options options = {
+            .s3 = doc->sources[i].has_s3 ? &doc->sources[i].s3 : NULL, .classes = is_classes};
+
+        TL_TRY(raster_open(&open->env->raster, season_href(open, i), &options, errand,
+                           &own->sources[i], err));
+        own->source_count = i + 1;
+    }
+    return TL_OK;
+}
+
+/* The expressions of the document in the order of the model's features. */
+static enum tl_code order_features(const struct layer_open *open, struct arena *scratch,
+                                   const char *const **ret_features, struct tl_err *err)
+{
+    const struct forest_info *model = forest_info(open->forest);
+    const struct layer_doc *doc = open->doc;
+    const char **features = arena_zalloc(scratch, model->feature_count, sizeof(*features));
+    uint32_t used = 0;
+
+    if (!features)
+        return tl_fail(err, TL_NOMEM, "no memory for %u features", model->feature_count);
+    for (uint32_t f = 0; f < model->feature_count; f++) {
+        for (uint32_t i = 0; i < doc->feature_count && !features[f]; i++)
+            if (strcmp(doc->feature_names[i], model->features[f]) == 0)
+                features[f] = doc->feature_texts[i];
+        if (!features[f])
+            return tl_fail(err, TL_INVALID,
+                           "the model wants the feature \"%s\" and \"features\" has "
+                           "no expression for it",
+                           model->features[f]);
+        used++;
+    }
+    if (used != doc->feature_count)
+        return tl_fail(err, TL_INVALID,
+                       "\"features\" has %u expressions and the model %u features; "
+                       "leave out what it does not know",
+                       doc->feature_count, used);
+    *ret_features = features;
+    return TL_OK;
+}
+
+/* A document without band names calls them b1, b2, ... */
+static enum tl_code name_bands(const struct pyramid *pyramid, struct arena *scratch,
+                               struct prediction_source *to, struct tl_err *err)
+{
+    const char **names = arena_alloc(scratch, pyramid->bands, sizeof(*names));
+    uint16_t *index = arena_alloc(scratch, pyramid->bands, sizeof(*index));
+
+    if (!names || !index)
+        return tl_fail(err, TL_NOMEM, "no memory for %u band names", pyramid->bands);
+    for (uint16_t b = 0; b < pyramid->bands; b++) {
+        index[b] = b;
+        names[b] = arena_printf(scratch, "b%u", b + 1u);
+        if (!names[b])
+            return tl_fail(err, TL_NOMEM, "no memory for band names");
+    }
+    to->band_count = pyramid->bands;
+    to->band_names = names;
+    to->band_index = index;
+    return TL_OK;
+}
+
+static enum tl_code bind_source(const struct doc_source *from, struct block_source *source,
+                                struct arena *scratch, struct prediction_source *to,
+                                struct tl_err *err)
+{
+    *to = (struct prediction_source){.id = from->id,
+                                     .source = source,
+                                     .resampling = from->resampling,
+                                     .band_count = from->band_count,
+                                     .band_names = from->band_names,
+                                     .band_index = from->band_index};
+    for (uint16_t i = 0; i < from->band_count; i++)
+        if (from->band_index[i] >= source->pyramid->bands)
+            return tl_fail(err, TL_INVALID, "source %s: band %u (\"%s\") is wanted and %s has %u",
+                           from->id, from->band_index[i] + 1u, from->band_names[i], from->href,
+                           source->pyramid->bands);
+    return from->band_count ? TL_OK : name_bands(source->pyramid, scratch, to, err);
+}
+
+static struct grid layer_grid(const struct layer_doc *doc, struct block_source *const *sources,
+                              const struct crs *crs)
+{
+    if (doc->grid_like < 0)
+        return (struct grid){.crs = crs,
+                             .affine = {doc->grid_x, doc->grid_y, doc->grid_res, doc->grid_res},
+                             .width = doc->grid_width,
+                             .height = doc->grid_height};
+    const struct pyramid *like = sources[doc->grid_like]->pyramid;
+    return (struct grid){.crs = like->crs,
+                         .affine = like->levels[0].affine,
+                         .width = like->levels[0].width,
+                         .height = like->levels[0].height};
+}
+
+static enum tl_code open_prediction(const struct layer_open *open, struct owned_view *own,
+                                    struct tl_err *err)
+{
+    const struct layer_doc *doc = open->doc;
+    const struct prediction_env env = {.pool = open->env->raster.pool, .cache = open->env->cache};
+    struct prediction_source sources[DOC_MAX_SOURCES];
+    AUTO(arena) scratch = arena_new();
+    AUTO(crs) crs = NULL;
+    struct prediction_spec spec = {.id = doc->id,
+                                   .forest = open->forest,
+                                   .source_count = doc->source_count,
+                                   .sources = sources,
+                                   .majority = doc->majority,
+                                   .policy = doc->policy,
+                                   .budget_blocks = doc->budget_blocks};
+
+    if (!scratch)
+        return tl_fail(err, TL_NOMEM, "no memory to open a prediction");
+    if (doc->grid_like < 0)
+        TL_TRY(crs_new(doc->grid_crs, &crs, err));
+    for (uint32_t i = 0; i < doc->source_count; i++)
+        TL_TRY(bind_source(&doc->sources[i], own->sources[i], scratch, &sources[i], err));
+    spec.grid = layer_grid(doc, own->sources, crs);
+    TL_TRY(order_features(open, scratch, &spec.features, err));
+    if (doc->mask_source >= 0) {
+        spec.mask.source = own->sources[doc->mask_source];
+        spec.mask.band = doc->mask_band;
+        memcpy(spec.mask.keep, doc->mask_keep, sizeof(spec.mask.keep));
+    }
+    return prediction_new(&env, &spec, &own->prediction, err);
+}
+
+static void widen(struct bbox *box, double x, double y)
+{
+    if (!isfinite(x) || !isfinite(y))
+        return;
+    box->xmin = fmin(box->xmin, x);
+    box->xmax = fmax(box->xmax, x);
+    box->ymin = fmin(box->ymin, y);
+    box->ymax = fmax(box->ymax, y);
+}
+
+/*
+ * The extent of level 0 in another CRS: the image of points along the four edges and across
+ * the middle, a pixel wider on each side. O(4 x STEPS) points.
+ */
+static enum tl_code extent_in(const struct pyramid *pyramid, const char *definition,
+                              struct bbox *ret_box, struct tl_err *err)
+{
+    enum { STEPS = 64 };
+    const struct pyramid_level *full = &pyramid->levels[0];
+    struct bbox box = {INFINITY, INFINITY, -INFINITY, -INFINITY};
+    AUTO(crs) crs = NULL;
+    struct crs_map *map;
+
+    TL_TRY(crs_new(definition, &crs, err));
+    TL_TRY(crs_map_get(pyramid->crs, crs, &map, err));
+    for (int i = 0; i <= STEPS; i++) {
+        double across = -1 + (full->width + 2.0) * i / STEPS;
+        double down = -1 + (full->height + 2.0) * i / STEPS;
+        double cols[6] = {across, across, -1, full->width + 1.0, across, full->width / 2.0};
+        double rows[6] = {-1, full->height + 1.0, down, down, full->height / 2.0, down};
+
+        for (int k = 0; k < 6; k++) {
+            double x = affine_x(full->affine, cols[k]), y = affine_y(full->affine, rows[k]);
+
+            crs_map_points(map, &x, &y, 1);
+            widen(&box, x, y);
+        }
+    }
+    *ret_box = box;
+    return TL_OK;
+}
+
+/* The zoom whose pixels are nearest in size to the layer's, from the extent in Web Mercator. */
+static uint8_t native_zoom_of(const struct pyramid *pyramid, const struct bbox *mercator)
+{
+    double metres = (mercator->xmax - mercator->xmin) / (pyramid->levels[0].width + 2.0);
+    double zoom = round(log2(2 * MERCATOR_HALF / 256 / metres));
+
+    return (uint8_t)fmin(fmax(zoom, 0), 24);
+}
+
+static enum tl_code find_extents(const struct layer_open *open, struct layer_view *view,
+                                 struct tl_err *err)
+{
+    const struct pyramid *pyramid = view->source->pyramid;
+
+    TL_TRY(extent_in(pyramid, "EPSG:3857", &view->mercator, err));
+    TL_TRY(extent_in(pyramid, "EPSG:4326", &view->lonlat, err));
+    /* The poles are infinitely far away in Mercator. */
+    view->mercator.ymin = fmax(view->mercator.ymin, -MERCATOR_HALF);
+    view->mercator.ymax = fmin(view->mercator.ymax, MERCATOR_HALF);
+    if (!(view->mercator.xmin < view->mercator.xmax))
+        return tl_fail(err, TL_UNSUPPORTED, "the extent of the layer has no image in EPSG:3857");
+    view->native_zoom = open->doc->native_zoom >= 0 ? (uint8_t)open->doc->native_zoom
+                                                    : native_zoom_of(pyramid, &view->mercator);
+    return TL_OK;
+}
+
+static void add_value(struct layer_view *view, uint8_t value)
+{
+    if (view->index_of[value] != 0 || view->index_count > 255)
+        return;
+    view->index_of[value] = (uint8_t)view->index_count;
+    view->value_of[view->index_count++] = value;
+}
+
+/* Every class value that some style or the model knows gets an index; the rest shows nothing. */
+static void index_classes(const struct layer_open *open, struct layer_view *view)
+{
+    view->index_count = 1;
+    for (uint32_t s = 0; s < open->info->style_count; s++)
+        for (uint16_t c = 0; c < open->info->styles[s]->class_count; c++)
+            add_value(view, open->info->styles[s]->classes[c].value);
+    if (!open->forest)
+        return;
+    const struct forest_info *model = forest_info(open->forest);
+    for (uint32_t c = 0; c < model->class_count; c++)
+        add_value(view, model->classes[c].value);
+    if (open->doc->mask_source >= 0)
+        add_value(view, CLASS_MASKED);
+}
+
+static struct hash128 view_fingerprint(const struct layer_view *view)
+{
+    uint8_t render[1 + 1 + 256] = {RENDER_EPOCH, (uint8_t)view->resampling};
+
+    memcpy(render + 2, view->index_of, 256);
+    return hash128_join(view->source->fingerprint, hash128(render, sizeof(render)));
+}
+
+static enum tl_code name_spaces(const struct layer_open *open, struct owned_view *own,
+                                struct tl_err *err)
+{
+    struct layer_view *view = &own->view;
+    struct cache *cache = open->env->cache;
+    char label[160];
+
+    view->style_ns = own->style_ns;
+    if (!cache)
+        return TL_OK;
+    snprintf(label, sizeof(label), "%s %s tiles", open->info->id, view->season);
+    TL_TRY(cache_namespace(cache, view->fingerprint, label, &view->tiles_ns, err));
+    for (uint32_t s = 0; s < open->info->style_count; s++) {
+        const struct style *style = open->info->styles[s];
+
+        snprintf(label, sizeof(label), "%s %s tiles in %s", open->info->id, view->season,
+                 style->id);
+        TL_TRY(cache_namespace(cache, hash128_join(view->fingerprint, style->fingerprint), label,
+                               &own->style_ns[s], err));
+    }
+    return TL_OK;
+}
+
+static enum tl_code fill_view(const struct layer_open *open, struct owned_view *own,
+                              struct errand *errand, struct tl_err *err)
+{
+    const struct layer_doc *doc = open->doc;
+    struct layer_view *view = &own->view;
+
+    TL_TRY(open_sources(open, own, errand, err));
+    if (doc->kind == LAYER_PREDICTION)
+        TL_TRY(open_prediction(open, own, err));
+    view->source = own->prediction ? own->prediction : own->sources[0];
+    view->layer = open->layer;
+    view->classes = doc->classes;
+    view->resampling = doc->resampling;
+    view->season = doc->season_count ? doc->seasons[open->season].label : "";
+    if (doc->classes && view->source->pyramid->dtype != DTYPE_U8)
+        return tl_fail(err, TL_INVALID, "\"classes\": true needs uint8 samples, %s has %s",
+                       season_href(open, 0), dtype_name(view->source->pyramid->dtype));
+    if (doc->classes)
+        index_classes(open, view);
+    TL_TRY(find_extents(open, view, err));
+    view->fingerprint = view_fingerprint(view);
+    return name_spaces(open, own, err);
+}
+
+enum tl_code layer_open_view(const struct layer_open *open, struct errand *errand,
+                             struct layer_view **ret_view, struct tl_err *err)
+{
+    struct owned_view *own = calloc(1, sizeof(*own));
+
+    if (!own)
+        return tl_fail(err, TL_NOMEM, "no memory to open a layer");
+    atomic_init(&own->refs, 1);
+    enum tl_code code = fill_view(open, own, errand, err);
+    if (code != TL_OK) {
+        layer_view_unref(&own->view);
+        return code;
+    }
+    *ret_view = &own->view;
+    return TL_OK;
+}
