@@ -1,0 +1,26 @@
+#include "base/hash.h"
+
+#include "tl_test.h"
+
+#include <string.h>
+
+/* Cached files outlive the program: these values must never change. */
+TEST(the_hashes_are_the_published_ones)
+{
+    char hex[33];
+
+    assert_true(hash64("", 0) == UINT64_C(0x2d06800538d394c2));
+    hash128_hex(hash128("", 0), hex);
+    assert_string_equal(hex, "99aa06d3014798d86001c324468d497f");
+}
+
+TEST(a_join_depends_on_the_order)
+{
+    struct hash128 a = hash128("a", 1), b = hash128("b", 1);
+
+    assert_true(hash128_equal(hash128_join(a, b), hash128_join(a, b)));
+    assert_false(hash128_equal(hash128_join(a, b), hash128_join(b, a)));
+    assert_false(hash128_equal(a, b));
+}
+
+RUN(T(the_hashes_are_the_published_ones), T(a_join_depends_on_the_order))
