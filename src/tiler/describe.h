@@ -36,7 +36,7 @@ TL_MUST_CHECK enum tl_code describe_styles(const struct catalog *catalog, struct
 /* One style; also the answer of legend.json. */
 TL_MUST_CHECK enum tl_code describe_style(const struct style *style, struct buf *out,
                                           struct tl_err *err);
-/* Swatches beside names, in a font of our own (5 x 7), 8-bit indexed. */
+/* Swatches beside names, in a font of our own (5 x 7). */
 TL_MUST_CHECK enum tl_code describe_legend_png(const struct style *style, struct arena *arena,
                                                struct blob **ret_png, struct tl_err *err);
 

@@ -1,0 +1,104 @@
+#include "cli/cli.h"
+
+#include "base/cpu.h"
+#include "base/pool.h"
+#include "cache/cache.h"
+#include "raster/block_pool.h"
+#include "store/store.h"
+#include "tiler/catalog.h"
+#include "tiler/tiler.h"
+
+#include <stdio.h>
+
+/* Beyond one per core: workers that wait for the store while the others render. */
+enum { SPARE_WORKERS = 2 };
+
+static enum tl_code open_store(struct app *app, struct tl_err *err)
+{
+    const struct config *c = &app->config;
+    const struct store_options options = {.s3 = {.endpoint = c->s3_endpoint,
+                                                 .region = c->s3_region,
+                                                 .access_key = c->s3_access_key,
+                                                 .secret_key = c->s3_secret_key,
+                                                 .session_token = c->s3_session_token,
+                                                 .path_style = c->s3_path_style},
+                                          .max_connections = (unsigned)c->fetch_connections,
+                                          .retries = (unsigned)c->fetch_retries,
+                                          .timeout_ns = c->fetch_timeout,
+                                          .merge_gap = 64,
+                                          .range_cache_bytes = (size_t)c->range_cache};
+
+    return store_new(&options, &app->store, err);
+}
+
+static enum tl_code open_cache(struct app *app, struct tl_err *err)
+{
+    const struct cache_options options = {.dir = app->config.cache_dir,
+                                          .disk_bytes = (uint64_t)app->config.cache_size,
+                                          .ram_bytes = (uint64_t)app->config.cache_ram};
+
+    return cache_open(&options, &app->cache, err);
+}
+
+static void complain(void *udata, const char *message)
+{
+    (void)udata;
+    fprintf(stderr, "tilth: refused: %s\n", message);
+}
+
+static enum tl_code open_catalog(struct app *app, struct tl_err *err)
+{
+    const struct catalog_options options = {.layers_dir = app->config.layers_dir,
+                                            .styles_dir = app->config.styles_dir,
+                                            .store = app->store,
+                                            .pool = app->blocks,
+                                            .cache = app->cache,
+                                            .revalidate_ns = app->config.revalidate};
+
+    return catalog_open(&options, complain, NULL, &app->catalog, err);
+}
+
+static enum tl_code open_tiler(struct app *app, struct tl_err *err)
+{
+    unsigned workers =
+        app->config.workers > 0 ? (unsigned)app->config.workers : cpu_cores() + SPARE_WORKERS;
+
+    TL_TRY(pool_new(workers, &app->workers, err));
+    const struct tiler_options options = {.catalog = app->catalog,
+                                          .cache = app->cache,
+                                          .pool = app->workers,
+                                          .lane_queue = (uint32_t)app->config.lane_queue,
+                                          .cache_tiles = app->config.cache_tiles};
+    return tiler_new(&options, &app->tiler, err);
+}
+
+enum tl_code app_open(struct app *app, const struct config *config, enum app_flags flags,
+                      struct tl_err *err)
+{
+    app->config = *config;
+    TL_TRY(open_store(app, err));
+    TL_TRY(block_pool_new((size_t)config->block_pool, &app->blocks, err));
+    if (flags & APP_NO_CATALOG)
+        return TL_OK;
+    if (!(flags & APP_NO_CACHE))
+        TL_TRY(open_cache(app, err));
+    TL_TRY(open_catalog(app, err));
+    return open_tiler(app, err);
+}
+
+void app_close(struct app *app)
+{
+    /* Lanes belong to the tiler and must be idle: nothing is queued once the server is down. */
+    tiler_free(app->tiler);
+    pool_free(app->workers);
+    catalog_close(app->catalog);
+    cache_close(app->cache);
+    block_pool_free(app->blocks);
+    store_free(app->store);
+    *app = (struct app){0};
+}
+
+struct raster_env app_raster(const struct app *app)
+{
+    return (struct raster_env){.store = app->store, .pool = app->blocks};
+}

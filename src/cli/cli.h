@@ -1,0 +1,84 @@
+/*
+ * cli: what the subcommands of `tilth` share: a table of commands, the way options are read,
+ * and the parts of a running tilth put together from one configuration.
+ *
+ * Threads  main thread only
+ */
+#ifndef TILTH_CLI_CLI_H
+#define TILTH_CLI_CLI_H
+
+#include "base/attr.h"
+#include "base/config.h"
+#include "base/err.h"
+#include "raster/raster.h"
+
+#include <stdbool.h>
+
+struct block_pool;
+struct cache;
+struct catalog;
+struct pool;
+struct store;
+struct tiler;
+
+enum { EXIT_USAGE = 2 };
+
+/* One command of `tilth`. `run` gets what follows the command's name and exits with its result. */
+struct command {
+    const char *name;
+    const char *summary; /* one line of `tilth --help` */
+    const char *help;    /* all of `tilth NAME --help` */
+    int (*run)(int argc, char **argv);
+};
+
+extern const struct command cmd_serve, cmd_check, cmd_model, cmd_render, cmd_cache, cmd_config;
+
+/*
+ * Command line of a command: options of its own first, then any configuration key as
+ * --key VALUE. NULL-terminated `own` names the command's options; one that ends in "=" takes
+ * a value. What is neither is a positional argument.
+ */
+struct args {
+    struct config config;
+    const char *const *own;
+    const char *values[8]; /* of own[i]: its value, "" for a flag that was given, NULL */
+    int positional_count;
+    const char *positional[8];
+};
+
+/*
+ * Defaults, then --config FILE (or TILTH_CONFIG), then the environment, then the command line.
+ * Also answers --help.
+ */
+TL_MUST_CHECK enum tl_code args_read(struct args *args, const struct command *command, int argc,
+                                     char **argv, struct tl_err *err);
+const char *args_value(const struct args *args, const char *own);
+
+/* Everything between a configuration and a tile. */
+struct app {
+    struct config config;
+    struct store *store;
+    struct block_pool *blocks;
+    struct cache *cache; /* NULL when APP_NO_CACHE */
+    struct catalog *catalog;
+    struct pool *workers;
+    struct tiler *tiler;
+};
+
+enum app_flags {
+    APP_NO_CACHE = 1 << 0,   /* nothing is read from or written to the tile cache */
+    APP_NO_CATALOG = 1 << 1, /* store and block pool only */
+};
+
+TL_MUST_CHECK enum tl_code app_open(struct app *app, const struct config *config,
+                                    enum app_flags flags, struct tl_err *err);
+void app_close(struct app *app);
+struct raster_env app_raster(const struct app *app);
+
+/* "tilth check: <message>" on standard error; the exit status. */
+int cli_fail(const struct command *command, enum tl_code code, const struct tl_err *err);
+int cli_usage(const struct command *command, const char *what);
+/* "12.3 MiB" */
+void cli_bytes(double bytes, char ret_text[32]);
+
+#endif
