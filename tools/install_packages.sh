@@ -7,8 +7,6 @@ cd "$(dirname "$0")/.."
 missing=
 for section in "$@"; do
     for package in $(awk -v s="$section" '$1 == s { print $2 }' packages.txt); do
-        # A tool from elsewhere (go of a toolchain image) serves as well as Debian's.
-        [ "$package" = golang-go ] && command -v go >/dev/null && continue
         state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
         [ "$state" = installed ] || missing="$missing $package"
     done
