@@ -1,0 +1,225 @@
+#include "classify/forest.h"
+
+#include "base/arena.h"
+#include "base/blob.h"
+#include "base/check.h"
+#include "base/errand.h"
+#include "classify/forest_run.h"
+#include "classify/forest_walk.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
+
+/* What a golden row may differ by; docs/model-file.md. */
+#define GOLDEN_TOLERANCE 1e-6
+
+struct forest {
+    atomic_uint refs;
+    struct arena *memory; /* of the model and its flat form */
+    struct model model;
+    struct flat flat;
+    struct run_plan plan;
+};
+
+const struct sweep_kernel *sweep_kernel(enum cpu_isa isa)
+{
+#if defined(__x86_64__)
+    if (isa >= ISA_AVX512)
+        return &sweep_avx512;
+    if (isa >= ISA_AVX2)
+        return &sweep_avx2;
+    if (isa >= ISA_SSE2)
+        return &sweep_sse2;
+#endif
+    (void)isa;
+    return &sweep_scalar;
+}
+
+struct forest *forest_ref(struct forest *forest)
+{
+    /* Relaxed: whoever refs holds a reference already. */
+    atomic_fetch_add_explicit(&forest->refs, 1, memory_order_relaxed);
+    return forest;
+}
+
+void forest_unref(struct forest *forest)
+{
+    /* Acquire-release: the last one must see what all others did before. */
+    if (!forest || atomic_fetch_sub_explicit(&forest->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    arena_free(forest->memory);
+    free(forest);
+}
+
+const struct forest_info *forest_info(const struct forest *forest)
+{
+    return &forest->model.info;
+}
+
+enum tl_code forest_run(const struct forest *forest, const float *const *planes, size_t count,
+                        struct errand *errand, struct arena *scratch,
+                        const struct forest_output *output, struct tl_err *err)
+{
+    struct run_task task = {planes, count, output, errand, scratch};
+
+    return run_flat(&forest->flat, &forest->plan, &task, err);
+}
+
+void forest_run_scalar(const struct forest *forest, const float *const *planes, size_t count,
+                       const struct forest_output *output)
+{
+    double p[FOREST_MAX_CLASSES];
+
+    for (size_t i = 0; i < count; i++) {
+        walk_pixel(&forest->model, planes, i, p);
+        walk_write(&forest->model, p, i, count, output);
+    }
+}
+
+/* ---- proof ---- */
+
+/* Golden rows as planes, and what two ways of running them gave. */
+struct proof {
+    const char *name;
+    const struct forest *forest;
+    uint32_t rows;
+    const float **planes;
+    struct forest_output walked, swept;
+};
+
+static bool proof_output(struct proof *proof, struct forest_output *output, struct arena *arena)
+{
+    size_t classes = proof->forest->model.info.class_count;
+
+    output->label = arena_alloc(arena, proof->rows, 1);
+    output->confidence = arena_alloc(arena, proof->rows, 1);
+    output->probability = arena_alloc(arena, proof->rows * classes, sizeof(*output->probability));
+    return output->label && output->confidence && output->probability;
+}
+
+static bool proof_planes(struct proof *proof, struct arena *arena)
+{
+    const struct model *model = &proof->forest->model;
+    size_t features = model->info.feature_count;
+    float *values = arena_alloc(arena, features * proof->rows, sizeof(*values));
+
+    proof->planes = arena_alloc(arena, features, sizeof(*proof->planes));
+    if (!values || !proof->planes)
+        return false;
+    for (size_t f = 0; f < features; f++) {
+        proof->planes[f] = values + f * proof->rows;
+        for (size_t row = 0; row < proof->rows; row++)
+            values[f * proof->rows + row] = model->golden_x[row * features + f];
+    }
+    return true;
+}
+
+static enum tl_code check_label(const struct proof *proof, uint32_t row, const char *how,
+                                uint8_t got, struct tl_err *err)
+{
+    uint8_t expected = proof->forest->model.golden_label[row];
+
+    if (got == expected)
+        return TL_OK;
+    return tl_fail(err, TL_CORRUPT,
+                   "%s: golden row %u: the library says class %u, tilth's %s says %u; the file is "
+                   "not what its exporter meant to write",
+                   proof->name, row, expected, how, got);
+}
+
+static enum tl_code check_probability(const struct proof *proof, uint32_t row, const char *how,
+                                      const float *got, struct tl_err *err)
+{
+    uint32_t classes = proof->forest->model.info.class_count;
+
+    for (uint32_t c = 0; c < classes; c++) {
+        double expected = proof->forest->model.golden_p[(size_t)row * classes + c];
+        double here = (double)got[(size_t)c * proof->rows + row];
+
+        if (!(fabs(here - expected) <= GOLDEN_TOLERANCE))
+            return tl_fail(err, TL_CORRUPT,
+                           "%s: golden row %u, class %u: the library says %.9g, tilth's %s says "
+                           "%.9g; the file is not what its exporter meant to write",
+                           proof->name, row, proof->forest->model.info.classes[c].value, expected,
+                           how, here);
+    }
+    return TL_OK;
+}
+
+static enum tl_code compare(const struct proof *proof, struct tl_err *err)
+{
+    for (uint32_t row = 0; row < proof->rows; row++) {
+        TL_TRY(check_label(proof, row, "oracle", proof->walked.label[row], err));
+        TL_TRY(check_label(proof, row, "kernel", proof->swept.label[row], err));
+        TL_TRY(check_probability(proof, row, "oracle", proof->walked.probability, err));
+        TL_TRY(check_probability(proof, row, "kernel", proof->swept.probability, err));
+    }
+    return TL_OK;
+}
+
+/* Replays the golden rows in both ways. The kernel is made to run, however few they are. */
+static enum tl_code prove(const char *name, const struct forest *forest, struct tl_err *err)
+{
+    struct proof proof = {.name = name, .forest = forest, .rows = forest->model.info.golden_rows};
+    struct run_plan plan = forest->plan;
+    AUTO(arena) arena = arena_new();
+
+    if (proof.rows == 0)
+        return TL_OK;
+    if (!arena || !proof_planes(&proof, arena) || !proof_output(&proof, &proof.walked, arena) ||
+        !proof_output(&proof, &proof.swept, arena))
+        return tl_fail(err, TL_NOMEM, "%s: no memory to replay %u golden rows", name, proof.rows);
+    forest_run_scalar(forest, proof.planes, proof.rows, &proof.walked);
+    plan.walk_below = 0;
+    struct run_task task = {proof.planes, proof.rows, &proof.swept, NULL, arena};
+    TL_TRY(run_flat(&forest->flat, &plan, &task, err));
+    return compare(&proof, err);
+}
+
+/* ---- load ---- */
+
+static bool is_lightgbm(const uint8_t *bytes, size_t size)
+{
+    static const char first_line[] = "tree";
+
+    return size > sizeof(first_line) - 1 &&
+           memcmp(bytes, first_line, sizeof(first_line) - 1) == 0 &&
+           (bytes[sizeof(first_line) - 1] == '\n' || bytes[sizeof(first_line) - 1] == '\r');
+}
+
+static enum tl_code read_model(const char *name, const struct blob *file, struct forest *forest,
+                               struct tl_err *err)
+{
+    const uint8_t *bytes = blob_bytes(file);
+    size_t size = blob_size(file);
+
+    if (size > MODEL_MAX_FILE_BYTES)
+        return tl_fail(err, TL_LIMIT, "%s: %zu bytes, a model has at most %zu", name, size,
+                       MODEL_MAX_FILE_BYTES);
+    if (is_lightgbm(bytes, size))
+        return model_read_lightgbm(name, bytes, size, forest->memory, &forest->model, err);
+    return model_read_file(name, bytes, size, forest->memory, &forest->model, err);
+}
+
+enum tl_code forest_load(const char *name, const struct blob *file, struct forest **ret_forest,
+                         struct tl_err *err)
+{
+    AUTO(forest) forest = calloc(1, sizeof(*forest));
+
+    if (!forest)
+        return tl_fail(err, TL_NOMEM, "%s: no memory for a model", name);
+    atomic_init(&forest->refs, 1);
+    forest->memory = arena_new();
+    if (!forest->memory)
+        return tl_fail(err, TL_NOMEM, "%s: no memory for a model", name);
+    TL_TRY(read_model(name, file, forest, err));
+    forest->model.info.fingerprint = hash128(blob_bytes(file), blob_size(file));
+    enum tl_code code = flat_compile(&forest->model, forest->memory, &forest->flat, err);
+    if (code != TL_OK)
+        return tl_context(err, code, "%s", name);
+    forest->plan = run_plan(&forest->flat, sweep_kernel(cpu_isa()));
+    TL_TRY(prove(name, forest, err));
+    *ret_forest = TL_TAKE(forest);
+    return TL_OK;
+}

@@ -1,0 +1,126 @@
+/* The sweep for AVX2: 32 bytes at a time. */
+#if defined(__x86_64__)
+
+#include "classify/forest_sweep.h"
+#include "classify/forest_target.h"
+
+#include <immintrin.h>
+
+TARGET_BEGIN("avx2,bmi,bmi2,popcnt")
+
+static inline __m256i load(const void *at)
+{
+    return _mm256_load_si256((const __m256i *)at);
+}
+
+static inline uint64_t join(__m256i low, __m256i high)
+{
+    return (uint32_t)_mm256_movemask_epi8(low) | (uint64_t)(uint32_t)_mm256_movemask_epi8(high)
+                                                     << 32;
+}
+
+static inline uint64_t le_u8(const uint8_t *x, uint8_t t)
+{
+    const __m256i cut = _mm256_set1_epi8((char)t);
+    __m256i a = load(x), b = load(x + 32);
+
+    return join(_mm256_cmpeq_epi8(_mm256_min_epu8(a, cut), a),
+                _mm256_cmpeq_epi8(_mm256_min_epu8(b, cut), b));
+}
+
+static inline __m256i le_words(const uint16_t *x, __m256i cut)
+{
+    __m256i v = load(x);
+
+    return _mm256_cmpeq_epi16(_mm256_min_epu16(v, cut), v);
+}
+
+/* Packing works within halves of 16 bytes; the permutation puts the quarters in order. */
+static inline __m256i pack_words(__m256i a, __m256i b)
+{
+    return _mm256_permute4x64_epi64(_mm256_packs_epi16(a, b), _MM_SHUFFLE(3, 1, 2, 0));
+}
+
+static inline uint64_t le_u16(const uint16_t *x, uint16_t t)
+{
+    const __m256i cut = _mm256_set1_epi16((short)t);
+
+    return join(pack_words(le_words(x, cut), le_words(x + 16, cut)),
+                pack_words(le_words(x + 32, cut), le_words(x + 48, cut)));
+}
+
+static inline uint64_t le_f32(const float *x, float t)
+{
+    const __m256 cut = _mm256_set1_ps(t);
+    uint64_t bits = 0;
+
+    for (unsigned i = 0; i < 8; i++) {
+        __m256 le = _mm256_cmp_ps(_mm256_loadu_ps(x + 8 * i), cut, _CMP_LE_OQ);
+
+        bits |= (uint64_t)(uint32_t)_mm256_movemask_ps(le) << (8 * i);
+    }
+    return bits;
+}
+
+/* 32 bits to 32 bytes of -1 or 0. */
+static inline __m256i spread(uint32_t bits)
+{
+    const __m256i byte_of =
+        _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i one_each = _mm256_set1_epi64x((long long)0x8040201008040201ULL);
+    __m256i v = _mm256_shuffle_epi8(_mm256_set1_epi32((int)bits), byte_of);
+
+    return _mm256_cmpeq_epi8(_mm256_and_si256(v, one_each), one_each);
+}
+
+static inline void add_bits(uint8_t *counts, uint64_t bits)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        __m256i *at = (__m256i *)(void *)(counts + 32 * i);
+        __m256i more = spread((uint32_t)(bits >> (32 * i)));
+
+        _mm256_store_si256(at, _mm256_sub_epi8(_mm256_load_si256(at), more));
+    }
+}
+
+/* Four lanes of 64 bits: -1 where the bit is set. */
+static inline __m256d lanes(uint64_t bits)
+{
+    const __m256i one_each = _mm256_setr_epi64x(1, 2, 4, 8);
+    __m256i v = _mm256_and_si256(_mm256_set1_epi64x((long long)bits), one_each);
+
+    return _mm256_castsi256_pd(_mm256_cmpeq_epi64(v, one_each));
+}
+
+static inline void add_score(double *scores, uint64_t bits, double value)
+{
+    enum { FEW = 10 }; /* pixels that are added sooner one by one than in sixteen vectors */
+
+    if (__builtin_popcountll(bits) <= FEW) {
+        for (; bits; bits &= bits - 1)
+            scores[__builtin_ctzll(bits)] += value;
+        return;
+    }
+    for (unsigned i = 0; i < 16; i++, bits >>= 4) {
+        __m256d at = _mm256_load_pd(scores + 4 * i);
+        __m256d more = _mm256_and_pd(_mm256_set1_pd(value), lanes(bits));
+
+        /* x + 0 is x but for -0, which a sum that starts at +0 never is. */
+        _mm256_store_pd(scores + 4 * i, _mm256_add_pd(at, more));
+    }
+}
+
+#include "classify/forest_kernel.h"
+
+const struct sweep_kernel sweep_avx2 = {
+    .isa = ISA_AVX2,
+    .tree = {sweep_tree_u8, sweep_tree_u16, sweep_tree_f32},
+    .count_votes = count_votes,
+    .guide = guide_bits,
+};
+
+TARGET_END
+
+#else
+typedef int forest_avx2_is_for_x86_64;
+#endif

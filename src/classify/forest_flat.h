@@ -1,0 +1,119 @@
+/*
+ * forest_flat: the compiled form of a model. Every split becomes "value of a plane <= cut",
+ * every rule about missing values a plane of its own, every float a rank (docs/forest.md).
+ *
+ * Threads  immutable once made
+ * Memory   everything lives in the arena that flat_compile() was given
+ */
+#ifndef TILTH_CLASSIFY_FOREST_FLAT_H
+#define TILTH_CLASSIFY_FOREST_FLAT_H
+
+#include "classify/model_parsed.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena;
+
+/* What the values of a block's planes are. */
+enum flat_type {
+    FLAT_U8,  /* ranks; every plane has at most 255 distinct thresholds */
+    FLAT_U16, /* ranks; at most 65,535 */
+    FLAT_F32  /* the floats themselves: too many thresholds to rank */
+};
+
+/* What a child of a split is. */
+enum flat_kind {
+    KIND_NODE,  /* another split */
+    KIND_BASE,  /* a pure leaf of the base class: counted by not being counted */
+    KIND_VOTE,  /* a pure leaf of another class */
+    KIND_ROW,   /* a leaf with a row of class probabilities */
+    KIND_SCORE, /* a leaf that adds one number to the tree's score */
+    KIND_COUNT
+};
+
+struct flat_node {
+    union {
+        uint32_t rank;   /* FLAT_U8, FLAT_U16 */
+        float threshold; /* FLAT_F32 */
+    } cut;
+    uint32_t left, right; /* node, class (VOTE), row (ROW) or leaf (SCORE) */
+    uint16_t plane;
+    uint8_t left_kind, right_kind; /* enum flat_kind */
+};
+
+struct flat_tree {
+    uint32_t root; /* as flat_node.left */
+    uint8_t root_kind;
+};
+
+/* How the values of a plane are made from a feature before they are compared. */
+struct flat_plane {
+    uint16_t feature;
+    uint8_t missing; /* enum model_missing */
+    bool default_left;
+};
+
+/* rank(x) = number of thresholds strictly below x, from a table of buckets and a search. */
+struct flat_ranker {
+    uint32_t count;          /* distinct thresholds */
+    const float *thresholds; /* ascending, then 2^steps of +infinity */
+    bool linear;             /* bucket by value, else by the float's bits */
+    float low, scale;        /* linear: (x - low) * scale */
+    uint32_t low_key;        /* bits: (key(x) - low_key) >> shift */
+    uint8_t shift;
+    uint8_t steps; /* of the search within a bucket */
+    uint32_t bucket_count;
+    const uint16_t *start; /* thresholds in earlier buckets */
+};
+
+/* The guide: upper levels of some trees, as heaps (slot 1 is the root, 2i and 2i + 1 its
+ * children). Its path bits, tree after tree, are the key that pixels are sorted by. */
+enum { GUIDE_LEVELS = 4, GUIDE_SLOTS = 1 << GUIDE_LEVELS, GUIDE_TREES = 12 };
+
+struct flat_guide {
+    uint32_t tree_count;
+    struct {
+        float threshold;
+        int32_t feature; /* -1: a leaf is above, its bit is 0 */
+    } slot[GUIDE_TREES][GUIDE_SLOTS];
+};
+
+struct flat {
+    const struct model *model;
+    enum flat_type type;
+    uint32_t plane_count;
+    struct flat_plane *planes;
+    struct flat_ranker *rankers; /* one per plane; NULL for FLAT_F32 */
+    struct flat_tree *trees;
+    struct flat_node *nodes;
+    uint32_t node_count;
+    uint32_t max_depth; /* splits on the longest path */
+    bool has_rows;      /* some leaves are not pure */
+    uint32_t base_class;
+    /* KIND_ROW: leaf_values with 1 taken off the base class's column. */
+    const double *rows;
+    /* Rows whose sums are exact in any order: every value a multiple of 2^-20. */
+    const uint8_t *row_exact;
+    /* OUTPUT_MEAN: votes to percent and to probability, tree_count + 1 entries. */
+    const uint8_t *percent;
+    const float *probability;
+    struct flat_guide guide;
+};
+
+/* `model` is borrowed and must outlive the flat form. */
+TL_MUST_CHECK enum tl_code flat_compile(const struct model *model, struct arena *arena,
+                                        struct flat *ret_flat, struct tl_err *err);
+
+/* The largest float32 not above x: x <= threshold decides every float32 alike. */
+float flat_floor(double x);
+
+/* values[i] as the plane's rule sees them: -infinity always goes left, NaN always right. */
+void flat_apply_rule(const struct flat_plane *plane, float *values, size_t count);
+
+/* ret_ranks[i] = rank of values[i], which have been through flat_apply_rule(). */
+void flat_rank(const struct flat_ranker *ranker, const float *values, size_t count,
+               uint16_t *ret_ranks);
+
+#endif

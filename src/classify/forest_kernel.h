@@ -1,0 +1,139 @@
+/*
+ * forest_kernel: the sweep, written once. An instruction set's file defines
+ *
+ *   le_u8(x, t)  le_u16(x, t)  le_f32(x, t)   bit i of 64: x[i] <= t
+ *   add_bits(counts, bits)                    counts[i] += bit i, 64 bytes
+ *   add_score(scores, bits, value)            scores[i] += value where bit i is set
+ *
+ * and includes this, which defines the four functions of a struct sweep_kernel. Included
+ * by each forest_<isa>.c and by nobody else, hence no guard against a second inclusion.
+ */
+#include "classify/forest_sweep.h"
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* Adds a leaf's row to the pixels of `bits`. */
+static __attribute__((noinline)) void add_row(struct sweep *sweep, uint32_t packet, uint64_t bits,
+                                              uint32_t row)
+{
+    uint32_t width = sweep->flat->model->leaf_width;
+    const double *from = sweep->flat->rows + (size_t)row * width;
+
+    sweep->rowed[packet] |= bits;
+    if (!sweep->flat->row_exact[row])
+        sweep->inexact[packet] |= bits;
+    if (bits == UINT64_MAX) {
+        for (uint32_t c = 0; c < width; c++)
+            sweep->packet_rows[(size_t)packet * width + c] += from[c];
+        return;
+    }
+    for (; bits; bits &= bits - 1) {
+        size_t pixel = (size_t)packet * PACKET_PX + (size_t)__builtin_ctzll(bits);
+        double *to = sweep->rows + pixel * width;
+
+        for (uint32_t c = 0; c < width; c++)
+            to[c] += from[c];
+    }
+}
+
+/* Pixels that have come to a leaf. `kind` is a constant where this is inlined. */
+ALWAYS_INLINE void land_on(struct sweep *sweep, enum flat_kind kind, uint32_t leaf, uint32_t packet,
+                           uint64_t bits)
+{
+    if (kind == KIND_VOTE)
+        sweep->votes[(size_t)leaf * sweep->packets + packet] |= bits;
+    else if (kind == KIND_ROW && bits)
+        add_row(sweep, packet, bits, leaf);
+    else if (kind == KIND_SCORE && bits)
+        add_score(sweep->score + (size_t)packet * PACKET_PX, bits,
+                  sweep->flat->model->leaf_values[leaf]);
+}
+
+/* Where a node's list lies, and how much of it went to each side. */
+struct cut_list {
+    uint32_t first, count; /* in */
+    uint32_t top;          /* where the right side's list goes */
+    uint32_t left, right;  /* out: entries of the lists; 0 where the child is a leaf */
+};
+
+/* A tree that is one leaf. */
+static void land_all(struct sweep *sweep, const struct flat_tree *tree)
+{
+    for (uint32_t p = 0; p < sweep->packets; p++) {
+        uint64_t bits = p + 1 == sweep->packets ? sweep->tail : UINT64_MAX;
+
+        switch ((enum flat_kind)tree->root_kind) {
+        case KIND_VOTE:
+            land_on(sweep, KIND_VOTE, tree->root, p, bits);
+            break;
+        case KIND_ROW:
+            land_on(sweep, KIND_ROW, tree->root, p, bits);
+            break;
+        case KIND_SCORE:
+            land_on(sweep, KIND_SCORE, tree->root, p, bits);
+            break;
+        case KIND_NODE:
+        case KIND_BASE:
+        case KIND_COUNT:
+            break;
+        }
+    }
+}
+
+#define VALUE       uint8_t
+#define VALUE_LE    le_u8
+#define VALUE_CUT   rank
+#define SWEEP(name) name##_u8
+#include "classify/forest_kernel_tree.h"
+
+#define VALUE       uint16_t
+#define VALUE_LE    le_u16
+#define VALUE_CUT   rank
+#define SWEEP(name) name##_u16
+#include "classify/forest_kernel_tree.h"
+
+#define VALUE       float
+#define VALUE_LE    le_f32
+#define VALUE_CUT   threshold
+#define SWEEP(name) name##_f32
+#include "classify/forest_kernel_tree.h"
+
+static void count_votes(uint8_t *counts, uint64_t *votes, uint32_t packets)
+{
+    for (uint32_t p = 0; p < packets; p++) {
+        if (votes[p])
+            add_bits(counts + (size_t)p * PACKET_PX, votes[p]);
+        votes[p] = 0;
+    }
+}
+
+/* Bit i of the mask of `slot`: pixel i goes right there. */
+ALWAYS_INLINE uint64_t guide_slot(const struct flat_guide *guide, uint32_t tree, unsigned slot,
+                                  const float *const *planes, size_t at)
+{
+    int32_t feature = guide->slot[tree][slot].feature;
+
+    return feature < 0 ? 0 : ~le_f32(planes[feature] + at, guide->slot[tree][slot].threshold);
+}
+
+static void guide_bits(const struct flat_guide *guide, const float *const *planes, size_t at,
+                       uint64_t *ret_bits)
+{
+    for (uint32_t t = 0; t < guide->tree_count; t++) {
+        /* here[slot]: the pixels whose path comes by. */
+        uint64_t here[2 * GUIDE_SLOTS] = {0, UINT64_MAX};
+
+        for (unsigned level = 0, first = 1; level < GUIDE_LEVELS; level++, first *= 2) {
+            uint64_t right = 0;
+
+            for (unsigned slot = first; slot < 2 * first; slot++) {
+                uint64_t side = here[slot] & guide_slot(guide, t, slot, planes, at);
+
+                here[2 * slot] = here[slot] & ~side;
+                here[2 * slot + 1] = side;
+                right |= side;
+            }
+            ret_bits[t * GUIDE_LEVELS + level] = right;
+        }
+    }
+}

@@ -1,0 +1,136 @@
+/*
+ * One tree over one block, for planes of type VALUE. Included by forest_kernel.h once per
+ * type, with VALUE, VALUE_LE (the comparison), VALUE_CUT (the node's member) and SWEEP().
+ */
+
+/*
+ * Splits a list. The left side is written over the list itself, the right side at `top`;
+ * an entry is written always and kept only when it is not empty, so nothing branches on
+ * pixels. `left` and `right` are constants where this is inlined.
+ */
+ALWAYS_INLINE void SWEEP(cut)(struct sweep *sweep, const struct flat_node *node,
+                              struct cut_list *list, enum flat_kind left, enum flat_kind right)
+{
+    const VALUE *x = (const VALUE *)sweep->values + (size_t)node->plane * sweep->room;
+    const VALUE cut = (VALUE)node->cut.VALUE_CUT;
+    uint64_t *mask = sweep->mask + list->first, *right_mask = sweep->mask + list->top;
+    uint32_t *id = sweep->id + list->first, *right_id = sweep->id + list->top;
+    uint32_t lefts = 0, rights = 0;
+
+    for (uint32_t i = 0, count = list->count; i < count; i++) {
+        uint32_t packet = id[i];
+        uint64_t below = VALUE_LE(x + (size_t)packet * PACKET_PX, cut);
+        uint64_t left_bits = mask[i] & below, right_bits = mask[i] & ~below;
+
+        if (left == KIND_NODE) {
+            mask[lefts] = left_bits;
+            id[lefts] = packet;
+            lefts += left_bits != 0;
+        } else {
+            land_on(sweep, left, node->left, packet, left_bits);
+        }
+        if (right == KIND_NODE) {
+            right_mask[rights] = right_bits;
+            right_id[rights] = packet;
+            rights += right_bits != 0;
+        } else {
+            land_on(sweep, right, node->right, packet, right_bits);
+        }
+    }
+    list->left = lefts;
+    list->right = rights;
+}
+
+/* One loop per pair of kinds, so that what a side is costs nothing per packet. */
+static void SWEEP(cut_any)(struct sweep *sweep, const struct flat_node *node, struct cut_list *list)
+{
+#define PAIR(l, r)                           \
+    case (l)*KIND_COUNT + (r):               \
+        SWEEP(cut)(sweep, node, list, l, r); \
+        return;
+    switch (node->left_kind * KIND_COUNT + node->right_kind) {
+        PAIR(KIND_NODE, KIND_NODE)
+        PAIR(KIND_NODE, KIND_BASE)
+        PAIR(KIND_NODE, KIND_VOTE)
+        PAIR(KIND_NODE, KIND_ROW)
+        PAIR(KIND_NODE, KIND_SCORE)
+        PAIR(KIND_BASE, KIND_NODE)
+        PAIR(KIND_BASE, KIND_VOTE)
+        PAIR(KIND_BASE, KIND_ROW)
+        PAIR(KIND_VOTE, KIND_NODE)
+        PAIR(KIND_VOTE, KIND_BASE)
+        PAIR(KIND_VOTE, KIND_VOTE)
+        PAIR(KIND_VOTE, KIND_ROW)
+        PAIR(KIND_ROW, KIND_NODE)
+        PAIR(KIND_ROW, KIND_BASE)
+        PAIR(KIND_ROW, KIND_VOTE)
+        PAIR(KIND_ROW, KIND_ROW)
+        PAIR(KIND_SCORE, KIND_NODE)
+        PAIR(KIND_SCORE, KIND_SCORE)
+    default: /* two leaves of the base class: nothing to count */
+        list->left = list->right = 0;
+    }
+#undef PAIR
+}
+
+/* A node that all pixels of the block leave by the same side is passed without a look at
+ * them. */
+ALWAYS_INLINE const struct flat_node *SWEEP(pass)(const struct sweep *sweep,
+                                                  const struct flat_node *node)
+{
+    const VALUE *low = sweep->low, *high = sweep->high;
+
+    for (;;) {
+        VALUE cut = (VALUE)node->cut.VALUE_CUT;
+
+        if (node->left_kind == KIND_NODE && high[node->plane] <= cut)
+            node = sweep->flat->nodes + node->left;
+        else if (node->right_kind == KIND_NODE && low[node->plane] > cut)
+            node = sweep->flat->nodes + node->right;
+        else
+            return node;
+    }
+}
+
+static void SWEEP(sweep_tree)(struct sweep *sweep, const struct flat_tree *tree)
+{
+    const struct flat_node *nodes = sweep->flat->nodes;
+    struct sweep_pending *pending = sweep->pending;
+    struct cut_list list = {.first = 0, .count = sweep->packets, .top = sweep->packets};
+    uint32_t at = tree->root;
+
+    if (tree->root_kind != KIND_NODE) {
+        land_all(sweep, tree);
+        return;
+    }
+    for (uint32_t p = 0; p < sweep->packets; p++) {
+        sweep->mask[p] = UINT64_MAX;
+        sweep->id[p] = p;
+    }
+    sweep->mask[sweep->packets - 1] = sweep->tail;
+    for (;;) {
+        const struct flat_node *node = SWEEP(pass)(sweep, nodes + at);
+
+        SWEEP(cut_any)(sweep, node, &list);
+        if (list.right)
+            *pending++ = (struct sweep_pending){list.top, list.right, node->right};
+        if (list.left) {
+            list.top += list.right;
+            list.count = list.left;
+            at = node->left;
+            continue;
+        }
+        if (pending == sweep->pending)
+            return;
+        pending--;
+        list = (struct cut_list){.first = pending->first,
+                                 .count = pending->count,
+                                 .top = pending->first + pending->count};
+        at = pending->node;
+    }
+}
+
+#undef VALUE
+#undef VALUE_LE
+#undef VALUE_CUT
+#undef SWEEP

@@ -1,0 +1,40 @@
+/*
+ * forest_order: the guide order. Pixels that take the same turns in the upper levels of a
+ * few trees are put next to each other, so that the pixels of a packet stay together in
+ * all trees (docs/forest.md). Order never changes what comes out.
+ *
+ * Threads  one
+ * Memory   16 bytes of scratch per pixel
+ */
+#ifndef TILTH_CLASSIFY_FOREST_ORDER_H
+#define TILTH_CLASSIFY_FOREST_ORDER_H
+
+#include "classify/forest_sweep.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena;
+
+/* An entry is a key (upper 48 bits) and a pixel of the unit (lower 16). */
+struct order {
+    uint64_t *entries, *spare;
+    bool sorted;
+};
+
+/* For units of up to `pixels` (at most 65,536). False when memory is out. */
+bool order_alloc(struct order *order, size_t pixels, bool sorted, struct arena *arena)
+    TL_MUST_CHECK;
+
+/* Orders `count` pixels of the planes from pixel `at` on. */
+void order_unit(struct order *order, const struct sweep_kernel *kernel,
+                const struct flat_guide *guide, const float *const *planes, size_t at,
+                uint32_t count);
+
+static inline uint32_t order_pixel(const struct order *order, uint32_t entry)
+{
+    return (uint32_t)(order->entries[entry] & 0xFFFF);
+}
+
+#endif

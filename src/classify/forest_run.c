@@ -1,0 +1,464 @@
+#include "classify/forest_run.h"
+
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/errand.h"
+#include "classify/forest_order.h"
+#include "classify/forest_walk.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    /* A block's planes, counts and sums should stay in the second-level cache. */
+    BLOCK_BYTES = 1 << 20,
+    MIN_BLOCK_PX = 1024,
+    CHUNK_PX = 256, /* ranked together; a multiple of PACKET_PX */
+    SCALAR_BELOW_PX = 4
+};
+
+/* One run: the task and its scratch. */
+struct run {
+    const struct flat *flat;
+    const struct run_plan *plan;
+    const struct run_task *task;
+    struct order order; /* of the unit at hand */
+    struct sweep sweep; /* of the block at hand */
+    uint32_t *totals;   /* [class][room]: votes emptied from sweep.counts; NULL when never */
+    /* The block at hand: entries [first, first + count) of the order. */
+    size_t unit_at; /* the unit's first pixel */
+    uint32_t first, count;
+};
+
+static const struct model *model_of(const struct run *run)
+{
+    return run->flat->model;
+}
+
+static size_t value_bytes(enum flat_type type)
+{
+    static const size_t bytes[] = {sizeof(uint8_t), sizeof(uint16_t), sizeof(float)};
+
+    return bytes[type];
+}
+
+static uint32_t round_to_packets(size_t pixels)
+{
+    return (uint32_t)((pixels + PACKET_PX - 1) / PACKET_PX * PACKET_PX);
+}
+
+/* ---- plan and scratch ---- */
+
+static size_t bytes_per_pixel(const struct flat *flat)
+{
+    const struct model *model = flat->model;
+    size_t bytes = flat->plane_count * value_bytes(flat->type);
+
+    if (model->output != OUTPUT_MEAN)
+        return bytes + model->score_count * sizeof(double);
+    return bytes + model->info.class_count * (flat->has_rows ? 1 + sizeof(double) : 1);
+}
+
+struct run_plan run_plan(const struct flat *flat, const struct sweep_kernel *kernel)
+{
+    uint32_t block = RUN_MAX_BLOCK_PX;
+
+    while (block > MIN_BLOCK_PX && block * bytes_per_pixel(flat) > BLOCK_BYTES)
+        block /= 2;
+    return (struct run_plan){.kernel = kernel,
+                             .unit_px = RUN_MAX_UNIT_PX,
+                             .block_px = block,
+                             .sorted = true,
+                             .walk_below = SCALAR_BELOW_PX};
+}
+
+static bool alloc_lists(struct sweep *sweep, uint32_t packets, struct arena *arena)
+{
+    size_t levels = (size_t)sweep->flat->max_depth + 1;
+
+    sweep->mask = arena_alloc(arena, packets * levels, sizeof(*sweep->mask));
+    sweep->id = arena_alloc(arena, packets * levels, sizeof(*sweep->id));
+    sweep->pending = arena_alloc(arena, levels, sizeof(*sweep->pending));
+    return sweep->mask && sweep->id && sweep->pending;
+}
+
+static bool alloc_votes(struct run *run, struct arena *arena)
+{
+    struct sweep *sweep = &run->sweep;
+    size_t classes = model_of(run)->info.class_count, packets = sweep->room / PACKET_PX;
+
+    sweep->votes = arena_zalloc(arena, classes * packets, sizeof(*sweep->votes));
+    sweep->counts = arena_alloc(arena, classes * sweep->room, sizeof(*sweep->counts));
+    if (!sweep->votes || !sweep->counts)
+        return false;
+    if (model_of(run)->info.tree_count > VOTES_MAX_TREES) {
+        run->totals = arena_alloc(arena, classes * sweep->room, sizeof(*run->totals));
+        if (!run->totals)
+            return false;
+    }
+    if (!run->flat->has_rows)
+        return true;
+    sweep->rows = arena_alloc(arena, classes * sweep->room, sizeof(*sweep->rows));
+    sweep->packet_rows = arena_alloc(arena, classes * packets, sizeof(*sweep->packet_rows));
+    sweep->rowed = arena_alloc(arena, packets, sizeof(*sweep->rowed));
+    sweep->inexact = arena_alloc(arena, packets, sizeof(*sweep->inexact));
+    return sweep->rows && sweep->packet_rows && sweep->rowed && sweep->inexact;
+}
+
+static bool alloc_scores(struct run *run, struct arena *arena)
+{
+    struct sweep *sweep = &run->sweep;
+
+    sweep->scores = arena_alloc(arena, (size_t)model_of(run)->score_count * sweep->room,
+                                sizeof(*sweep->scores));
+    return sweep->scores != NULL;
+}
+
+static bool alloc_run(struct run *run)
+{
+    struct arena *arena = run->task->scratch;
+    struct sweep *sweep = &run->sweep;
+    size_t unit = TL_MIN(run->task->count, (size_t)run->plan->unit_px);
+    size_t planes = TL_MAX(run->flat->plane_count, 1U), item = value_bytes(run->flat->type);
+
+    sweep->flat = run->flat;
+    sweep->room = round_to_packets(TL_MIN(unit, (size_t)run->plan->block_px));
+    sweep->values = arena_alloc(arena, planes * sweep->room, item);
+    sweep->low = arena_alloc(arena, planes, item);
+    sweep->high = arena_alloc(arena, planes, item);
+    if (!sweep->values || !sweep->low || !sweep->high ||
+        !alloc_lists(sweep, sweep->room / PACKET_PX, arena) ||
+        !order_alloc(&run->order, unit, run->plan->sorted, arena))
+        return false;
+    return model_of(run)->output == OUTPUT_MEAN ? alloc_votes(run, arena)
+                                                : alloc_scores(run, arena);
+}
+
+/* ---- the planes of a block ---- */
+
+/* The pixel of the task that entry `i` of the block is; the padding repeats the last one. */
+static size_t pixel_at(const struct run *run, uint32_t i)
+{
+    return run->unit_at + order_pixel(&run->order, run->first + TL_MIN(i, run->count - 1));
+}
+
+/* Values of `plane` for the block's entries from `at` on, through the plane's rule. */
+static void fetch_chunk(const struct run *run, uint32_t plane, uint32_t at, float *values,
+                        uint32_t count)
+{
+    const struct flat_plane *rule = &run->flat->planes[plane];
+    const float *from = run->task->planes[rule->feature];
+
+    for (uint32_t i = 0; i < count; i++)
+        values[i] = from[pixel_at(run, at + i)];
+    flat_apply_rule(rule, values, count);
+}
+
+static void fill_u8(struct run *run, uint32_t plane)
+{
+    uint8_t *to = (uint8_t *)run->sweep.values + (size_t)plane * run->sweep.room;
+    uint16_t low = UINT16_MAX, high = 0, ranks[CHUNK_PX];
+    float values[CHUNK_PX];
+
+    for (uint32_t at = 0; at < run->sweep.packets * PACKET_PX; at += CHUNK_PX) {
+        uint32_t count = TL_MIN(run->sweep.packets * PACKET_PX - at, (uint32_t)CHUNK_PX);
+
+        fetch_chunk(run, plane, at, values, count);
+        flat_rank(&run->flat->rankers[plane], values, count, ranks);
+        for (uint32_t i = 0; i < count; i++) {
+            to[at + i] = (uint8_t)ranks[i];
+            low = TL_MIN(low, ranks[i]);
+            high = TL_MAX(high, ranks[i]);
+        }
+    }
+    ((uint8_t *)run->sweep.low)[plane] = (uint8_t)low;
+    ((uint8_t *)run->sweep.high)[plane] = (uint8_t)high;
+}
+
+static void fill_u16(struct run *run, uint32_t plane)
+{
+    uint16_t *to = (uint16_t *)run->sweep.values + (size_t)plane * run->sweep.room;
+    uint16_t low = UINT16_MAX, high = 0;
+    float values[CHUNK_PX];
+
+    for (uint32_t at = 0; at < run->sweep.packets * PACKET_PX; at += CHUNK_PX) {
+        uint32_t count = TL_MIN(run->sweep.packets * PACKET_PX - at, (uint32_t)CHUNK_PX);
+
+        fetch_chunk(run, plane, at, values, count);
+        flat_rank(&run->flat->rankers[plane], values, count, to + at);
+        for (uint32_t i = at; i < at + count; i++) {
+            low = TL_MIN(low, to[i]);
+            high = TL_MAX(high, to[i]);
+        }
+    }
+    ((uint16_t *)run->sweep.low)[plane] = low;
+    ((uint16_t *)run->sweep.high)[plane] = high;
+}
+
+static void fill_f32(struct run *run, uint32_t plane)
+{
+    uint32_t count = run->sweep.packets * PACKET_PX;
+    float *to = (float *)run->sweep.values + (size_t)plane * run->sweep.room;
+    float low = INFINITY, high = -INFINITY;
+
+    fetch_chunk(run, plane, 0, to, count);
+    for (uint32_t i = 0; i < count; i++) {
+        low = to[i] < low ? to[i] : low;
+        /* Once NaN, `high` stays NaN: no comparison with it holds. */
+        high = to[i] > high || isnan(to[i]) ? to[i] : high;
+        if (isnan(high))
+            break;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        low = to[i] < low ? to[i] : low;
+    ((float *)run->sweep.low)[plane] = low;
+    ((float *)run->sweep.high)[plane] = high;
+}
+
+static void fill_planes(struct run *run)
+{
+    static void (*const fill[])(struct run *, uint32_t) = {fill_u8, fill_u16, fill_f32};
+
+    for (uint32_t plane = 0; plane < run->flat->plane_count; plane++)
+        fill[run->flat->type](run, plane);
+}
+
+/* ---- the trees of a block ---- */
+
+static void clear_sums(struct run *run)
+{
+    struct sweep *sweep = &run->sweep;
+    size_t classes = model_of(run)->info.class_count, packets = sweep->packets;
+
+    if (model_of(run)->output != OUTPUT_MEAN) {
+        memset(sweep->scores, 0,
+               (size_t)model_of(run)->score_count * sweep->room * sizeof(*sweep->scores));
+        return;
+    }
+    memset(sweep->counts, 0, classes * sweep->room);
+    if (run->totals)
+        memset(run->totals, 0, classes * sweep->room * sizeof(*run->totals));
+    if (!run->flat->has_rows)
+        return;
+    memset(sweep->rows, 0, classes * packets * PACKET_PX * sizeof(*sweep->rows));
+    memset(sweep->packet_rows, 0, classes * packets * sizeof(*sweep->packet_rows));
+    memset(sweep->rowed, 0, packets * sizeof(*sweep->rowed));
+    memset(sweep->inexact, 0, packets * sizeof(*sweep->inexact));
+}
+
+static void empty_counts(struct run *run)
+{
+    size_t count = (size_t)model_of(run)->info.class_count * run->sweep.room;
+
+    for (size_t i = 0; i < count; i++)
+        run->totals[i] += run->sweep.counts[i];
+    memset(run->sweep.counts, 0, count);
+}
+
+static void sweep_votes(struct run *run, uint32_t tree)
+{
+    struct sweep *sweep = &run->sweep;
+
+    run->plan->kernel->tree[run->flat->type](sweep, &run->flat->trees[tree]);
+    for (uint32_t c = 0; c < model_of(run)->info.class_count; c++)
+        if (c != run->flat->base_class)
+            run->plan->kernel->count_votes(sweep->counts + (size_t)c * sweep->room,
+                                           sweep->votes + (size_t)c * sweep->packets,
+                                           sweep->packets);
+    if (run->totals && (tree + 1) % VOTES_MAX_TREES == 0)
+        empty_counts(run);
+}
+
+static void sweep_scores(struct run *run, uint32_t tree)
+{
+    uint32_t score = tree % model_of(run)->score_count;
+
+    run->sweep.score = run->sweep.scores + (size_t)score * run->sweep.room;
+    run->plan->kernel->tree[run->flat->type](&run->sweep, &run->flat->trees[tree]);
+}
+
+static void sweep_block(struct run *run)
+{
+    clear_sums(run);
+    for (uint32_t t = 0; t < model_of(run)->info.tree_count; t++) {
+        if (model_of(run)->output == OUTPUT_MEAN)
+            sweep_votes(run, t);
+        else
+            sweep_scores(run, t);
+    }
+    if (run->totals)
+        empty_counts(run);
+}
+
+/* ---- what comes out ---- */
+
+static uint32_t votes_for(const struct run *run, uint32_t class, uint32_t i)
+{
+    size_t at = (size_t) class * run->sweep.room + i;
+
+    return run->totals ? run->totals[at] : run->sweep.counts[at];
+}
+
+/* Whole votes only: the base class has what the others leave, and tables do the rest. */
+static void write_votes(const struct run *run, uint32_t i, size_t pixel)
+{
+    const struct forest_output *output = run->task->output;
+    const struct model *model = model_of(run);
+    uint32_t votes[FOREST_MAX_CLASSES], base = model->info.tree_count, best = 0;
+
+    for (uint32_t c = 0; c < model->info.class_count; c++) {
+        votes[c] = c == run->flat->base_class ? 0 : votes_for(run, c, i);
+        base -= votes[c];
+    }
+    votes[run->flat->base_class] = base;
+    for (uint32_t c = 1; c < model->info.class_count; c++)
+        best = votes[c] > votes[best] ? c : best;
+    if (output->label)
+        output->label[pixel] = model->info.classes[best].value;
+    if (output->confidence)
+        output->confidence[pixel] = run->flat->percent[votes[best]];
+    for (uint32_t c = 0; output->probability && c < model->info.class_count; c++)
+        output->probability[c * run->task->count + pixel] = run->flat->probability[votes[c]];
+}
+
+/* Sums of a pixel that landed on rows, in another order than the library's. */
+static void sum_rows(const struct run *run, uint32_t i, double *ret_sums)
+{
+    const struct sweep *sweep = &run->sweep;
+    uint32_t width = model_of(run)->info.class_count;
+    uint32_t base = run->flat->base_class, left = model_of(run)->info.tree_count;
+
+    for (uint32_t c = 0; c < width; c++) {
+        uint32_t votes = c == base ? 0 : votes_for(run, c, i);
+
+        left -= votes;
+        ret_sums[c] = votes + (sweep->rows[(size_t)i * width + c] +
+                               sweep->packet_rows[(size_t)(i / PACKET_PX) * width + c]);
+    }
+    ret_sums[base] += left;
+}
+
+/*
+ * Whether sums that may be `slack` off in either direction could have come out otherwise.
+ * Division and both roundings keep order, so the two ends of each interval decide.
+ */
+static bool doubtful(const struct run *run, const double *sums, double slack)
+{
+    const struct forest_output *output = run->task->output;
+    double divisor = model_of(run)->divisor;
+    uint32_t count = model_of(run)->info.class_count, best = walk_winner(sums, count);
+
+    for (uint32_t c = 0; c < count; c++) {
+        if (c != best && sums[best] - sums[c] <= 2 * slack)
+            return true;
+        if (output->probability &&
+            (float)((sums[c] - slack) / divisor) != (float)((sums[c] + slack) / divisor))
+            return true;
+    }
+    double low = TL_MAX(0, (sums[best] - slack) / divisor);
+    return output->confidence && walk_percent(low) != walk_percent((sums[best] + slack) / divisor);
+}
+
+/* Each of the T additions of either order rounds a sum of at most T: T * T * 2^-53 twice. */
+static double rounding_slack(const struct run *run)
+{
+    double trees = model_of(run)->info.tree_count;
+
+    return trees * trees * 0x1p-51;
+}
+
+static void write_rows(const struct run *run, uint32_t i, size_t pixel)
+{
+    uint64_t inexact = run->sweep.inexact[i / PACKET_PX] >> (i % PACKET_PX) & 1;
+    double p[FOREST_MAX_CLASSES];
+
+    sum_rows(run, i, p);
+    if (inexact && doubtful(run, p, rounding_slack(run)))
+        walk_pixel(model_of(run), run->task->planes, pixel, p);
+    else
+        walk_probabilities(model_of(run), p, p);
+    walk_write(model_of(run), p, pixel, run->task->count, run->task->output);
+}
+
+static void write_scores(const struct run *run, uint32_t i, size_t pixel)
+{
+    const struct model *model = model_of(run);
+    double sums[FOREST_MAX_CLASSES], p[FOREST_MAX_CLASSES];
+
+    for (uint32_t s = 0; s < model->score_count; s++)
+        sums[s] = run->sweep.scores[(size_t)s * run->sweep.room + i];
+    walk_probabilities(model, sums, p);
+    walk_write(model, p, pixel, run->task->count, run->task->output);
+}
+
+static void write_block(const struct run *run)
+{
+    bool mean = model_of(run)->output == OUTPUT_MEAN;
+
+    for (uint32_t i = 0; i < run->count; i++) {
+        size_t pixel = pixel_at(run, i);
+        bool rowed = run->flat->has_rows && run->sweep.rowed[i / PACKET_PX] >> (i % PACKET_PX) & 1;
+
+        if (!mean)
+            write_scores(run, i, pixel);
+        else if (rowed)
+            write_rows(run, i, pixel);
+        else
+            write_votes(run, i, pixel);
+    }
+}
+
+/* ---- units and blocks ---- */
+
+static void run_block(struct run *run, uint32_t first, uint32_t count)
+{
+    uint32_t rest = count % PACKET_PX;
+
+    run->first = first;
+    run->count = count;
+    run->sweep.packets = round_to_packets(count) / PACKET_PX;
+    run->sweep.tail = rest ? (UINT64_C(1) << rest) - 1 : UINT64_MAX;
+    fill_planes(run);
+    sweep_block(run);
+    write_block(run);
+}
+
+static enum tl_code run_unit(struct run *run, size_t at, uint32_t count, struct tl_err *err)
+{
+    run->unit_at = at;
+    order_unit(&run->order, run->plan->kernel, &run->flat->guide, run->task->planes, at, count);
+    for (uint32_t first = 0; first < count; first += run->sweep.room) {
+        if (run->task->errand)
+            TL_TRY(errand_check(run->task->errand, err));
+        run_block(run, first, TL_MIN(run->sweep.room, count - first));
+    }
+    return TL_OK;
+}
+
+static void walk_all(const struct flat *flat, const struct run_task *task)
+{
+    double p[FOREST_MAX_CLASSES];
+
+    for (size_t i = 0; i < task->count; i++) {
+        walk_pixel(flat->model, task->planes, i, p);
+        walk_write(flat->model, p, i, task->count, task->output);
+    }
+}
+
+enum tl_code run_flat(const struct flat *flat, const struct run_plan *plan,
+                      const struct run_task *task, struct tl_err *err)
+{
+    struct run run = {.flat = flat, .plan = plan, .task = task};
+
+    if (task->count < plan->walk_below) {
+        walk_all(flat, task);
+        return TL_OK;
+    }
+    if (task->count == 0)
+        return TL_OK;
+    if (!alloc_run(&run))
+        return tl_fail(err, TL_NOMEM, "no memory to classify %zu pixels", task->count);
+    for (size_t at = 0; at < task->count; at += plan->unit_px)
+        TL_TRY(run_unit(&run, at, (uint32_t)TL_MIN(task->count - at, (size_t)plan->unit_px), err));
+    return TL_OK;
+}

@@ -1,0 +1,47 @@
+/*
+ * forest_run: many pixels through the flat form: sort by the guide, rank, sweep, write.
+ *
+ * Threads  any; scratch is the caller's
+ * Memory   all of it from the scratch arena, some 200 bytes per pixel of a block plus 16
+ *          per pixel of a unit
+ */
+#ifndef TILTH_CLASSIFY_FOREST_RUN_H
+#define TILTH_CLASSIFY_FOREST_RUN_H
+
+#include "classify/forest_sweep.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena;
+struct errand;
+
+/* How a run is done; what it gives does not depend on it. */
+struct run_plan {
+    const struct sweep_kernel *kernel;
+    uint32_t unit_px;  /* sorted together, at most RUN_MAX_UNIT_PX */
+    uint32_t block_px; /* swept together; the errand is checked after each */
+    bool sorted;
+    uint32_t walk_below; /* fewer pixels than this are walked one by one */
+};
+
+#define RUN_MAX_UNIT_PX  65536
+#define RUN_MAX_BLOCK_PX 16384
+
+/* The plan that is fastest for this model on this machine. */
+struct run_plan run_plan(const struct flat *flat, const struct sweep_kernel *kernel);
+
+/* What is to be done, as forest_run() has it. */
+struct run_task {
+    const float *const *planes;
+    size_t count;
+    const struct forest_output *output;
+    const struct errand *errand; /* NULL: never stopped */
+    struct arena *scratch;
+};
+
+TL_MUST_CHECK enum tl_code run_flat(const struct flat *flat, const struct run_plan *plan,
+                                    const struct run_task *task, struct tl_err *err);
+
+#endif

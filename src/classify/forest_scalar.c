@@ -1,0 +1,37 @@
+/* The sweep in plain C: every machine has it, and it is what the others are held against. */
+#include <stdint.h>
+
+#define DEFINE_LE(name, type)                   \
+    static uint64_t name(const type *x, type t) \
+    {                                           \
+        uint64_t bits = 0;                      \
+                                                \
+        for (unsigned i = 0; i < 64; i++)       \
+            bits |= (uint64_t)(x[i] <= t) << i; \
+        return bits;                            \
+    }
+DEFINE_LE(le_u8, uint8_t)
+DEFINE_LE(le_u16, uint16_t)
+DEFINE_LE(le_f32, float)
+#undef DEFINE_LE
+
+static void add_bits(uint8_t *counts, uint64_t bits)
+{
+    for (unsigned i = 0; i < 64; i++)
+        counts[i] = (uint8_t)(counts[i] + (bits >> i & 1));
+}
+
+static void add_score(double *scores, uint64_t bits, double value)
+{
+    for (; bits; bits &= bits - 1)
+        scores[__builtin_ctzll(bits)] += value;
+}
+
+#include "classify/forest_kernel.h"
+
+const struct sweep_kernel sweep_scalar = {
+    .isa = ISA_SCALAR,
+    .tree = {sweep_tree_u8, sweep_tree_u16, sweep_tree_f32},
+    .count_votes = count_votes,
+    .guide = guide_bits,
+};

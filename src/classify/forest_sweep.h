@@ -1,0 +1,80 @@
+/*
+ * forest_sweep: the packet sweep (docs/forest.md). A block of pixels, cut into packets of
+ * 64, goes down one tree at a time: a list of (packet, mask of its pixels) is split at
+ * every node, leaves are landed on as they are met.
+ *
+ * One kernel per instruction set, all of the same source (forest_kernel.h); the tests hold
+ * each against forest_walk.
+ *
+ * Threads  a sweep belongs to one
+ * Memory   everything in struct sweep is the caller's scratch
+ */
+#ifndef TILTH_CLASSIFY_FOREST_SWEEP_H
+#define TILTH_CLASSIFY_FOREST_SWEEP_H
+
+#include "base/cpu.h"
+#include "classify/forest_flat.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { PACKET_PX = 64 };
+
+/* Votes are counted in bytes; they are emptied into `totals` after so many trees. */
+enum { VOTES_MAX_TREES = 255 };
+
+/* A list that waits for the left side of its node to be done. */
+struct sweep_pending {
+    uint32_t first, count; /* entries of mask[] and id[] */
+    uint32_t node;
+};
+
+struct sweep {
+    const struct flat *flat;
+    uint32_t packets; /* of this block */
+    uint32_t room;    /* pixels between planes, a multiple of PACKET_PX */
+    uint64_t tail;    /* the pixels of the last packet that exist */
+
+    /* [plane][room] of the flat type, and each plane's least and greatest value. A plane
+     * with NaN has NaN as its greatest. */
+    void *values, *low, *high;
+
+    /* Lists: packets x (max_depth + 1) entries, and max_depth + 1 that wait. */
+    uint64_t *mask;
+    uint32_t *id;
+    struct sweep_pending *pending;
+
+    /* OUTPUT_MEAN. votes: [class][packets], this tree's; counts: [class][room]. */
+    uint64_t *votes;
+    uint8_t *counts;
+    /* Leaves with rows: sums per pixel and per whole packet, [..][class]; which pixels have
+     * landed on any row, and on one that is not exact. */
+    double *rows, *packet_rows;
+    uint64_t *rowed, *inexact;
+
+    /* Scores, [score][room]; where the tree at hand adds. */
+    double *scores, *score;
+};
+
+struct sweep_kernel {
+    enum cpu_isa isa;
+    /* One tree over the block, by flat type. */
+    void (*tree[FLAT_F32 + 1])(struct sweep *sweep, const struct flat_tree *tree);
+    /* counts[i] += bit i of votes; the votes are cleared. */
+    void (*count_votes)(uint8_t *counts, uint64_t *votes, uint32_t packets);
+    /* Path bits of 64 pixels in the guide trees, from the planes' pixel `at` on:
+     * ret_bits[tree * GUIDE_LEVELS + level]. */
+    void (*guide)(const struct flat_guide *guide, const float *const *planes, size_t at,
+                  uint64_t *ret_bits);
+};
+
+/* The best kernel up to `isa`; never NULL. */
+const struct sweep_kernel *sweep_kernel(enum cpu_isa isa);
+
+extern const struct sweep_kernel sweep_scalar;
+#if defined(__x86_64__)
+extern const struct sweep_kernel sweep_sse2, sweep_avx2, sweep_avx512;
+#endif
+
+#endif

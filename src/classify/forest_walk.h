@@ -1,0 +1,34 @@
+/*
+ * forest_walk: the oracle. One pixel, one tree, one node at a time, in the source library's
+ * arithmetic and order: double thresholds, double sums, LightGBM's rules for what is
+ * missing. Everything that is faster must give what this gives, bit for bit.
+ *
+ * Threads  any
+ * Units    features are float32; probabilities double, 0..1
+ */
+#ifndef TILTH_CLASSIFY_FOREST_WALK_H
+#define TILTH_CLASSIFY_FOREST_WALK_H
+
+#include "classify/model_parsed.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Probabilities of pixel `at` of the planes: class_count doubles. */
+void walk_pixel(const struct model *model, const float *const *planes, size_t at, double *ret_p);
+
+/* Sums over the trees (score_count doubles) to class_count probabilities; may be in place
+ * for forests. */
+void walk_probabilities(const struct model *model, const double *sums, double *ret_p);
+
+/* The first of the largest, as numpy's argmax has it: an index into the classes. */
+uint32_t walk_winner(const double *p, uint32_t class_count);
+
+/* 0..1 to whole percent, halves up: the one rounding of confidences. */
+uint8_t walk_percent(double p);
+
+/* Writes what is wanted of pixel `at` of `count`. */
+void walk_write(const struct model *model, const double *p, size_t at, size_t count,
+                const struct forest_output *output);
+
+#endif

@@ -1,0 +1,84 @@
+#include "classify/model_parsed.h"
+
+#include "base/arena.h"
+
+#include <math.h>
+
+/* A place in a model, for messages that a trainer understands. */
+struct place {
+    const char *name;
+    uint32_t tree, node;
+};
+
+static enum tl_code refuse(const struct place *at, struct tl_err *err, const char *what, double got)
+{
+    return tl_fail(err, TL_CORRUPT, "%s: tree %u, node %u: %s (%.9g); export the model again",
+                   at->name, at->tree, at->node, what, got);
+}
+
+/* A parent gives its children their depth, once; 0 means not reached yet (the root has 1). */
+static enum tl_code visit_child(const struct place *at, int32_t child, uint32_t count,
+                                uint16_t *depth, struct tl_err *err)
+{
+    if (child <= (int64_t)at->node || (uint32_t)child >= count)
+        return refuse(at, err, "the child is not a later node of the same tree", child);
+    if (depth[child] != 0)
+        return refuse(at, err, "the child has two parents", child);
+    if (depth[at->node] > MODEL_MAX_DEPTH)
+        return tl_fail(err, TL_LIMIT,
+                       "%s: tree %u is deeper than %d; train with a smaller max_depth", at->name,
+                       at->tree, MODEL_MAX_DEPTH);
+    depth[child] = (uint16_t)(depth[at->node] + 1);
+    return TL_OK;
+}
+
+static enum tl_code check_split(const struct model *model, const struct place *at,
+                                const struct model_node *node, struct tl_err *err)
+{
+    if (node->feature >= model->info.feature_count)
+        return refuse(at, err, "the feature does not exist", node->feature);
+    if (isnan(node->threshold))
+        return refuse(at, err, "the threshold is not a number", node->threshold);
+    return TL_OK;
+}
+
+static enum tl_code check_tree(struct model *model, struct place at, uint16_t *depth,
+                               struct tl_err *err)
+{
+    uint32_t first = model->tree_offsets[at.tree];
+    uint32_t count = model->tree_offsets[at.tree + 1] - first;
+
+    for (uint32_t i = 0; i < count; i++)
+        depth[i] = i == 0;
+    for (at.node = 0; at.node < count; at.node++) {
+        const struct model_node *node = &model->nodes[first + at.node];
+
+        if (node->left < 0) {
+            if (node->right < 0 || (uint64_t)node->right >= model->leaf_count)
+                return refuse(&at, err, "the leaf has no row of values", node->right);
+        } else {
+            TL_TRY(check_split(model, &at, node, err));
+            TL_TRY(visit_child(&at, node->left, count, depth, err));
+            TL_TRY(visit_child(&at, node->right, count, depth, err));
+        }
+        if (depth[at.node] > model->info.max_depth + 1)
+            model->info.max_depth = depth[at.node] - 1u;
+    }
+    return TL_OK;
+}
+
+enum tl_code model_check_trees(const char *name, struct model *model, struct tl_err *err)
+{
+    AUTO(arena) scratch = arena_new();
+    uint32_t largest = 0;
+
+    for (uint32_t t = 0; t < model->info.tree_count; t++)
+        largest = TL_MAX(largest, model->tree_offsets[t + 1] - model->tree_offsets[t]);
+    uint16_t *depth = scratch ? arena_alloc(scratch, largest, sizeof(*depth)) : NULL;
+    if (!depth)
+        return tl_fail(err, TL_NOMEM, "%s: no memory to check its trees", name);
+    model->info.max_depth = 0;
+    for (uint32_t t = 0; t < model->info.tree_count; t++)
+        TL_TRY(check_tree(model, (struct place){name, t, 0}, depth, err));
+    return TL_OK;
+}

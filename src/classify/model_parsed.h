@@ -1,0 +1,89 @@
+/*
+ * model_parsed: a tree ensemble as its file says it, validated, before anything is made
+ * fast. Both loaders fill it, forest_walk reads it as the oracle, forest_flat compiles it.
+ *
+ * Threads  immutable once loaded
+ * Memory   everything lives in the arena that the loader was given
+ * Units    thresholds in the library's own precision (double); features are float32
+ */
+#ifndef TILTH_CLASSIFY_MODEL_PARSED_H
+#define TILTH_CLASSIFY_MODEL_PARSED_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "classify/forest.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena;
+
+#define MODEL_MAX_FILE_BYTES ((size_t)1 << 30)
+#define MODEL_MAX_TREES      100000
+#define MODEL_MAX_NODES      ((uint64_t)1 << 28)
+#define MODEL_MAX_TREE_NODES ((uint32_t)1 << 24)
+#define MODEL_MAX_DEPTH      4096
+#define MODEL_MAX_VALUE      253 /* 254 is masked, 255 nodata in a class block */
+
+/* What a NaN or a zero does at a split. */
+enum model_missing {
+    MISSING_COMPARE, /* scikit-learn: x <= t as IEEE says, so NaN goes right */
+    MISSING_NONE,    /* LightGBM: NaN is taken for 0 */
+    MISSING_ZERO,    /* LightGBM: NaN and |x| <= 1e-35 go the default way */
+    MISSING_NAN      /* LightGBM: NaN goes the default way */
+};
+
+/* LightGBM's kZeroThreshold: what is nearer to zero is zero. */
+#define MODEL_ZERO ((double)1e-35f)
+
+/* Goes left when x <= threshold. A leaf has left < 0 and its leaf in `right`. */
+struct model_node {
+    double threshold;
+    int32_t left, right; /* counted from the tree's first node, both greater than this node's */
+    uint16_t feature;
+    uint8_t missing; /* enum model_missing */
+    bool default_left;
+};
+
+/* How sums over trees become probabilities. */
+enum model_output {
+    OUTPUT_MEAN,    /* forests: leaf rows of class_count, divided by the number of trees */
+    OUTPUT_BINARY,  /* one score; p1 = sigmoid, p0 = 1 - p1 */
+    OUTPUT_SOFTMAX, /* a score per class */
+    OUTPUT_SIGMOIDS /* a score per class, each its own sigmoid, not normalised */
+};
+
+struct model {
+    struct forest_info info;
+    enum model_output output;
+    double sigmoid;       /* slope of OUTPUT_BINARY and OUTPUT_SIGMOIDS */
+    double divisor;       /* of the sums: trees for OUTPUT_MEAN, iterations for average_output */
+    uint32_t score_count; /* sums per pixel; tree i adds to score i % score_count (not MEAN) */
+    uint32_t leaf_width;  /* doubles per leaf: class_count for MEAN, else 1 */
+    uint64_t leaf_count;  /* rows of leaf_values */
+    const double *leaf_values;
+    const uint32_t *tree_offsets; /* tree_count + 1 */
+    struct model_node *nodes;
+    const float *golden_x;       /* [golden_rows][feature_count] */
+    const double *golden_p;      /* [golden_rows][class_count] */
+    const uint8_t *golden_label; /* class values */
+};
+
+/* The two file formats. `name` goes into messages. */
+TL_MUST_CHECK enum tl_code model_read_file(const char *name, const uint8_t *bytes, size_t size,
+                                           struct arena *arena, struct model *ret_model,
+                                           struct tl_err *err);
+TL_MUST_CHECK enum tl_code model_read_lightgbm(const char *name, const uint8_t *bytes, size_t size,
+                                               struct arena *arena, struct model *ret_model,
+                                               struct tl_err *err);
+
+/*
+ * Checks that every tree is a tree: children greater than their parent and inside, each
+ * reached at most once, features and leaves in range, no NaN threshold, depth within the
+ * cap. Sets info.max_depth. The caps on trees and nodes are the reader's.
+ */
+TL_MUST_CHECK enum tl_code model_check_trees(const char *name, struct model *model,
+                                             struct tl_err *err);
+
+#endif
