@@ -1,0 +1,112 @@
+#include "tl_test.h"
+
+#include "base/arena.h"
+#include "tiler/layer_doc.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct arena *arena;
+static struct layer_doc doc;
+static struct tl_err err;
+
+static enum tl_code parse(const char *text)
+{
+    arena_free(arena);
+    arena = arena_new();
+    return layer_doc_parse("conf/layers/a.json", text, strlen(text), arena, &doc, &err);
+}
+
+#define PREDICTION                                                                        \
+    "{\"id\": \"p\", \"kind\": \"prediction\", \"grid\": {\"like\": \"s1\"},"             \
+    " \"sources\": {\"s1\": {\"href\": \"s1.tif\", \"bands\": {\"red\": 3, \"nir\": 4}}," \
+    "               \"dw\": {\"href\": \"s3://b/dw.tif\"}},"                              \
+    " \"model\": {\"href\": \"/m.tilth\"}, \"features\": {\"f\": \"nd(s1.nir, s1.red)\"}"
+
+TEST(hrefs_are_relative_to_the_document)
+{
+    assert_ok(parse("{\"id\": \"a\", \"kind\": \"raster\", \"classes\": true,"
+                    " \"source\": {\"href\": \"../x.tif\"}}"));
+    assert_string_equal(doc.sources[0].href, "conf/layers/../x.tif");
+    assert_ok(parse(PREDICTION "}"));
+    assert_string_equal(doc.sources[0].href, "conf/layers/s1.tif");
+    assert_string_equal(doc.sources[1].href, "s3://b/dw.tif");
+    assert_string_equal(doc.model, "/m.tilth");
+}
+
+TEST(a_prediction_is_read_in_full)
+{
+    assert_ok(parse(PREDICTION
+                    ", \"mask\": {\"source\": \"dw\", \"keep\": [4, 5]},"
+                    " \"post\": [{\"op\": \"majority\", \"size\": 5}],"
+                    " \"below_native\": {\"policy\": \"exact\", \"budget_blocks\": 7}}"));
+    assert_int_equal(doc.kind, LAYER_PREDICTION);
+    assert_int_equal(doc.grid_like, 0);
+    assert_int_equal(doc.sources[0].band_count, 2);
+    assert_string_equal(doc.sources[0].band_names[1], "nir");
+    assert_int_equal(doc.sources[0].band_index[1], 3);
+    assert_int_equal(doc.mask_source, 1);
+    assert_int_equal(doc.mask_keep[4] + doc.mask_keep[5], 2);
+    assert_int_equal(doc.mask_keep[6], 0);
+    assert_int_equal(doc.majority, 5);
+    assert_int_equal(doc.policy, POLICY_EXACT);
+    assert_int_equal(doc.budget_blocks, 7);
+}
+
+TEST(interpolating_kernels_are_refused_for_classes)
+{
+    assert_refused(parse("{\"id\": \"a\", \"kind\": \"raster\", \"classes\": true,"
+                         " \"source\": {\"href\": \"x.tif\"}, \"resampling\": \"bilinear\"}"),
+                   TL_INVALID, "resampling: bilinear would invent classes");
+}
+
+TEST(a_refusal_names_document_and_place)
+{
+    assert_refused(parse("{\"id\": \"a\", \"kind\": \"raster\", \"source\": {\"herf\": \"x\"}}"),
+                   TL_INVALID, "conf/layers/a.json: source");
+    assert_refused(parse("{\"id\": \"../a\", \"kind\": \"raster\"}"), TL_INVALID, "id");
+    assert_refused(parse("{\"id\": \"a\", \"kind\": \"vector\"}"), TL_INVALID, "vector");
+    assert_refused(parse(PREDICTION ", \"mask\": {\"source\": \"no\", \"keep\": []}}"), TL_INVALID,
+                   "mask.source");
+    assert_refused(parse(PREDICTION ", \"post\": [{\"op\": \"majority\", \"size\": 4}]}"),
+                   TL_INVALID, "odd");
+    assert_refused(parse("{\"id\": \"a\","), TL_INVALID, "conf/layers/a.json");
+}
+
+TEST(a_season_is_found_by_label_and_by_day)
+{
+    assert_ok(parse(PREDICTION
+                    ", \"seasons\": {"
+                    "\"2024-25\": {\"start\": \"2024-11-01\", \"end\": \"2025-05-01\"},"
+                    "\"2025-26\": {\"start\": \"2025-11-01\", \"end\": \"2026-05-01\","
+                    "              \"sources\": {\"s1\": {\"href\": \"s1-2026.tif\"}}}}}"));
+    assert_int_equal(layer_doc_season(&doc, ""), 0);
+    assert_int_equal(layer_doc_season(&doc, "2025-26"), 1);
+    assert_int_equal(layer_doc_season(&doc, "2024-11-01"), 0);
+    assert_int_equal(layer_doc_season(&doc, "2025-04-30"), 0);
+    assert_int_equal(layer_doc_season(&doc, "2025-05-01"), -1);
+    assert_int_equal(layer_doc_season(&doc, "2026-01-15"), 1);
+    assert_int_equal(layer_doc_season(&doc, "nonsense"), -1);
+    assert_null(doc.seasons[0].hrefs[0]);
+    assert_string_equal(doc.seasons[1].hrefs[0], "conf/layers/s1-2026.tif");
+}
+
+TEST(a_secret_may_come_from_the_environment)
+{
+    const char *text =
+        "{\"id\": \"a\", \"kind\": \"raster\", \"source\": {\"href\": \"s3://b/x.tif\","
+        " \"s3\": {\"endpoint\": \"http://h:9\", \"access_key\": \"k\","
+        " \"secret_key\": {\"env\": \"TILTH_TEST_SECRET\"}}}}";
+
+    unsetenv("TILTH_TEST_SECRET");
+    assert_refused(parse(text), TL_INVALID, "TILTH_TEST_SECRET is not set");
+    setenv("TILTH_TEST_SECRET", "sesame", 1);
+    assert_ok(parse(text));
+    assert_true(doc.sources[0].has_s3);
+    assert_string_equal(doc.sources[0].s3.secret_key, "sesame");
+    assert_string_equal(doc.sources[0].s3.endpoint, "http://h:9");
+}
+
+RUN(T(hrefs_are_relative_to_the_document), T(a_prediction_is_read_in_full),
+    T(interpolating_kernels_are_refused_for_classes), T(a_refusal_names_document_and_place),
+    T(a_season_is_found_by_label_and_by_day), T(a_secret_may_come_from_the_environment))
