@@ -72,6 +72,53 @@ void buf_printf(struct buf *buf, const char *fmt, ...)
     va_end(again);
 }
 
+/* Bytes of the UTF-8 character at `text`, 0 when it is none (RFC 3629: no overlong forms, no
+ * surrogates, nothing past U+10FFFF). */
+static unsigned utf8_size(const unsigned char *text)
+{
+    unsigned size = text[0] < 0x80 ? 1 : text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : 4;
+    unsigned char low = 0x80, high = 0xbf;
+
+    if ((text[0] >= 0x80 && text[0] < 0xc2) || text[0] > 0xf4)
+        return 0;
+    if (text[0] == 0xe0)
+        low = 0xa0;
+    else if (text[0] == 0xed)
+        high = 0x9f;
+    else if (text[0] == 0xf0)
+        low = 0x90;
+    else if (text[0] == 0xf4)
+        high = 0x8f;
+    for (unsigned i = 1; i < size; i++) {
+        if (text[i] < low || text[i] > high)
+            return 0;
+        low = 0x80;
+        high = 0xbf;
+    }
+    return size;
+}
+
+void buf_json(struct buf *buf, const char *text)
+{
+    const unsigned char *at = (const unsigned char *)text;
+
+    buf_puts(buf, "\"");
+    while (*at) {
+        unsigned size = utf8_size(at);
+
+        if (*at == '"' || *at == '\\')
+            buf_printf(buf, "\\%c", *at);
+        else if (*at < 0x20 || *at == 0x7f)
+            buf_printf(buf, "\\u%04x", *at);
+        else if (size == 0)
+            buf_puts(buf, "\xef\xbf\xbd");
+        else
+            buf_append(buf, at, size);
+        at += size ? size : 1;
+    }
+    buf_puts(buf, "\"");
+}
+
 bool buf_failed(const struct buf *buf)
 {
     return buf->failed;

@@ -31,6 +31,8 @@ uint8_t *buf_extend(struct buf *buf, size_t size);
 void buf_append(struct buf *buf, const void *bytes, size_t size);
 void buf_puts(struct buf *buf, const char *text);
 void buf_printf(struct buf *buf, const char *fmt, ...) TL_PRINTF(2, 3);
+/* `text` as a JSON string with its quotes. Bytes that are no UTF-8 become U+FFFD. */
+void buf_json(struct buf *buf, const char *text);
 bool buf_failed(const struct buf *buf);
 /* A blob with a copy of the bytes; NULL when memory ran out at any time. */
 struct blob *buf_blob(const struct buf *buf);

@@ -45,4 +45,28 @@ TEST(after_memory_ran_out_it_takes_nothing_more)
     assert_memory_equal(buf.bytes, "kept", 4);
 }
 
-RUN(T(it_grows_with_what_is_put_in), T(after_memory_ran_out_it_takes_nothing_more))
+static void assert_json(const char *text, const char *json)
+{
+    AUTO_BUF buf = {0};
+
+    buf_json(&buf, text);
+    assert_int_equal(buf.size, strlen(json));
+    assert_memory_equal(buf.bytes, json, buf.size);
+}
+
+TEST(a_json_string_is_escaped_and_valid_utf8)
+{
+    assert_json("plain", "\"plain\"");
+    assert_json("a\"b\\c\n\x7f", "\"a\\\"b\\\\c\\u000a\\u007f\"");
+    assert_json("\xc3\xa9 \xe2\x82\xac \xf0\x9f\x8c\xb1",
+                "\"\xc3\xa9 \xe2\x82\xac \xf0\x9f\x8c\xb1\"");
+    /* Overlong, a surrogate, past the end, cut short, a lone tail. */
+    assert_json("\xc0\xaf", "\"\xef\xbf\xbd\xef\xbf\xbd\"");
+    assert_json("\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
+    assert_json("\xf4\x90\x80\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
+    assert_json("\xe2\x82", "\"\xef\xbf\xbd\xef\xbf\xbd\"");
+    assert_json("x\x80y", "\"x\xef\xbf\xbdy\"");
+}
+
+RUN(T(a_json_string_is_escaped_and_valid_utf8), T(it_grows_with_what_is_put_in),
+    T(after_memory_ran_out_it_takes_nothing_more))
