@@ -191,20 +191,29 @@ static bool fill_buckets(struct flat_ranker *r, struct arena *arena)
     return true;
 }
 
+/* Adds to ranks[i] what a step of the search finds: `half` where that many more are below. */
+static void search_step(const float *thresholds, const float *values, size_t count, uint32_t half,
+                        uint32_t *ranks)
+{
+    for (size_t i = 0; i < count; i++)
+        ranks[i] += (uint32_t)(thresholds[ranks[i] + half - 1] < values[i]) * half;
+}
+
 void flat_rank(const struct flat_ranker *ranker, const float *values, size_t count,
-               uint16_t *ret_ranks)
+               uint32_t *ret_ranks)
 {
     const struct flat_ranker r = *ranker;
-    uint32_t first = r.steps ? 1U << (r.steps - 1) : 0;
 
-    for (size_t i = 0; i < count; i++) {
-        float x = values[i];
-        uint32_t rank = r.start[r.linear ? linear_bucket(&r, x) : bits_bucket(&r, x)];
-
-        for (uint32_t half = first; half; half /= 2)
-            rank += r.thresholds[rank + half - 1] < x ? half : 0;
-        ret_ranks[i] = (uint16_t)(isnan(x) ? r.count : rank);
-    }
+    if (r.linear)
+        for (size_t i = 0; i < count; i++)
+            ret_ranks[i] = r.start[linear_bucket(&r, values[i])];
+    else
+        for (size_t i = 0; i < count; i++)
+            ret_ranks[i] = r.start[bits_bucket(&r, values[i])];
+    for (uint32_t step = r.steps; step > 0; step--)
+        search_step(r.thresholds, values, count, 1U << (step - 1), ret_ranks);
+    for (size_t i = 0; i < count; i++)
+        ret_ranks[i] = isnan(values[i]) ? r.count : ret_ranks[i];
 }
 
 /* Thresholds of all planes, one plane after the other; begin[p] is where plane p starts. */

@@ -114,6 +114,6 @@ void flat_apply_rule(const struct flat_plane *plane, float *values, size_t count
 
 /* ret_ranks[i] = rank of values[i], which have been through flat_apply_rule(). */
 void flat_rank(const struct flat_ranker *ranker, const float *values, size_t count,
-               uint16_t *ret_ranks);
+               uint32_t *ret_ranks);
 
 #endif

@@ -21,10 +21,12 @@ bool order_alloc(struct order *order, size_t pixels, bool sorted, struct arena *
     TL_CHECK(pixels <= (size_t)1 << PIXEL_BITS);
     size_t room = (pixels + PACKET_PX - 1) / PACKET_PX * PACKET_PX;
 
-    order->sorted = sorted;
+    *order = (struct order){.pixels = arena_alloc(arena, room, sizeof(*order->pixels))};
+    if (!sorted)
+        return order->pixels;
     order->entries = arena_alloc(arena, room, sizeof(*order->entries));
     order->spare = arena_alloc(arena, room, sizeof(*order->spare));
-    return order->entries && order->spare;
+    return order->pixels && order->entries && order->spare;
 }
 
 /*
@@ -104,19 +106,10 @@ static bool sort_digit(const uint64_t *from, uint64_t *to, uint32_t count, unsig
     return true;
 }
 
-void order_unit(struct order *order, const struct sweep_kernel *kernel,
-                const struct flat_guide *guide, const float *const *planes, size_t at,
-                uint32_t count)
+static void sort_entries(struct order *order, uint32_t count)
 {
     unsigned width = count < WIDE_FROM_PX ? NARROW_DIGIT : WIDE_DIGIT;
 
-    /* One packet holds them all: there is nothing to bring together. */
-    if (!order->sorted || count <= PACKET_PX) {
-        for (uint32_t i = 0; i < count; i++)
-            order->entries[i] = i;
-        return;
-    }
-    make_entries(order, kernel, guide, planes, at, count);
     for (unsigned shift = PIXEL_BITS; shift < 64; shift += width) {
         if (!sort_digit(order->entries, order->spare, count, shift, width))
             continue;
@@ -125,4 +118,21 @@ void order_unit(struct order *order, const struct sweep_kernel *kernel,
         order->spare = order->entries;
         order->entries = sorted;
     }
+}
+
+void order_unit(struct order *order, const struct sweep_kernel *kernel,
+                const struct flat_guide *guide, const float *const *planes, size_t at,
+                uint32_t count)
+{
+    /* Where one packet holds them all there is nothing to bring together. */
+    bool sorted = order->entries && count > PACKET_PX;
+
+    if (sorted) {
+        make_entries(order, kernel, guide, planes, at, count);
+        sort_entries(order, count);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        order->pixels[i] = (uint16_t)(sorted ? order->entries[i] & 0xFFFF : i);
+    for (uint32_t i = count; i % PACKET_PX != 0; i++)
+        order->pixels[i] = order->pixels[count - 1];
 }

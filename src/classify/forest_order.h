@@ -4,7 +4,7 @@
  * all trees (docs/forest.md). Order never changes what comes out.
  *
  * Threads  one
- * Memory   16 bytes of scratch per pixel
+ * Memory   18 bytes of scratch per pixel
  */
 #ifndef TILTH_CLASSIFY_FOREST_ORDER_H
 #define TILTH_CLASSIFY_FOREST_ORDER_H
@@ -17,10 +17,11 @@
 
 struct arena;
 
-/* An entry is a key (upper 48 bits) and a pixel of the unit (lower 16). */
 struct order {
+    /* The unit's pixels in the guide's order; the last packet is filled up with the last. */
+    uint16_t *pixels;
+    /* A key (upper 48 bits) and a pixel (lower 16); NULL where nothing is sorted. */
     uint64_t *entries, *spare;
-    bool sorted;
 };
 
 /* For units of up to `pixels` (at most 65,536). False when memory is out. */
@@ -31,10 +32,5 @@ bool order_alloc(struct order *order, size_t pixels, bool sorted, struct arena *
 void order_unit(struct order *order, const struct sweep_kernel *kernel,
                 const struct flat_guide *guide, const float *const *planes, size_t at,
                 uint32_t count);
-
-static inline uint32_t order_pixel(const struct order *order, uint32_t entry)
-{
-    return (uint32_t)(order->entries[entry] & 0xFFFF);
-}
 
 #endif

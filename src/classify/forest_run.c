@@ -25,9 +25,12 @@ struct run {
     struct order order; /* of the unit at hand */
     struct sweep sweep; /* of the block at hand */
     uint32_t *totals;   /* [class][room]: votes emptied from sweep.counts; NULL when never */
-    /* The block at hand: entries [first, first + count) of the order. */
-    size_t unit_at; /* the unit's first pixel */
-    uint32_t first, count;
+    size_t unit_at;     /* the unit's first pixel */
+    uint32_t unit_count;
+    void *raster;    /* one plane of the unit as it lies in the task */
+    bool raster_nan; /* FLAT_F32: it holds NaN */
+    /* [block][plane][room] of the flat type, and [block][plane] the least and the greatest. */
+    void *values, *low, *high;
 };
 
 static const struct model *model_of(const struct run *run)
@@ -45,6 +48,12 @@ static size_t value_bytes(enum flat_type type)
 static uint32_t round_to_packets(size_t pixels)
 {
     return (uint32_t)((pixels + PACKET_PX - 1) / PACKET_PX * PACKET_PX);
+}
+
+/* Pixels of a block of the unit; all but the last block are full. */
+static uint32_t block_count(const struct run *run, uint32_t block)
+{
+    return TL_MIN(run->sweep.room, run->unit_count - block * run->sweep.room);
 }
 
 /* ---- plan and scratch ---- */
@@ -123,10 +132,12 @@ static bool alloc_run(struct run *run)
 
     sweep->flat = run->flat;
     sweep->room = round_to_packets(TL_MIN(unit, (size_t)run->plan->block_px));
-    sweep->values = arena_alloc(arena, planes * sweep->room, item);
-    sweep->low = arena_alloc(arena, planes, item);
-    sweep->high = arena_alloc(arena, planes, item);
-    if (!sweep->values || !sweep->low || !sweep->high ||
+    size_t blocks = (unit + sweep->room - 1) / sweep->room;
+    run->raster = arena_alloc(arena, unit, item);
+    run->values = arena_alloc(arena, blocks * planes * sweep->room, item);
+    run->low = arena_alloc(arena, blocks * planes, item);
+    run->high = arena_alloc(arena, blocks * planes, item);
+    if (!run->raster || !run->values || !run->low || !run->high ||
         !alloc_lists(sweep, sweep->room / PACKET_PX, arena) ||
         !order_alloc(&run->order, unit, run->plan->sorted, arena))
         return false;
@@ -134,93 +145,100 @@ static bool alloc_run(struct run *run)
                                                 : alloc_scores(run, arena);
 }
 
-/* ---- the planes of a block ---- */
+/* ---- the planes of a unit ---- */
 
-/* The pixel of the task that entry `i` of the block is; the padding repeats the last one. */
-static size_t pixel_at(const struct run *run, uint32_t i)
-{
-    return run->unit_at + order_pixel(&run->order, run->first + TL_MIN(i, run->count - 1));
-}
-
-/* Values of `plane` for the block's entries from `at` on, through the plane's rule. */
-static void fetch_chunk(const struct run *run, uint32_t plane, uint32_t at, float *values,
-                        uint32_t count)
+/*
+ * Values of one chunk of a plane in raster order: neighbours are alike, so the tables of
+ * ranks stay in the nearest cache, and features are read in the order they lie.
+ */
+static void chunk_values(const struct run *run, uint32_t plane, size_t at, uint32_t count,
+                         float *ret_values)
 {
     const struct flat_plane *rule = &run->flat->planes[plane];
-    const float *from = run->task->planes[rule->feature];
 
-    for (uint32_t i = 0; i < count; i++)
-        values[i] = from[pixel_at(run, at + i)];
-    flat_apply_rule(rule, values, count);
+    memcpy(ret_values, run->task->planes[rule->feature] + at, count * sizeof(*ret_values));
+    flat_apply_rule(rule, ret_values, count);
 }
 
-static void fill_u8(struct run *run, uint32_t plane)
+static void raster_floats(struct run *run, const float *values, uint32_t at, uint32_t count)
 {
-    uint8_t *to = (uint8_t *)run->sweep.values + (size_t)plane * run->sweep.room;
-    uint16_t low = UINT16_MAX, high = 0, ranks[CHUNK_PX];
-    float values[CHUNK_PX];
+    float *to = run->raster;
 
-    for (uint32_t at = 0; at < run->sweep.packets * PACKET_PX; at += CHUNK_PX) {
-        uint32_t count = TL_MIN(run->sweep.packets * PACKET_PX - at, (uint32_t)CHUNK_PX);
-
-        fetch_chunk(run, plane, at, values, count);
-        flat_rank(&run->flat->rankers[plane], values, count, ranks);
-        for (uint32_t i = 0; i < count; i++) {
-            to[at + i] = (uint8_t)ranks[i];
-            low = TL_MIN(low, ranks[i]);
-            high = TL_MAX(high, ranks[i]);
-        }
-    }
-    ((uint8_t *)run->sweep.low)[plane] = (uint8_t)low;
-    ((uint8_t *)run->sweep.high)[plane] = (uint8_t)high;
-}
-
-static void fill_u16(struct run *run, uint32_t plane)
-{
-    uint16_t *to = (uint16_t *)run->sweep.values + (size_t)plane * run->sweep.room;
-    uint16_t low = UINT16_MAX, high = 0;
-    float values[CHUNK_PX];
-
-    for (uint32_t at = 0; at < run->sweep.packets * PACKET_PX; at += CHUNK_PX) {
-        uint32_t count = TL_MIN(run->sweep.packets * PACKET_PX - at, (uint32_t)CHUNK_PX);
-
-        fetch_chunk(run, plane, at, values, count);
-        flat_rank(&run->flat->rankers[plane], values, count, to + at);
-        for (uint32_t i = at; i < at + count; i++) {
-            low = TL_MIN(low, to[i]);
-            high = TL_MAX(high, to[i]);
-        }
-    }
-    ((uint16_t *)run->sweep.low)[plane] = low;
-    ((uint16_t *)run->sweep.high)[plane] = high;
-}
-
-static void fill_f32(struct run *run, uint32_t plane)
-{
-    uint32_t count = run->sweep.packets * PACKET_PX;
-    float *to = (float *)run->sweep.values + (size_t)plane * run->sweep.room;
-    float low = INFINITY, high = -INFINITY;
-
-    fetch_chunk(run, plane, 0, to, count);
     for (uint32_t i = 0; i < count; i++) {
-        low = to[i] < low ? to[i] : low;
-        /* Once NaN, `high` stays NaN: no comparison with it holds. */
-        high = to[i] > high || isnan(to[i]) ? to[i] : high;
-        if (isnan(high))
-            break;
+        to[at + i] = values[i];
+        run->raster_nan |= isnan(values[i]);
     }
-    for (uint32_t i = 0; i < count; i++)
-        low = to[i] < low ? to[i] : low;
-    ((float *)run->sweep.low)[plane] = low;
-    ((float *)run->sweep.high)[plane] = high;
 }
+
+static void raster_ranks(struct run *run, const uint32_t *ranks, uint32_t at, uint32_t count)
+{
+    uint8_t *bytes = run->raster;
+    uint16_t *words = run->raster;
+
+    if (run->flat->type == FLAT_U8)
+        for (uint32_t i = 0; i < count; i++)
+            bytes[at + i] = (uint8_t)ranks[i];
+    else
+        for (uint32_t i = 0; i < count; i++)
+            words[at + i] = (uint16_t)ranks[i];
+}
+
+static void fill_raster(struct run *run, uint32_t plane)
+{
+    run->raster_nan = false;
+    for (uint32_t at = 0; at < run->unit_count; at += CHUNK_PX) {
+        uint32_t ranks[CHUNK_PX], count = TL_MIN(run->unit_count - at, (uint32_t)CHUNK_PX);
+        float values[CHUNK_PX];
+
+        chunk_values(run, plane, run->unit_at + at, count, values);
+        if (run->flat->type == FLAT_F32) {
+            raster_floats(run, values, at, count);
+            continue;
+        }
+        flat_rank(&run->flat->rankers[plane], values, count, ranks);
+        raster_ranks(run, ranks, at, count);
+    }
+}
+
+/* Puts the raster into the guide's order, as one plane of one block; its range on the way. */
+#define DEFINE_PERMUTE(name, type)                                                        \
+    static void name(struct run *run, uint32_t block, uint32_t plane)                     \
+    {                                                                                     \
+        const type *from = run->raster;                                                   \
+        const uint16_t *pixel = run->order.pixels + (size_t)block * run->sweep.room;      \
+        size_t at = (size_t)block * run->flat->plane_count + plane;                       \
+        type *to = (type *)run->values + at * run->sweep.room;                            \
+        type low = from[pixel[0]], high = low;                                            \
+                                                                                          \
+        for (uint32_t i = 0, n = round_to_packets(block_count(run, block)); i < n; i++) { \
+            type value = from[pixel[i]];                                                  \
+                                                                                          \
+            to[i] = value;                                                                \
+            low = value < low ? value : low;                                              \
+            high = value > high ? value : high;                                           \
+        }                                                                                 \
+        ((type *)run->low)[at] = low;                                                     \
+        ((type *)run->high)[at] = high;                                                   \
+    }
+DEFINE_PERMUTE(permute_u8, uint8_t)
+DEFINE_PERMUTE(permute_u16, uint16_t)
+DEFINE_PERMUTE(permute_f32, float)
+#undef DEFINE_PERMUTE
 
 static void fill_planes(struct run *run)
 {
-    static void (*const fill[])(struct run *, uint32_t) = {fill_u8, fill_u16, fill_f32};
+    static void (*const permute[])(struct run *, uint32_t, uint32_t) = {permute_u8, permute_u16,
+                                                                        permute_f32};
 
-    for (uint32_t plane = 0; plane < run->flat->plane_count; plane++)
-        fill[run->flat->type](run, plane);
+    for (uint32_t plane = 0; plane < run->flat->plane_count; plane++) {
+        fill_raster(run, plane);
+        for (uint32_t block = 0; block * run->sweep.room < run->unit_count; block++) {
+            permute[run->flat->type](run, block, plane);
+            /* With NaN in it a plane has no greatest: no comparison with it may hold. */
+            if (run->raster_nan)
+                ((float *)run->high)[(size_t)block * run->flat->plane_count + plane] = NAN;
+        }
+    }
 }
 
 /* ---- the trees of a block ---- */
@@ -391,12 +409,13 @@ static void write_scores(const struct run *run, uint32_t i, size_t pixel)
     walk_write(model, p, pixel, run->task->count, run->task->output);
 }
 
-static void write_block(const struct run *run)
+static void write_block(const struct run *run, uint32_t block)
 {
+    const uint16_t *pixels = run->order.pixels + (size_t)block * run->sweep.room;
     bool mean = model_of(run)->output == OUTPUT_MEAN;
 
-    for (uint32_t i = 0; i < run->count; i++) {
-        size_t pixel = pixel_at(run, i);
+    for (uint32_t i = 0, count = block_count(run, block); i < count; i++) {
+        size_t pixel = run->unit_at + pixels[i];
         bool rowed = run->flat->has_rows && run->sweep.rowed[i / PACKET_PX] >> (i % PACKET_PX) & 1;
 
         if (!mean)
@@ -410,27 +429,31 @@ static void write_block(const struct run *run)
 
 /* ---- units and blocks ---- */
 
-static void run_block(struct run *run, uint32_t first, uint32_t count)
+static void run_block(struct run *run, uint32_t block)
 {
-    uint32_t rest = count % PACKET_PX;
+    struct sweep *sweep = &run->sweep;
+    size_t at = (size_t)block * run->flat->plane_count, item = value_bytes(run->flat->type);
+    uint32_t count = block_count(run, block), rest = count % PACKET_PX;
 
-    run->first = first;
-    run->count = count;
-    run->sweep.packets = round_to_packets(count) / PACKET_PX;
-    run->sweep.tail = rest ? (UINT64_C(1) << rest) - 1 : UINT64_MAX;
-    fill_planes(run);
+    sweep->packets = round_to_packets(count) / PACKET_PX;
+    sweep->tail = rest ? (UINT64_C(1) << rest) - 1 : UINT64_MAX;
+    sweep->values = (uint8_t *)run->values + at * sweep->room * item;
+    sweep->low = (uint8_t *)run->low + at * item;
+    sweep->high = (uint8_t *)run->high + at * item;
     sweep_block(run);
-    write_block(run);
+    write_block(run, block);
 }
 
 static enum tl_code run_unit(struct run *run, size_t at, uint32_t count, struct tl_err *err)
 {
     run->unit_at = at;
+    run->unit_count = count;
     order_unit(&run->order, run->plan->kernel, &run->flat->guide, run->task->planes, at, count);
-    for (uint32_t first = 0; first < count; first += run->sweep.room) {
+    fill_planes(run);
+    for (uint32_t block = 0; block * run->sweep.room < count; block++) {
         if (run->task->errand)
             TL_TRY(errand_check(run->task->errand, err));
-        run_block(run, first, TL_MIN(run->sweep.room, count - first));
+        run_block(run, block);
     }
     return TL_OK;
 }

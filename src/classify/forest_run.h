@@ -2,8 +2,8 @@
  * forest_run: many pixels through the flat form: sort by the guide, rank, sweep, write.
  *
  * Threads  any; scratch is the caller's
- * Memory   all of it from the scratch arena, some 200 bytes per pixel of a block plus 16
- *          per pixel of a unit
+ * Memory   all of it from the scratch arena: per pixel of a unit some 20 bytes and one
+ *          value per plane, per pixel of a block the sums
  */
 #ifndef TILTH_CLASSIFY_FOREST_RUN_H
 #define TILTH_CLASSIFY_FOREST_RUN_H
