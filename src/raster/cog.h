@@ -1,0 +1,45 @@
+/*
+ * cog: the fast path. A tiled GeoTIFF whose directories this reader understands: its
+ * index is read once, blocks are fetched by their byte ranges and decoded straight into
+ * the pool. docs/cog.md tells the whole story.
+ *
+ * Admitted: little-endian classic and BigTIFF; blocks of 64..4096 pixels a side, a
+ * multiple of 16 and at most 64 MB decoded; uint and int of 8, 16 and 32 bits, float of 32 and
+ * 64; chunky or planar; the compressions of codec.h; predictors 1, 2, 3; north-up; an
+ * internal one-bit mask, or an alpha band, or nodata. Anything else has a reason.
+ *
+ * Threads  cog_open() from any; the source is shared
+ * Memory   block_source_free() closes it
+ */
+#ifndef TILTH_RASTER_COG_H
+#define TILTH_RASTER_COG_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "raster/raster.h"
+
+#include <stdint.h>
+
+struct block_source;
+struct errand;
+struct object;
+
+/*
+ * TL_UNSUPPORTED: the file is sound, for all this reader can see, but not for the fast path;
+ * `err` says why in one sentence. TL_CORRUPT and TL_LIMIT: nobody should read it.
+ */
+TL_MUST_CHECK enum tl_code cog_open(const struct raster_env *env, struct object *object,
+                                    struct errand *errand, struct block_source **ret_source,
+                                    struct tl_err *err);
+
+/*
+ * The blocks of a level with the most compressed bytes, most first: where the picture is
+ * richest. Returns how many of `room` were found. O(blocks of the level).
+ */
+size_t cog_richest_blocks(const struct block_source *source, uint8_t level,
+                          struct block_request *ret_requests, size_t room);
+
+/* True when `source` was opened by cog_open(). */
+bool cog_is(const struct block_source *source);
+
+#endif
