@@ -60,7 +60,7 @@ enum prediction_policy {
 /* Everything a prediction is made of; copied, except what is borrowed. */
 struct prediction_spec {
     const char *id;
-    struct grid grid;   /* level 0: crs, affine, width, height; blocks of 512 x 512 */
+    struct grid grid;      /* level 0: crs, affine, width, height; blocks of 512 x 512 */
     struct forest *forest; /* one reference is taken */
     uint32_t source_count;
     const struct prediction_source *sources;
@@ -92,10 +92,9 @@ struct prediction_point {
 };
 
 /* `col`, `row`: a pixel of level 0. */
-TL_MUST_CHECK enum tl_code prediction_point(struct block_source *source, uint32_t col,
-                                            uint32_t row, struct errand *errand,
-                                            struct arena *arena, struct prediction_point *ret_point,
-                                            struct tl_err *err);
+TL_MUST_CHECK enum tl_code prediction_point(struct block_source *source, uint32_t col, uint32_t row,
+                                            struct errand *errand, struct arena *arena,
+                                            struct prediction_point *ret_point, struct tl_err *err);
 
 /* How many of the level-0 blocks under a block of `level` are there already. */
 void prediction_coverage(struct block_source *source, uint8_t level, uint32_t col, uint32_t row,

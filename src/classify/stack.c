@@ -1,0 +1,550 @@
+#include "classify/stack.h"
+
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/errand.h"
+#include "classify/class_block.h"
+#include "classify/feature.h"
+#include "classify/forest.h"
+#include "classify/prediction.h"
+#include "geo/crs.h"
+#include "raster/block.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Pixels whose bands are gathered at a time: 33 bands of them stay in a 2 MiB L2 cache. */
+enum { GATHER = 8 * 1024 };
+
+/* A source, and those of its bands that some feature (or the mask) uses. */
+struct stack_source {
+    char *id;
+    struct block_source *source;
+    enum resampling resampling;
+    uint16_t *bands;
+    uint16_t band_count;
+    bool aligned;  /* its level 0 and the grid are the same pixels, shifted by whole ones */
+    uint8_t level; /* that level 0 of the grid reads */
+};
+
+/* Plane number `i` of the feature programs is band planes[i].band of source planes[i].source. */
+struct stack_plane {
+    uint32_t source;
+    uint16_t band; /* among those used */
+};
+
+struct stack {
+    struct grid grid;
+    uint32_t source_count, plane_count, feature_count;
+    struct stack_source *sources;
+    struct stack_plane *planes;
+    struct feature **features;
+    struct stack_source mask; /* source NULL: none */
+    uint8_t keep[256];
+};
+
+static enum tl_code no_memory(struct tl_err *err)
+{
+    return tl_fail(err, TL_NOMEM, "no memory for a feature stack");
+}
+
+/* ---- making one ---- */
+
+/* What the band resolver needs: who asks, and what it could not find. */
+struct binding {
+    struct stack *stack;
+    const struct prediction_spec *spec;
+    bool missing;
+};
+
+/* The place of `band` among the used ones of the source; adds it. */
+static uint16_t use_band(struct stack_source *source, uint16_t band)
+{
+    uint16_t i = 0;
+
+    while (i < source->band_count && source->bands[i] != band)
+        i++;
+    if (i == source->band_count)
+        source->bands[source->band_count++] = band;
+    return i;
+}
+
+static int use_plane(struct stack *stack, uint32_t source, uint16_t band)
+{
+    struct stack_plane plane = {source, use_band(&stack->sources[source], band)};
+    uint32_t i = 0;
+
+    while (i < stack->plane_count &&
+           (stack->planes[i].source != source || stack->planes[i].band != plane.band))
+        i++;
+    if (i == stack->plane_count)
+        stack->planes[stack->plane_count++] = plane;
+    return (int)i;
+}
+
+static bool name_is(const char *name, size_t size, const char *expected)
+{
+    return strlen(expected) == size && memcmp(name, expected, size) == 0;
+}
+
+/* "s1.red": the source's id, a point, the band's name. */
+static int resolve_band(void *udata, const char *name, size_t size)
+{
+    struct binding *binding = udata;
+
+    for (uint32_t s = 0; s < binding->spec->source_count; s++) {
+        const struct prediction_source *source = &binding->spec->sources[s];
+        size_t id = strlen(source->id);
+
+        if (size <= id || name[id] != '.' || memcmp(name, source->id, id) != 0)
+            continue;
+        for (uint16_t b = 0; b < source->band_count; b++)
+            if (name_is(name + id + 1, size - id - 1, source->band_names[b]))
+                return use_plane(binding->stack, s, source->band_index[b]);
+    }
+    binding->missing = true;
+    return -1;
+}
+
+/* Puts what bands there are behind a refusal, as many as fit. */
+static enum tl_code list_bands(const struct prediction_spec *spec, enum tl_code code,
+                               struct tl_err *err)
+{
+    struct tl_err refusal = *err;
+    char list[160] = "";
+    size_t at = 0;
+
+    for (uint32_t s = 0; s < spec->source_count; s++) {
+        const struct prediction_source *source = &spec->sources[s];
+        for (uint16_t b = 0; b < source->band_count && at < sizeof(list); b++)
+            at += (size_t)snprintf(list + at, sizeof(list) - at, "%s%s.%s", at ? ", " : "",
+                                   source->id, source->band_names[b]);
+    }
+    return tl_fail(err, code, "%.300s; there are %s%s", refusal.msg, list,
+                   at >= sizeof(list) ? "..." : "");
+}
+
+static enum tl_code compile(struct stack *stack, const struct prediction_spec *spec, uint32_t f,
+                            struct tl_err *err)
+{
+    const struct forest_info *model = forest_info(spec->forest);
+    struct binding binding = {.stack = stack, .spec = spec};
+
+    if (!spec->features[f])
+        return tl_fail(err, TL_INVALID,
+                       "the model has %u features and there is no expression for number %u, \"%s\"",
+                       model->feature_count, f + 1, model->features[f]);
+    enum tl_code code =
+        feature_compile(spec->features[f], resolve_band, &binding, &stack->features[f], err);
+    if (code == TL_OK)
+        return TL_OK;
+    if (binding.missing)
+        code = list_bands(spec, code, err);
+    return tl_context(err, code, "feature \"%s\"", model->features[f]);
+}
+
+static struct grid level_grid(const struct stack *stack, uint8_t level)
+{
+    struct grid grid = stack->grid;
+    uint32_t round_up = (1u << level) - 1;
+
+    grid.affine.dx = ldexp(grid.affine.dx, level);
+    grid.affine.dy = ldexp(grid.affine.dy, level);
+    grid.width = (uint32_t)(((uint64_t)grid.width + round_up) >> level);
+    grid.height = (uint32_t)(((uint64_t)grid.height + round_up) >> level);
+    return grid;
+}
+
+/* Whole pixels apart, within what rounding a coordinate in a file may cost. */
+static bool is_whole(double pixels)
+{
+    return fabs(pixels - nearbyint(pixels)) < 1e-4;
+}
+
+static bool is_aligned(const struct grid *grid, const struct pyramid *pyramid)
+{
+    const struct affine *own = &pyramid->levels[0].affine;
+    struct affine a = grid->affine;
+
+    return crs_equal(grid->crs, pyramid->crs) && fabs(own->dx / a.dx - 1) < 1e-6 &&
+           fabs(own->dy / a.dy - 1) < 1e-6 && is_whole(affine_col(*own, a.x)) &&
+           is_whole(affine_row(*own, a.y)) &&
+           is_whole(affine_col(*own, affine_x(a, grid->width))) &&
+           is_whole(affine_row(*own, affine_y(a, grid->height)));
+}
+
+static enum tl_code bind_source(const struct stack *stack, const char *id,
+                                struct block_source *source, enum resampling resampling,
+                                struct stack_source *to, struct tl_err *err)
+{
+    to->id = strdup(id);
+    to->source = source;
+    to->resampling = resampling;
+    to->bands = calloc(source->pyramid->bands, sizeof(*to->bands));
+    if (!to->id || !to->bands)
+        return no_memory(err);
+    enum tl_code code = warp_level(source, &stack->grid, &to->level, err);
+    if (code != TL_OK)
+        return tl_context(err, code, "source %s", id);
+    to->aligned = to->level == 0 && is_aligned(&stack->grid, source->pyramid);
+    return TL_OK;
+}
+
+static enum tl_code bind_sources(struct stack *stack, const struct prediction_spec *spec,
+                                 struct tl_err *err)
+{
+    for (uint32_t s = 0; s < spec->source_count; s++) {
+        const struct prediction_source *from = &spec->sources[s];
+
+        for (uint32_t k = 0; k < s; k++)
+            if (strcmp(from->id, spec->sources[k].id) == 0)
+                return tl_fail(err, TL_INVALID, "two sources are called \"%s\"", from->id);
+        for (uint16_t b = 0; b < from->band_count; b++)
+            if (from->band_index[b] >= from->source->pyramid->bands)
+                return tl_fail(err, TL_INVALID,
+                               "source %s: \"%s\" is said to be band %u and there are %u", from->id,
+                               from->band_names[b], from->band_index[b] + 1u,
+                               from->source->pyramid->bands);
+        TL_TRY(
+            bind_source(stack, from->id, from->source, from->resampling, &stack->sources[s], err));
+    }
+    return TL_OK;
+}
+
+static enum tl_code bind_mask(struct stack *stack, const struct prediction_mask *mask,
+                              struct tl_err *err)
+{
+    if (!mask->source)
+        return TL_OK;
+    if (mask->band >= mask->source->pyramid->bands)
+        return tl_fail(err, TL_INVALID, "the mask is said to be band %u and there are %u",
+                       mask->band + 1u, mask->source->pyramid->bands);
+    TL_TRY(bind_source(stack, "mask", mask->source, RESAMPLE_NEAREST, &stack->mask, err));
+    use_band(&stack->mask, mask->band);
+    memcpy(stack->keep, mask->keep, sizeof(stack->keep));
+    return TL_OK;
+}
+
+/* A plane can be used by no more features than there are bands. */
+static enum tl_code stack_alloc(struct stack *stack, const struct prediction_spec *spec,
+                                struct tl_err *err)
+{
+    size_t bands = 0;
+
+    for (uint32_t s = 0; s < spec->source_count; s++)
+        bands += spec->sources[s].source->pyramid->bands;
+    stack->grid = spec->grid;
+    stack->source_count = spec->source_count;
+    stack->feature_count = forest_info(spec->forest)->feature_count;
+    stack->sources = calloc(TL_MAX(spec->source_count, 1u), sizeof(*stack->sources));
+    stack->planes = calloc(TL_MAX(bands, (size_t)1), sizeof(*stack->planes));
+    stack->features = calloc(TL_MAX(stack->feature_count, 1u), sizeof(*stack->features));
+    return stack->sources && stack->planes && stack->features ? TL_OK : no_memory(err);
+}
+
+enum tl_code stack_new(const struct prediction_spec *spec, struct stack **ret_stack,
+                       struct tl_err *err)
+{
+    AUTO(stack) stack = calloc(1, sizeof(*stack));
+
+    if (!stack)
+        return no_memory(err);
+    TL_TRY(stack_alloc(stack, spec, err));
+    TL_TRY(bind_sources(stack, spec, err));
+    TL_TRY(bind_mask(stack, &spec->mask, err));
+    for (uint32_t f = 0; f < stack->feature_count; f++)
+        TL_TRY(compile(stack, spec, f, err));
+    *ret_stack = TL_TAKE(stack);
+    return TL_OK;
+}
+
+static void source_release(struct stack_source *source)
+{
+    free(source->id);
+    free(source->bands);
+}
+
+void stack_free(struct stack *stack)
+{
+    if (!stack)
+        return;
+    for (uint32_t s = 0; stack->sources && s < stack->source_count; s++)
+        source_release(&stack->sources[s]);
+    for (uint32_t f = 0; stack->features && f < stack->feature_count; f++)
+        feature_free(stack->features[f]);
+    source_release(&stack->mask);
+    free(stack->sources);
+    free(stack->planes);
+    free(stack->features);
+    free(stack);
+}
+
+static size_t source_bytes(const struct stack_source *source)
+{
+    size_t sample = dtype_size(source->source->pyramid->dtype);
+
+    return source->band_count ? source->band_count * TL_MAX(sample, sizeof(float)) + 1 : 0;
+}
+
+size_t stack_bytes_per_pixel(const struct stack *stack)
+{
+    size_t bytes = 1 + (stack->mask.source ? source_bytes(&stack->mask) : 0);
+
+    for (uint32_t s = 0; s < stack->source_count; s++)
+        bytes += source_bytes(&stack->sources[s]);
+    return bytes;
+}
+
+/* ---- reading a window ---- */
+
+struct place {
+    uint8_t level;
+    uint32_t x, y, width, height;
+};
+
+static struct grid place_grid(const struct stack *stack, struct place place)
+{
+    struct grid grid = level_grid(stack, place.level);
+    struct affine whole = grid.affine;
+
+    grid.affine.x = affine_x(whole, place.x);
+    grid.affine.y = affine_y(whole, place.y);
+    grid.width = place.width;
+    grid.height = place.height;
+    return grid;
+}
+
+/* One warp. Where pixels coincide every kernel is the identity, and nearest is the cheapest. */
+static enum tl_code read_once(const struct stack *stack, const struct stack_source *source,
+                              struct place place, struct errand *errand, struct arena *arena,
+                              struct planes *ret_planes, struct tl_err *err)
+{
+    bool identity = place.level == 0 && source->aligned;
+    uint8_t level = source->level;
+
+    if (place.level) {
+        struct grid whole = level_grid(stack, place.level);
+        TL_TRY(warp_level(source->source, &whole, &level, err));
+    }
+    const struct warp_request request = {
+        .source = source->source,
+        .target = place_grid(stack, place),
+        .resampling = identity ? RESAMPLE_NEAREST : source->resampling,
+        .bands = source->bands,
+        .band_count = source->band_count,
+        .level = (int8_t)level,
+    };
+    TL_TRY(warp_read(&request, errand, arena, ret_planes, err));
+    if (ret_planes->inexact && !place.level)
+        return tl_fail(err, TL_ABSENT, "only an approximation is known there; seed it first");
+    return TL_OK;
+}
+
+/* Copies what `cell` (at `from`) and `whole` (at `to`) share. */
+static void copy_cell(const struct planes *cell, struct place from, struct planes *whole,
+                      struct place to)
+{
+    uint32_t x0 = TL_MAX(from.x, to.x), x1 = TL_MIN(from.x + from.width, to.x + to.width);
+    uint32_t y0 = TL_MAX(from.y, to.y), y1 = TL_MIN(from.y + from.height, to.y + to.height);
+    size_t sample = dtype_size(whole->dtype);
+    size_t cell_plane = (size_t)from.width * from.height, plane = (size_t)to.width * to.height;
+
+    for (uint32_t y = y0; y < y1; y++) {
+        size_t in = (size_t)(y - from.y) * from.width + (x0 - from.x);
+        size_t out = (size_t)(y - to.y) * to.width + (x0 - to.x);
+
+        if (cell->valid)
+            memcpy(whole->valid + out, cell->valid + in, x1 - x0);
+        else
+            memset(whole->valid + out, 1, x1 - x0);
+        for (size_t b = 0; b < whole->bands; b++)
+            memcpy((char *)whole->samples + (b * plane + out) * sample,
+                   (const char *)cell->samples + (b * cell_plane + in) * sample,
+                   (x1 - x0) * sample);
+    }
+}
+
+/* Room for the whole window, nothing valid in it yet. */
+static enum tl_code planes_init(const struct planes *like, struct place place, struct arena *arena,
+                                struct planes *whole, struct tl_err *err)
+{
+    size_t pixels = (size_t)place.width * place.height;
+
+    *whole = (struct planes){
+        .width = place.width, .height = place.height, .bands = like->bands, .dtype = like->dtype};
+    whole->samples = arena_zalloc(arena, pixels * like->bands, dtype_size(like->dtype));
+    whole->valid = arena_zalloc(arena, pixels, 1);
+    return whole->samples && whole->valid ? TL_OK : no_memory(err);
+}
+
+/*
+ * The grid's own blocks, one by one: where coordinates are rounded, or kernels look beyond a
+ * pixel, the numbers then depend on the block alone and never on who asked for which part.
+ */
+static enum tl_code read_cells(const struct stack *stack, const struct stack_source *source,
+                               struct place place, struct errand *errand, struct arena *arena,
+                               struct planes *ret_planes, struct tl_err *err)
+{
+    AUTO(arena) scratch = arena_new();
+    uint32_t x_begin = place.x / CLASS_BLOCK * CLASS_BLOCK;
+    uint32_t y_begin = place.y / CLASS_BLOCK * CLASS_BLOCK;
+    struct planes whole = {.empty = true};
+
+    if (!scratch)
+        return no_memory(err);
+    for (uint32_t y = y_begin; y < place.y + place.height; y += CLASS_BLOCK) {
+        for (uint32_t x = x_begin; x < place.x + place.width; x += CLASS_BLOCK) {
+            struct place cell = {.x = x,
+                                 .y = y,
+                                 .width = TL_MIN((uint32_t)CLASS_BLOCK, stack->grid.width - x),
+                                 .height = TL_MIN((uint32_t)CLASS_BLOCK, stack->grid.height - y)};
+            struct planes planes;
+
+            arena_reset(scratch);
+            TL_TRY(read_once(stack, source, cell, errand, scratch, &planes, err));
+            if (planes.empty)
+                continue;
+            if (whole.empty)
+                TL_TRY(planes_init(&planes, place, arena, &whole, err));
+            copy_cell(&planes, cell, &whole, place);
+        }
+    }
+    *ret_planes = whole;
+    return TL_OK;
+}
+
+static enum tl_code read_source(const struct stack *stack, const struct stack_source *source,
+                                struct place place, struct errand *errand, struct arena *arena,
+                                struct planes *ret_planes, struct tl_err *err)
+{
+    enum tl_code code = place.level || source->aligned
+                            ? read_once(stack, source, place, errand, arena, ret_planes, err)
+                            : read_cells(stack, source, place, errand, arena, ret_planes, err);
+
+    return code == TL_OK ? TL_OK : tl_context(err, code, "source %s", source->id);
+}
+
+static void judge_mask(const struct stack *stack, const struct planes *mask, uint8_t *verdict,
+                       size_t pixels)
+{
+    for (size_t i = 0; i < pixels; i++) {
+        if (mask->empty || (mask->valid && !mask->valid[i])) {
+            verdict[i] = CLASS_NODATA;
+            continue;
+        }
+        double value = dtype_get(mask->dtype, mask->samples, i);
+        bool keep =
+            value >= 0 && value <= 255 && value == floor(value) && stack->keep[(unsigned)value];
+        verdict[i] = keep ? STACK_CLASSIFY : CLASS_MASKED;
+    }
+}
+
+/* Returns how many pixels are left to classify. */
+static size_t judge_source(const struct planes *planes, uint8_t *verdict, size_t pixels)
+{
+    size_t left = 0;
+
+    for (size_t i = 0; i < pixels; i++) {
+        if (verdict[i] != STACK_CLASSIFY)
+            continue;
+        if (planes->empty || (planes->valid && !planes->valid[i]))
+            verdict[i] = CLASS_NODATA;
+        else
+            left++;
+    }
+    return left;
+}
+
+enum tl_code stack_read(const struct stack *stack, uint8_t level, uint32_t x, uint32_t y,
+                        struct errand *errand, struct arena *arena, struct stack_window *window,
+                        struct tl_err *err)
+{
+    struct place place = {level, x, y, window->width, window->height};
+    size_t pixels = (size_t)place.width * place.height;
+    static const struct planes all_valid;
+
+    window->sources = arena_zalloc(arena, stack->source_count, sizeof(*window->sources));
+    window->verdict = arena_zalloc(arena, pixels, 1);
+    if (!window->sources || !window->verdict)
+        return no_memory(err);
+    if (stack->mask.source) {
+        struct planes mask;
+        TL_TRY(read_source(stack, &stack->mask, place, errand, arena, &mask, err));
+        judge_mask(stack, &mask, window->verdict, pixels);
+    }
+    window->classify_count = judge_source(&all_valid, window->verdict, pixels);
+    for (uint32_t s = 0; s < stack->source_count && window->classify_count; s++) {
+        if (!stack->sources[s].band_count)
+            continue;
+        struct planes *planes = &window->sources[s];
+        TL_TRY(read_source(stack, &stack->sources[s], place, errand, arena, planes, err));
+        window->classify_count = judge_source(planes, window->verdict, pixels);
+    }
+    return TL_OK;
+}
+
+/* ---- features ---- */
+
+/* Samples of one band at `pixels`, as numpy's astype(float32) converts them. */
+static void gather(const struct planes *planes, uint16_t band, const uint32_t *pixels, size_t count,
+                   float *ret)
+{
+    size_t at = (size_t)band * planes->width * planes->height;
+
+#define GATHER_AS(dtype_id, type)                                 \
+    case dtype_id: {                                              \
+        const type *samples = (const type *)planes->samples + at; \
+        for (size_t i = 0; i < count; i++)                        \
+            ret[i] = (float)samples[pixels[i]];                   \
+        return;                                                   \
+    }
+    switch (planes->dtype) {
+        GATHER_AS(DTYPE_U8, uint8_t)
+        GATHER_AS(DTYPE_I8, int8_t)
+        GATHER_AS(DTYPE_U16, uint16_t)
+        GATHER_AS(DTYPE_I16, int16_t)
+        GATHER_AS(DTYPE_U32, uint32_t)
+        GATHER_AS(DTYPE_I32, int32_t)
+        GATHER_AS(DTYPE_F32, float)
+        GATHER_AS(DTYPE_F64, double)
+    case DTYPE_COUNT:
+        break;
+    }
+#undef GATHER_AS
+    TL_CHECK(!"a dtype that does not exist");
+}
+
+enum tl_code stack_features(const struct stack *stack, const struct stack_window *window,
+                            const uint32_t *pixels, size_t count, struct arena *arena,
+                            float *const **ret_features, struct tl_err *err)
+{
+    AUTO(arena) scratch = arena_new();
+    float **features = arena_alloc(arena, TL_MAX(stack->feature_count, 1u), sizeof(*features));
+    float **bands = arena_alloc(arena, TL_MAX(stack->plane_count, 1u), sizeof(*bands));
+    size_t room = TL_MIN(count, (size_t)GATHER);
+
+    if (!scratch || !features || !bands)
+        return no_memory(err);
+    for (uint32_t p = 0; p < stack->plane_count; p++)
+        if (!(bands[p] = arena_alloc(arena, room, sizeof(float))))
+            return no_memory(err);
+    for (uint32_t f = 0; f < stack->feature_count; f++)
+        if (!(features[f] = arena_alloc(arena, count, sizeof(float))))
+            return no_memory(err);
+
+    for (size_t start = 0; start < count; start += GATHER) {
+        size_t size = TL_MIN(count - start, (size_t)GATHER);
+
+        for (uint32_t p = 0; p < stack->plane_count; p++)
+            gather(&window->sources[stack->planes[p].source], stack->planes[p].band, pixels + start,
+                   size, bands[p]);
+        for (uint32_t f = 0; f < stack->feature_count; f++) {
+            arena_reset(scratch);
+            TL_TRY(feature_run(stack->features[f], (const float *const *)bands, size, scratch,
+                               features[f] + start, err));
+        }
+    }
+    *ret_features = features;
+    return TL_OK;
+}

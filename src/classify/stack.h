@@ -1,0 +1,68 @@
+/*
+ * stack: the feature stack of a prediction. Knows which bands of which sources the features
+ * use, reads those onto a window of the layer's grid, says of every pixel whether there is
+ * anything to classify, and computes the features of the pixels that are left.
+ *
+ * A pixel of the window is, first that holds:
+ *   CLASS_NODATA  the baseline mask has no data there
+ *   CLASS_MASKED  the baseline's class is not one to keep
+ *   CLASS_NODATA  a used band of some source is invalid (nodata, mask)
+ *   STACK_CLASSIFY otherwise; it may still turn out to be nodata when a feature is not finite
+ *
+ * Threads  a stack is immutable; windows belong to whoever read them
+ * Memory   stack_new() / stack_free(); windows and features live in the caller's arena
+ * Units    pixels of a level of the layer's grid
+ */
+#ifndef TILTH_CLASSIFY_STACK_H
+#define TILTH_CLASSIFY_STACK_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "raster/warp.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena;
+struct errand;
+struct prediction_spec;
+struct stack;
+
+/* Not a class value: those are 0..253. */
+#define STACK_CLASSIFY 0
+
+/* What was read of a window. */
+struct stack_window {
+    uint32_t width, height;
+    struct planes *sources; /* one per source; unused ones are zero */
+    uint8_t *verdict;       /* CLASS_NODATA, CLASS_MASKED or STACK_CLASSIFY of every pixel */
+    size_t classify_count;
+};
+
+/* Compiles the features; a refusal names the feature, the column and what there is. */
+TL_MUST_CHECK enum tl_code stack_new(const struct prediction_spec *spec, struct stack **ret_stack,
+                                     struct tl_err *err);
+void stack_free(struct stack *stack);
+
+/* Bytes that a window costs per pixel, for whoever decides how large one may be. */
+size_t stack_bytes_per_pixel(const struct stack *stack);
+
+/*
+ * Reads the window whose upper left pixel is (x, y) of `level`, for features and mask. At
+ * level 0 a pixel's values do not depend on the window it was read in: sources that are not
+ * aligned with the grid are read in whole class blocks. TL_ABSENT when a source knows its
+ * own pixels there only approximately (a prediction over a prediction).
+ */
+TL_MUST_CHECK enum tl_code stack_read(const struct stack *stack, uint8_t level, uint32_t x,
+                                      uint32_t y, struct errand *errand, struct arena *arena,
+                                      struct stack_window *window, struct tl_err *err);
+
+/* Feature planes of `count` pixels of a window, given by their index in it. */
+TL_MUST_CHECK enum tl_code stack_features(const struct stack *stack,
+                                          const struct stack_window *window, const uint32_t *pixels,
+                                          size_t count, struct arena *arena,
+                                          float *const **ret_features, struct tl_err *err);
+
+AUTO_DEFINE(stack, stack_free)
+
+#endif
