@@ -148,17 +148,18 @@ static const struct tiff_ifd *mask_of(const struct tiff *tiff, const struct tiff
     return NULL;
 }
 
-/* 1-based; 0: no band is alpha. The extra samples are the last ones of a pixel. */
+/*
+ * 1-based; 0: no band is alpha. Only the last one is believed, as GDAL does: GTiff's
+ * ALPHA=YES of a grey picture of four bands marks the second, which is data.
+ */
 static uint16_t alpha_band_of(const struct tiff_ifd *ifd, uint64_t bands)
 {
     const struct tiff_value *extra = &ifd->values[TAG_EXTRA_SAMPLES];
     uint64_t kind;
 
-    for (uint64_t i = 0; i < extra->count && extra->count < bands; i++) {
-        if (tiff_uint(extra, i, &kind) && (kind == EXTRA_ASSOCIATED_ALPHA || kind == EXTRA_ALPHA))
-            return (uint16_t)(bands - extra->count + i + 1);
-    }
-    return 0;
+    if (!extra->count || extra->count >= bands || !tiff_uint(extra, extra->count - 1, &kind))
+        return 0;
+    return kind == EXTRA_ASSOCIATED_ALPHA || kind == EXTRA_ALPHA ? (uint16_t)bands : 0;
 }
 
 /* The caps hold for GDAL too: past them a file is refused. */
@@ -216,23 +217,19 @@ static const char *add_level(struct cog *cog, const struct tiff_ifd *ifd)
     return NULL;
 }
 
-/* The directory has samples like those of level 0. */
+static bool same_uint(const struct tiff_ifd *a, const struct tiff_ifd *b, enum tiff_tag tag,
+                      uint64_t fallback)
+{
+    return tiff_uint_or(a, tag, fallback) == tiff_uint_or(b, tag, fallback);
+}
+
+/* The directory has samples like those of level 0. One band is planar or not, as it likes. */
 static bool same_samples(const struct tiff_ifd *a, const struct tiff_ifd *b)
 {
-    static const struct {
-        enum tiff_tag tag;
-        uint64_t fallback;
-    } tags[] = {{TAG_SAMPLES_PER_PIXEL, 1},
-                {TAG_BITS_PER_SAMPLE, 1},
-                {TAG_SAMPLE_FORMAT, SAMPLE_UINT},
-                {TAG_PLANAR, PLANAR_CHUNKY}};
-
-    for (size_t i = 0; i < TL_COUNT(tags); i++) {
-        if (tiff_uint_or(a, tags[i].tag, tags[i].fallback) !=
-            tiff_uint_or(b, tags[i].tag, tags[i].fallback))
-            return false;
-    }
-    return true;
+    return same_uint(a, b, TAG_SAMPLES_PER_PIXEL, 1) && same_uint(a, b, TAG_BITS_PER_SAMPLE, 1) &&
+           same_uint(a, b, TAG_SAMPLE_FORMAT, SAMPLE_UINT) &&
+           (same_uint(a, b, TAG_PLANAR, PLANAR_CHUNKY) ||
+            tiff_uint_or(a, TAG_SAMPLES_PER_PIXEL, 1) == 1);
 }
 
 /* A level of which no block is stored, under a level that has some, was never filled. */
