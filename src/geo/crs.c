@@ -263,3 +263,14 @@ bool crs_equal(const struct crs *a, const struct crs *b)
 {
     return a == b || hash128_equal(a->id, b->id);
 }
+
+double crs_period_x(const struct crs *crs)
+{
+    double period = 360;
+
+    if (crs->form != FORM_NONE)
+        form_lon_to_x(crs->form, &period, 1);
+    else if (!crs->geographic)
+        period = 0;
+    return period;
+}

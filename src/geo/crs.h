@@ -35,6 +35,9 @@ const char *crs_name(const struct crs *crs);   /* the definition as given */
 int crs_epsg(const struct crs *crs);           /* 0 when it has no EPSG code */
 bool crs_is_geographic(const struct crs *crs); /* units are degrees */
 bool crs_equal(const struct crs *a, const struct crs *b);
+/* After how many units x comes round to the same place: 360, the width of a world map, or 0
+ * where it does not or nobody knows. */
+double crs_period_x(const struct crs *crs);
 
 /* A thread keeps its maps up to this many; then the one not asked for longest goes. */
 #define CRS_MAPS_PER_THREAD 64

@@ -1,8 +1,8 @@
 /*
  * warp: the pixels of a block source on another grid: a web tile, or the grid of a class
  * block. Chooses the level, maps target pixels to source pixels (identity, closed form, or
- * an adaptive PROJ grid within 0.05 source pixels), reads the blocks that are touched in
- * one go and resamples.
+ * patches of PROJ points within 0.0002 source pixels), reads the blocks that are touched in
+ * one go and resamples. docs/warp.md is the essay.
  *
  * Threads  any
  * Memory   results live in the arena
@@ -41,6 +41,9 @@ TL_MUST_CHECK enum tl_code resampling_find(const char *name, enum resampling *re
 /* Nearest and mode only ever return values that are in the source. */
 bool resampling_keeps_values(enum resampling resampling);
 
+/* A target may have this many pixels on a side; WARP_MAX_SOURCE_PX bounds what it reads. */
+#define WARP_MAX_TARGET_PX 4096
+
 /* The pixel grid to fill. */
 struct grid {
     const struct crs *crs;
@@ -57,7 +60,11 @@ struct warp_request {
     int8_t level; /* -1: warp_level() chooses */
 };
 
-/* Band b at samples + b * width * height * dtype_size. */
+/*
+ * Band b at samples + b * width * height * dtype_size. A source pixel counts when no mask and
+ * no nodata value of any of the bands hides it and no sample of it is NaN; kernels renormalise
+ * over those. Samples that are not valid mean nothing. Outside the source nothing is valid.
+ */
 struct planes {
     uint32_t width, height;
     uint16_t bands;
@@ -70,11 +77,16 @@ struct planes {
 
 /*
  * The level to read: the coarsest usable one whose pixels are not larger than the
- * target's (within 1 %), measured at the target's centre, as GDAL and rio-tiler choose.
+ * target's (their areas, as squares, within 1 % of the side), measured at the target's
+ * middle, as GDAL and rio-tiler choose; the finest usable one when all are larger.
  */
 TL_MUST_CHECK enum tl_code warp_level(const struct block_source *source, const struct grid *target,
                                       uint8_t *ret_level, struct tl_err *err);
 
+/*
+ * TL_LIMIT: the target is too large, or no level is coarse enough for it (the message says to
+ * add overviews). The time in source->read() is the source's; the rest is STAGE_WARP.
+ */
 TL_MUST_CHECK enum tl_code warp_read(const struct warp_request *request, struct errand *errand,
                                      struct arena *arena, struct planes *ret_planes,
                                      struct tl_err *err);

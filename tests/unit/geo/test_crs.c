@@ -206,8 +206,8 @@ TEST(web_mercator_backward_equals_proj)
     proj_destroy(pj);
 }
 
-/* PROJ's own inverse is a series, good to 2e-8 degrees, two millimetres; its forward is exact. So the
- * inverse is held against the forward: what comes back is the y that went in. */
+/* PROJ's own inverse is a series, good to 2e-8 degrees, two millimetres; its forward is exact. So
+ * the inverse is held against the forward: what comes back is the y that went in. */
 TEST(equal_area_backward_undoes_proj_forward)
 {
     AUTO(crs) lonlat = crs_of("EPSG:4326");
@@ -381,6 +381,19 @@ TEST(threads_share_systems_and_have_maps_of_their_own)
         assert_near(jobs[i].worst, 0, 1e-5);
 }
 
+TEST(x_comes_round_after_a_world)
+{
+    AUTO(crs) lonlat = crs_of("EPSG:4326");
+    AUTO(crs) mercator = crs_of("EPSG:3857");
+    AUTO(crs) cape = crs_of("EPSG:4222");
+    AUTO(crs) utm = crs_of("EPSG:32736");
+
+    assert_near(crs_period_x(lonlat), 360, 0);
+    assert_near(crs_period_x(mercator), 2 * MERCATOR_HALF, 1e-7);
+    assert_near(crs_period_x(cape), 360, 0);
+    assert_near(crs_period_x(utm), 0, 0);
+}
+
 RUN(T(codes_are_recognised_however_they_are_spelled), T(wkt_of_a_known_system_is_that_system),
     T(a_wkt_whose_code_lies_is_not_taken_for_the_code), T(a_system_without_a_code_still_maps),
     T(what_is_not_a_map_is_refused_with_a_reason), T(equal_is_the_same_system_not_the_same_pointer),
@@ -388,4 +401,4 @@ RUN(T(codes_are_recognised_however_they_are_spelled), T(wkt_of_a_known_system_is
     T(equal_area_backward_undoes_proj_forward), T(any_two_closed_forms_compose),
     T(xs_and_ys_are_what_points_says), T(a_point_without_an_image_is_huge_and_spoils_no_other),
     T(proj_maps_equal_proj), T(the_map_of_a_pair_is_made_once_and_a_thousand_pairs_fit),
-    T(threads_share_systems_and_have_maps_of_their_own))
+    T(threads_share_systems_and_have_maps_of_their_own), T(x_comes_round_after_a_world))
