@@ -390,6 +390,9 @@ static enum tl_code read_splits(struct reader *reader, struct tree_text tree, ui
         node.right = child_node(right, leaves);
         buf_append(&reader->nodes, &node, sizeof(node));
     }
+    if (!at_end(tree.split_feature) || !at_end(tree.threshold) || !at_end(tree.left_child) ||
+        !at_end(tree.right_child) || !at_end(tree.decision_type))
+        return corrupt(reader, "split_feature", "it or another list has more than num_leaves - 1");
     return TL_OK;
 }
 

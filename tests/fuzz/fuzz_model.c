@@ -1,0 +1,47 @@
+/*
+ * Both model readers, told apart by their first bytes as in production. What is accepted is
+ * run, in the kernel and in the oracle, and must come out alike.
+ */
+#include "base/arena.h"
+#include "base/blob.h"
+#include "base/check.h"
+#include "classify/forest.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PIXELS = 70 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void run_both(const struct forest *forest, const uint8_t *data, size_t size)
+{
+    const struct forest_info *info = forest_info(forest);
+    AUTO(arena) arena = arena_new();
+    const float **planes = arena_alloc(arena, info->feature_count, sizeof(*planes));
+    float *values = arena_zalloc(arena, PIXELS + info->feature_count, sizeof(*values));
+    uint8_t got[PIXELS], expected[PIXELS];
+    struct forest_output swept = {.label = got}, walked = {.label = expected};
+    struct tl_err err;
+
+    /* The file's own tail gives values that its thresholds may hold. */
+    size_t tail = TL_MIN(size, (PIXELS + info->feature_count) * sizeof(*values));
+    memcpy(values, data + size - tail, tail);
+    for (uint32_t f = 0; f < info->feature_count; f++)
+        planes[f] = values + f;
+    TL_CHECK(forest_run(forest, planes, PIXELS, NULL, arena, &swept, &err) == TL_OK);
+    forest_run_scalar(forest, planes, PIXELS, &walked);
+    TL_CHECK(memcmp(got, expected, PIXELS) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    AUTO(blob) file = blob_copy(data, size);
+    AUTO(forest) forest = NULL;
+    struct tl_err err;
+
+    if (file && forest_load("fuzz", file, &forest, &err) == TL_OK)
+        run_both(forest, data, size);
+    return 0;
+}

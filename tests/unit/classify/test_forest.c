@@ -1,0 +1,413 @@
+#include "classify/forest.h"
+
+#include "base/arena.h"
+#include "base/blob.h"
+#include "base/errand.h"
+#include "classify/forest_run.h"
+#include "classify/forest_walk.h"
+#include "forest_fixture.h"
+#include "tl_test.h"
+
+/* Pixels as planes, and room for what comes out. */
+struct pixels {
+    size_t count;
+    uint32_t features, classes;
+    float *values;
+    const float **planes;
+    struct forest_output got, expected;
+};
+
+static void pixels_free(struct pixels *px)
+{
+    void *all[] = {px->values,
+                   (void *)(uintptr_t)px->planes,
+                   px->got.label,
+                   px->got.confidence,
+                   px->got.probability,
+                   px->expected.label,
+                   px->expected.confidence,
+                   px->expected.probability};
+
+    for (size_t i = 0; i < TL_COUNT(all); i++)
+        free(all[i]);
+}
+
+static struct forest_output output_new(size_t count, uint32_t classes)
+{
+    struct forest_output output = {fixture_room(count, 1), fixture_room(count, 1),
+                                   fixture_room(count * classes, sizeof(float))};
+
+    memset(output.label, 0xEE, count);
+    memset(output.confidence, 0xEE, count);
+    memset(output.probability, 0xEE, count * classes * sizeof(float));
+    return output;
+}
+
+/* Half of the pixels are alike in runs, half are not alike at all. */
+static struct pixels pixels_new(const struct fixture *f, size_t count, uint64_t seed, bool nan_too)
+{
+    struct pixels px = {.count = count, .features = f->wish.features, .classes = f->wish.classes};
+    uint64_t random = seed * 7919 + 1;
+
+    px.values = fixture_room(count * px.features, sizeof(float));
+    px.planes = fixture_room(px.features, sizeof(*px.planes));
+    for (uint32_t i = 0; i < px.features; i++) {
+        px.planes[i] = px.values + i * count;
+        for (size_t p = 0; p < count; p++) {
+            bool same = p % 64 != 0 && p < count / 2;
+
+            px.values[i * count + p] =
+                same ? px.values[i * count + p - 1] : fixture_value(f, &random, nan_too);
+        }
+    }
+    px.got = output_new(count, px.classes);
+    px.expected = output_new(count, px.classes);
+    return px;
+}
+
+static void assert_equal_output(const struct pixels *px, const char *how)
+{
+    for (size_t p = 0; p < px->count; p++) {
+        if (px->got.label[p] != px->expected.label[p])
+            fail_msg("%s: pixel %zu: label %u, not %u", how, p, px->got.label[p],
+                     px->expected.label[p]);
+        if (px->got.confidence[p] != px->expected.confidence[p])
+            fail_msg("%s: pixel %zu: confidence %u, not %u", how, p, px->got.confidence[p],
+                     px->expected.confidence[p]);
+    }
+    assert_memory_equal(px->got.probability, px->expected.probability,
+                        px->count * px->classes * sizeof(float));
+}
+
+/* A model and its flat form, without the forest around them. */
+struct compiled {
+    struct arena *memory;
+    struct model model;
+    struct flat flat;
+};
+
+static void compile(const struct fixture *f, struct compiled *ret)
+{
+    AUTO(blob) file = fixture_blob(f);
+    struct tl_err err;
+
+    ret->memory = arena_new();
+    assert_non_null(ret->memory);
+    assert_ok(model_read_file("made up", blob_bytes(file), blob_size(file), ret->memory,
+                              &ret->model, &err));
+    assert_ok(flat_compile(&ret->model, ret->memory, &ret->flat, &err));
+}
+
+static void run_as(const struct compiled *c, const struct run_plan *plan, struct pixels *px)
+{
+    AUTO(arena) scratch = arena_new();
+    struct run_task task = {px->planes, px->count, &px->got, NULL, scratch};
+    struct tl_err err;
+
+    assert_ok(run_flat(&c->flat, plan, &task, &err));
+}
+
+/* The oracle against the fixture's own walk, bit for bit. */
+static void check_oracle(const struct fixture *f, const struct compiled *c, const struct pixels *px)
+{
+    for (size_t p = 0; p < px->count; p += 7) {
+        double expected[FIXTURE_MAX_CLASSES], got[FOREST_MAX_CLASSES];
+        float x[64];
+
+        for (uint32_t i = 0; i < px->features; i++)
+            x[i] = px->planes[i][p];
+        fixture_predict(f, x, expected);
+        walk_pixel(&c->model, px->planes, p, got);
+        assert_memory_equal(got, expected, px->classes * sizeof(double));
+    }
+}
+
+static void check_every_way(const struct compiled *c, struct pixels *px)
+{
+    static const uint32_t blocks[] = {64, 192, 1024, 16384};
+
+    for (enum cpu_isa isa = ISA_SCALAR; isa <= cpu_isa(); isa++)
+        for (size_t b = 0; b < TL_COUNT(blocks); b++)
+            for (int sorted = 0; sorted < 2; sorted++) {
+                struct run_plan plan = {sweep_kernel(isa), b % 2 ? 65536 : 1000, blocks[b], sorted,
+                                        0};
+                char how[80];
+
+                snprintf(how, sizeof(how), "%s, blocks of %u, %s", cpu_isa_name(isa), blocks[b],
+                         sorted ? "sorted" : "as they lie");
+                run_as(c, &plan, px);
+                assert_equal_output(px, how);
+            }
+}
+
+static void walk_expected(const struct compiled *c, struct pixels *px)
+{
+    double p[FOREST_MAX_CLASSES];
+
+    for (size_t i = 0; i < px->count; i++) {
+        walk_pixel(&c->model, px->planes, i, p);
+        walk_write(&c->model, p, i, px->count, &px->expected);
+    }
+}
+
+static void check_forest(const struct fixture_wish *wish, enum flat_type type, bool nan_too)
+{
+    static const size_t counts[] = {1, 2, 63, 64, 65, 300, 1500};
+    AUTO(fixture) f = fixture_new(wish);
+    struct compiled c;
+
+    compile(f, &c);
+    assert_int_equal(c.flat.type, type);
+    for (size_t i = 0; i < TL_COUNT(counts); i++) {
+        struct pixels px = pixels_new(f, counts[i], wish->seed + i, nan_too);
+
+        walk_expected(&c, &px);
+        check_oracle(f, &c, &px);
+        check_every_way(&c, &px);
+        pixels_free(&px);
+    }
+    arena_free(c.memory);
+}
+
+TEST(every_kernel_equals_the_oracle_where_ranks_fit_bytes)
+{
+    static const uint32_t classes[] = {1, 2, 3, 20};
+
+    for (uint32_t i = 0; i < TL_COUNT(classes); i++)
+        check_forest(&(struct fixture_wish){.seed = i + 1,
+                                            .features = 5,
+                                            .classes = classes[i],
+                                            .trees = 9,
+                                            .splits = 60,
+                                            .thresholds = 200,
+                                            .pure_percent = 60,
+                                            .exact_percent = 20},
+                     FLAT_U8, true);
+}
+
+TEST(every_kernel_equals_the_oracle_where_ranks_need_words)
+{
+    for (uint32_t seed = 1; seed <= 3; seed++)
+        check_forest(&(struct fixture_wish){.seed = seed,
+                                            .features = 3,
+                                            .classes = 2 + seed,
+                                            .trees = 5,
+                                            .splits = 800,
+                                            .pure_percent = 70,
+                                            .exact_percent = 10},
+                     FLAT_U16, true);
+}
+
+TEST(every_kernel_equals_the_oracle_where_thresholds_are_too_many_to_rank)
+{
+    check_forest(&(struct fixture_wish){.seed = 4,
+                                        .features = 1,
+                                        .classes = 3,
+                                        .trees = 4,
+                                        .splits = 20000,
+                                        .pure_percent = 50,
+                                        .exact_percent = 25},
+                 FLAT_F32, true);
+}
+
+TEST(every_kernel_equals_the_oracle_in_forests_of_pure_leaves)
+{
+    check_forest(
+        &(struct fixture_wish){
+            .seed = 5, .features = 4, .classes = 2, .trees = 30, .splits = 40, .pure_percent = 100},
+        FLAT_U16, false);
+    check_forest(
+        &(struct fixture_wish){
+            .seed = 6, .features = 4, .classes = 7, .trees = 30, .splits = 20, .pure_percent = 100},
+        FLAT_U8, false);
+}
+
+TEST(every_kernel_equals_the_oracle_in_forests_of_mixed_leaves)
+{
+    check_forest(
+        &(struct fixture_wish){.seed = 7, .features = 4, .classes = 5, .trees = 25, .splits = 15},
+        FLAT_U8, false);
+}
+
+TEST(chains_and_trees_of_one_leaf_are_trees_too)
+{
+    check_forest(&(struct fixture_wish){.seed = 8,
+                                        .features = 2,
+                                        .classes = 3,
+                                        .trees = 3,
+                                        .splits = 300,
+                                        .chain = true,
+                                        .pure_percent = 50},
+                 FLAT_U16, true);
+    check_forest(
+        &(struct fixture_wish){
+            .seed = 9, .features = 2, .classes = 3, .trees = 4, .pure_percent = 50},
+        FLAT_U8, true);
+}
+
+TEST(more_than_255_trees_overflow_no_counter)
+{
+    check_forest(
+        &(struct fixture_wish){
+            .seed = 10, .features = 2, .classes = 2, .trees = 700, .splits = 3, .pure_percent = 95},
+        FLAT_U16, true);
+}
+
+/* Ten trees of thirds and sevenths that tie but for rounding: the order of the sums decides. */
+TEST(ties_that_only_rounding_breaks_come_out_as_the_library_has_them)
+{
+    check_forest(
+        &(struct fixture_wish){
+            .seed = 11, .features = 2, .classes = 2, .trees = 10, .splits = 2, .pure_percent = 30},
+        FLAT_U8, false);
+}
+
+TEST(more_pixels_than_a_unit_come_out_in_their_own_order)
+{
+    AUTO(fixture)
+    f = fixture_new(&(struct fixture_wish){
+        .seed = 12, .features = 3, .classes = 3, .trees = 3, .splits = 20, .pure_percent = 80});
+    struct pixels px = pixels_new(f, 2 * RUN_MAX_UNIT_PX + 77, 3, false);
+    struct compiled c;
+
+    compile(f, &c);
+    walk_expected(&c, &px);
+    struct run_plan plan = run_plan(&c.flat, sweep_kernel(cpu_isa()));
+    run_as(&c, &plan, &px);
+    assert_equal_output(&px, "the plan");
+    pixels_free(&px);
+    arena_free(c.memory);
+}
+
+static struct forest *load(const struct fixture *f)
+{
+    AUTO(blob) file = fixture_blob(f);
+    struct forest *forest = NULL;
+    struct tl_err err;
+
+    assert_ok(forest_load("made up", file, &forest, &err));
+    return forest;
+}
+
+static const struct fixture_wish small = {
+    .seed = 20, .features = 3, .classes = 3, .trees = 5, .splits = 9, .pure_percent = 50};
+
+TEST(a_forest_tells_what_it_is)
+{
+    AUTO(fixture) f = fixture_new(&small);
+    AUTO(forest) forest = load(f);
+    const struct forest_info *info = forest_info(forest);
+
+    assert_string_equal(info->name, "made up");
+    assert_string_equal(info->kind, "random-forest");
+    assert_int_equal(info->feature_count, 3);
+    assert_string_equal(info->features[2], "f2");
+    assert_int_equal(info->class_count, 3);
+    assert_int_equal(info->classes[2].value, 3);
+    assert_int_equal(info->classes[2].color, 0x0002FF);
+    assert_int_equal(info->tree_count, 5);
+    assert_int_equal(info->node_count, 5 * 19);
+    assert_in_range(info->max_depth, 3, 9);
+    assert_int_equal(info->golden_rows, FIXTURE_GOLDEN);
+    assert_non_null(strstr(info->provenance, "\"rows\":1"));
+    forest_unref(forest_ref(forest));
+}
+
+TEST(any_output_may_be_left_out)
+{
+    AUTO(fixture) f = fixture_new(&small);
+    AUTO(forest) forest = load(f);
+    AUTO(arena) scratch = arena_new();
+    struct pixels px = pixels_new(f, 500, 1, false);
+    struct forest_output all = px.got, one;
+    struct tl_err err;
+
+    forest_run_scalar(forest, px.planes, px.count, &px.expected);
+    for (int which = 0; which < 3; which++) {
+        one = (struct forest_output){which == 0 ? all.label : NULL,
+                                     which == 1 ? all.confidence : NULL,
+                                     which == 2 ? all.probability : NULL};
+        assert_ok(forest_run(forest, px.planes, px.count, NULL, scratch, &one, &err));
+    }
+    assert_equal_output(&px, "one at a time");
+    one = (struct forest_output){NULL, NULL, NULL};
+    assert_ok(forest_run(forest, px.planes, px.count, NULL, scratch, &one, &err));
+    assert_ok(forest_run(forest, px.planes, 0, NULL, scratch, &all, &err));
+    pixels_free(&px);
+}
+
+TEST(confidence_rounds_halves_up)
+{
+    assert_int_equal(walk_percent(0), 0);
+    assert_int_equal(walk_percent(0.005), 1);
+    assert_int_equal(walk_percent(0.125), 13);
+    assert_int_equal(walk_percent(0.0049), 0);
+    assert_int_equal(walk_percent(1), 100);
+}
+
+TEST(a_run_stops_when_nobody_waits_any_more)
+{
+    AUTO(fixture) f = fixture_new(&small);
+    AUTO(forest) forest = load(f);
+    AUTO(arena) scratch = arena_new();
+    struct pixels px = pixels_new(f, 100, 1, false);
+    atomic_bool cancelled = true;
+    struct errand errand = errand_unbounded();
+    struct tl_err err;
+
+    errand.cancelled = &cancelled;
+    assert_int_equal(forest_run(forest, px.planes, px.count, &errand, scratch, &px.got, &err),
+                     TL_CANCELLED);
+    pixels_free(&px);
+}
+
+TEST(a_golden_row_that_does_not_come_out_is_named)
+{
+    AUTO(fixture) f = fixture_new(&small);
+    struct forest *forest = NULL;
+    struct tl_err err;
+
+    f->golden_p[5 * 3 + 1] += 2e-6;
+    AUTO(blob) wrong_p = fixture_blob(f);
+    assert_refused(forest_load("m.tilth", wrong_p, &forest, &err), TL_CORRUPT,
+                   "m.tilth: golden row 5, class 2: the library says");
+    f->golden_p[5 * 3 + 1] -= 2e-6;
+    f->golden_label[7] = (uint8_t)(f->golden_label[7] % 3 + 1);
+    AUTO(blob) wrong_label = fixture_blob(f);
+    assert_refused(forest_load("m.tilth", wrong_label, &forest, &err), TL_CORRUPT,
+                   "m.tilth: golden row 7: the library says class");
+    assert_null(forest);
+}
+
+TEST(a_double_threshold_decides_floats_as_its_floor_does)
+{
+    static const double thresholds[] = {
+        0.1,  -0.1, 1e-46,        -1e-46,        1e300,    -1e300,    0.0,
+        -0.0, 1.0,  0x1.000001p0, 0x1.0000008p0, INFINITY, -INFINITY, 3.4028235677973366e38};
+
+    for (size_t i = 0; i < TL_COUNT(thresholds); i++) {
+        float floored = flat_floor(thresholds[i]);
+        float near[] = {floored,
+                        nextafterf(floored, INFINITY),
+                        nextafterf(floored, -INFINITY),
+                        0.0F,
+                        -0.0F,
+                        INFINITY,
+                        -INFINITY};
+
+        for (size_t n = 0; n < TL_COUNT(near); n++)
+            assert_int_equal(near[n] <= floored, (double)near[n] <= thresholds[i]);
+    }
+}
+
+RUN(T(every_kernel_equals_the_oracle_where_ranks_fit_bytes),
+    T(every_kernel_equals_the_oracle_where_ranks_need_words),
+    T(every_kernel_equals_the_oracle_where_thresholds_are_too_many_to_rank),
+    T(every_kernel_equals_the_oracle_in_forests_of_pure_leaves),
+    T(every_kernel_equals_the_oracle_in_forests_of_mixed_leaves),
+    T(chains_and_trees_of_one_leaf_are_trees_too), T(more_than_255_trees_overflow_no_counter),
+    T(ties_that_only_rounding_breaks_come_out_as_the_library_has_them),
+    T(more_pixels_than_a_unit_come_out_in_their_own_order), T(a_forest_tells_what_it_is),
+    T(any_output_may_be_left_out), T(confidence_rounds_halves_up),
+    T(a_run_stops_when_nobody_waits_any_more), T(a_golden_row_that_does_not_come_out_is_named),
+    T(a_double_threshold_decides_floats_as_its_floor_does))
