@@ -1,0 +1,91 @@
+#include "http/text.h"
+
+#include <strings.h>
+
+bool text_is_nocase(struct text text, const char *string)
+{
+    size_t size = strlen(string);
+
+    return text.size == size && strncasecmp(text.at, string, size) == 0;
+}
+
+bool text_copy(struct text text, char *to, size_t room)
+{
+    if (text.size >= room)
+        return false;
+    memcpy(to, text.at, text.size);
+    to[text.size] = '\0';
+    return true;
+}
+
+struct text text_cut(struct text *rest, char separator)
+{
+    const char *found = rest->size ? memchr(rest->at, separator, rest->size) : NULL;
+    struct text part = {rest->at, found ? (size_t)(found - rest->at) : rest->size};
+    size_t taken = part.size + (found != NULL);
+
+    rest->at += taken;
+    rest->size -= taken;
+    return part;
+}
+
+bool text_uint(struct text text, uint64_t max, uint64_t *ret)
+{
+    uint64_t value = 0;
+
+    if (text.size == 0)
+        return false;
+    for (size_t i = 0; i < text.size; i++) {
+        unsigned digit = (unsigned char)text.at[i] - (unsigned)'0';
+
+        if (digit > 9 || __builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, digit, &value))
+            return false;
+    }
+    if (value > max)
+        return false;
+    *ret = value;
+    return true;
+}
+
+char *put_hex64(char *to, uint64_t value)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (int shift = 60; shift >= 0; shift -= 4)
+        *to++ = digits[value >> shift & 15];
+    return to;
+}
+
+char *put_uint(char *to, uint64_t value)
+{
+    char digits[20];
+    unsigned n = 0;
+
+    do
+        digits[n++] = (char)('0' + value % 10);
+    while ((value /= 10) > 0);
+    while (n > 0)
+        *to++ = digits[--n];
+    return to;
+}
+
+char *put_ms(char *to, int64_t ns)
+{
+    uint64_t us = ns > 0 ? (uint64_t)ns / 1000 : 0;
+
+    to = put_uint(to, us / 1000);
+    *to++ = '.';
+    *to++ = (char)('0' + us / 100 % 10);
+    *to++ = (char)('0' + us / 10 % 10);
+    *to++ = (char)('0' + us % 10);
+    return to;
+}
+
+char *put_text(char *to, const char *string)
+{
+    size_t size = strlen(string);
+
+    memcpy(to, string, size);
+    return to + size;
+}
