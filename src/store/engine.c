@@ -58,7 +58,7 @@ static void part_unlink(struct engine *engine, struct part *part)
         LIST_REMOVE(part, busy_link);
         break;
     case PART_SETTLED:
-        TL_CHECK(!"a part settles once");
+        TL_CHECK(part->state != PART_SETTLED); /* once */
     }
     part->state = PART_SETTLED;
     LIST_REMOVE(part, target_link);
@@ -235,7 +235,8 @@ static void mark_dirty(struct engine *engine, struct target *target)
     if (target->is_dirty)
         return;
     target->is_dirty = true;
-    LIST_INSERT_HEAD(&engine->dirty, target_ref(target), dirty_link);
+    target_ref(target);
+    LIST_INSERT_HEAD(&engine->dirty, target, dirty_link);
 }
 
 static bool place_wants(struct engine *engine, struct request *request)

@@ -20,11 +20,13 @@ struct text {
 
 static struct text trimmed(const char *at, size_t size)
 {
-    while (size > 0 && (*at == ' ' || *at == '\t'))
-        at++, size--;
-    while (size > 0 && strchr(" \t\r\n", at[size - 1]))
-        size--;
-    return (struct text){at, size};
+    const char *end = at + size;
+
+    while (at < end && (*at == ' ' || *at == '\t'))
+        at++;
+    while (at < end && (end[-1] == ' ' || end[-1] == '\t' || end[-1] == '\r' || end[-1] == '\n'))
+        end--;
+    return (struct text){at, (size_t)(end - at)};
 }
 
 static bool text_is(struct text text, const char *word)

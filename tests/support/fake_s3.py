@@ -31,7 +31,6 @@ A fault: {"kind": KIND, "times": 1, ...}; times -1 is for ever.
     close_after                       a good answer, then the connection closes without a word
     html                              200, an HTML page
     redirect       location           302
-    latency        seconds            a good answer after so long
 """
 import argparse
 import datetime
@@ -150,6 +149,7 @@ class Connection:
         self.world, self.sock = world, sock
         self.stream = sock.makefile("rb")
         self.port = sock.getpeername()[1]
+        self.request = None
 
     def serve(self):
         try:
@@ -162,23 +162,31 @@ class Connection:
             self.sock.close()
 
     def send(self, status, headers, body=b""):
+        """Notes a GET first, so that who has the answer finds it in the log."""
+        self.note(status, len(body) if status < 300 else 0)
         lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Status')}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         self.sock.sendall("\r\n".join(lines + ["", ""]).encode("latin-1") + body)
+
+    def note(self, status, size):
+        request = self.request
+        if request.method == "GET" and not request.path.startswith("/_fake/"):
+            self.world.note({"path": request.path, "range": request.headers.get("range", ""), "status": status,
+                             "bytes": size, "port": self.port, "if_match": request.headers.get("if-match", "")})
 
     def answer(self, status, body=b"", content_type="application/xml", headers=None):
         date = email.utils.formatdate(time.time() + self.world.options.clock_skew, usegmt=True)
         self.send(status, {"Date": date, "Content-Type": content_type, "Content-Length": str(len(body)),
                            **(headers or {})}, body)
-        return status, len(body)
 
     def handle(self, request):
+        self.request = request
         if request.path.startswith("/_fake/"):
             self.control(request)
             return
         refusal = self.check_signature(request)
         if refusal:
-            self.note(request, self.answer(403, s3_error(refusal, "refused")))
+            self.answer(403, s3_error(refusal, "refused"))
         elif request.method == "PUT":
             self.put(request, request.path)
         elif request.method == "GET":
@@ -237,20 +245,11 @@ class Connection:
         when = datetime.datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.timezone.utc).timestamp()
         return "RequestTimeTooSkewed" if abs(time.time() + options.clock_skew - when) > 900 else None
 
-    def note(self, request, sent):
-        self.world.note({"path": request.path, "range": request.headers.get("range", ""), "status": sent[0],
-                         "bytes": sent[1], "port": self.port, "if_match": request.headers.get("if-match", "")})
-
     def get(self, request):
         fault = self.world.next_fault(request.path)
         if self.world.options.latency_ms:
             time.sleep(self.world.options.latency_ms / 1000)
-        try:
-            sent = getattr(self, "fault_" + fault["kind"])(request, fault)
-        except Drop:
-            self.note(request, (0, 0))
-            raise
-        self.note(request, sent)
+        getattr(self, "fault_" + fault["kind"])(request, fault)
 
     def plan(self, request, changed=None):
         """(status, headers, body) of a well-behaved answer; `changed` overrides headers, None removes."""
@@ -274,42 +273,36 @@ class Connection:
 
     def well(self, request, changed=None):
         status, headers, body = self.plan(request, changed)
-        if status == 304:
-            self.send(304, headers)
-            return 304, 0
-        self.send(status, {**headers, "Content-Length": str(len(body))}, body)
-        return status, len(body) if status < 300 else 0
+        if status != 304:
+            headers["Content-Length"] = str(len(body))
+        self.send(status, headers, body)
 
     def fault_pass(self, request, _):
-        return self.well(request)
+        self.well(request)
 
     def fault_status(self, _, fault):
         status = fault["status"]
         body = fault.get("body", "").encode() or s3_error("SlowDown" if status == 503 else "InternalError", "scripted")
         self.answer(status, body, headers=fault.get("headers"))
-        return status, 0
 
     def fault_ignore_range(self, request, _):
         request.headers.pop("range", None)
-        return self.well(request)
+        self.well(request)
 
     def fault_short(self, request, fault):
         status, headers, body = self.plan(request)
         self.send(status, {**headers, "Content-Length": str(len(body))}, body[:fault["bytes"]])
-        self.note(request, (status, fault["bytes"]))
-        raise ConnectionError
+        raise Drop
 
     def fault_extra(self, request, fault):
         status, headers, body = self.plan(request)
         body += b"x" * fault["bytes"]
         self.send(status, {**headers, "Content-Length": str(len(body))}, body)
-        return status, len(body)
 
     def fault_chunked_extra(self, request, fault):
         status, headers, body = self.plan(request)
         body += b"x" * fault["bytes"]
         self.send(status, {**headers, "Transfer-Encoding": "chunked"}, b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
-        return status, len(body)
 
     def fault_content_range(self, request, fault):
         status, headers, body = self.plan(request)
@@ -317,19 +310,16 @@ class Connection:
         if not fault["value"]:
             del headers["Content-Range"]
         self.send(status, {**headers, "Content-Length": str(len(body))}, body)
-        return status, len(body)
 
     def fault_etag(self, request, fault):
-        return self.well(request, {"ETag": fault["value"]})
+        self.well(request, {"ETag": fault["value"]})
 
     def fault_header(self, request, fault):
-        return self.well(request, {fault["name"]: fault["value"]})
+        self.well(request, {fault["name"]: fault["value"]})
 
     def fault_stall(self, request, fault):
         time.sleep(fault["seconds"])
-        return self.well(request)
-
-    fault_latency = fault_stall
+        self.well(request)
 
     def fault_trickle(self, request, fault):
         status, headers, body = self.plan(request)
@@ -337,26 +327,25 @@ class Connection:
         for at in range(len(body)):
             self.sock.sendall(body[at:at + 1])
             time.sleep(1 / fault["rate"])
-        return status, len(body)
 
     def fault_reset(self, _, __):
+        self.note(0, 0)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         raise Drop
 
     def fault_drop(self, _, __):
+        self.note(0, 0)
         raise Drop
 
     def fault_close_after(self, request, _):
-        self.note(request, self.well(request))
-        raise ConnectionError
+        self.well(request)
+        raise Drop
 
     def fault_html(self, _, __):
         self.answer(200, b"<html><body>Please log in</body></html>", "text/html; charset=utf-8")
-        return 200, 0
 
     def fault_redirect(self, _, fault):
         self.answer(302, headers={"Location": fault["location"]})
-        return 302, 0
 
 
 def accept_for_ever(world, listener):

@@ -259,7 +259,7 @@ TEST(eight_threads_with_overlapping_ranges_fetch_no_block_twice)
     AUTO(object) object = opened(store, &fake, "b/scene");
     fake_s3_reset(&fake);
     /* Slow answers: everybody has asked long before the first bytes come. */
-    fake_s3_fault(&fake, "b/scene", "[{\"kind\": \"latency\", \"seconds\": 0.7, \"times\": -1}]");
+    fake_s3_fault(&fake, "b/scene", "[{\"kind\": \"stall\", \"seconds\": 0.7, \"times\": -1}]");
     pthread_barrier_init(&start, NULL, READERS);
     for (uint64_t i = 0; i < READERS; i++) {
         readers[i] = (struct reader){.start = &start, .object = object, .first_block = i};
