@@ -28,6 +28,9 @@ struct blob;
 struct buf;
 struct cache;
 
+/* The largest value kept on disk; larger ones live in RAM alone. */
+enum { CACHE_VALUE_MAX = 1 << 20 };
+
 struct cache_options {
     const char *dir;     /* NULL or "": RAM only */
     uint64_t disk_bytes; /* budget of the file */
@@ -45,8 +48,7 @@ void cache_close(struct cache *cache);
  * (`tilth cache stat`): "zw-crops tiles". Blocks for one commit the first time.
  */
 TL_MUST_CHECK enum tl_code cache_namespace(struct cache *cache, struct hash128 fingerprint,
-                                           const char *label, uint32_t *ret_ns,
-                                           struct tl_err *err);
+                                           const char *label, uint32_t *ret_ns, struct tl_err *err);
 
 /* `id` is curve_id() of a tile, or of a block with its level's distance from the top as z. */
 struct cache_key {
@@ -67,8 +69,7 @@ struct cache_value {
 enum cache_tier cache_get(struct cache *cache, const struct cache_key *key,
                           struct cache_value *ret_value);
 /* RAM only, a few hundred nanoseconds. */
-bool cache_get_ram(struct cache *cache, const struct cache_key *key,
-                   struct cache_value *ret_value);
+bool cache_get_ram(struct cache *cache, const struct cache_key *key, struct cache_value *ret_value);
 /* True when the key is in some tier; touches no value. */
 bool cache_has(struct cache *cache, const struct cache_key *key);
 
