@@ -184,7 +184,7 @@ static enum tl_code put_param(struct text value, const char *key, char *to, size
     for (size_t i = 0; i < value.size; i++) {
         unsigned char c = (unsigned char)value.at[i];
         bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     strchr("-._~,", c);
+                     char_in((char)c, "-._~,");
 
         used += (size_t)snprintf(to + used, room - used, plain ? "%c" : "%%%02X", c);
     }

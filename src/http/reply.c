@@ -171,7 +171,7 @@ static bool is_plain_host(struct text host)
         char c = host.at[i];
 
         if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-              strchr(".-:[]", c)))
+              char_in(c, ".-:[]")))
             return false;
     }
     return host.size > 0 && host.size < 256;

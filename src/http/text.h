@@ -35,6 +35,12 @@ bool text_is_nocase(struct text text, const char *string);
 bool text_copy(struct text text, char *to, size_t room);
 /* Takes the part before the next `separator` off the front of `rest`. */
 struct text text_cut(struct text *rest, char separator);
+/* Whether `c` is one of `set`; a NUL is in none. */
+static inline bool char_in(char c, const char *set)
+{
+    return c != '\0' && strchr(set, c) != NULL;
+}
+
 /* A number of digits alone, at most `max`. */
 bool text_uint(struct text text, uint64_t max, uint64_t *ret);
 

@@ -80,7 +80,7 @@ static enum tl_code decode(struct text *raw, unsigned where, const char *stops, 
 {
     char *start = *to;
 
-    while (raw->size > 0 && !strchr(stops, raw->at[0])) {
+    while (raw->size > 0 && !char_in(raw->at[0], stops)) {
         unsigned char c = (unsigned char)raw->at[0];
 
         if (c == '%') {
