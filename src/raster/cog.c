@@ -96,7 +96,7 @@ static void read_palette(const struct tiff_ifd *ifd, struct raster_info *info)
     info->has_palette = true;
 }
 
-static void describe(struct cog *cog)
+void cog_describe(struct cog *cog)
 {
     const struct tiff_ifd *ifd = &cog->tiff->ifds[0];
     struct pyramid *pyramid = &cog->common.pyramid;
@@ -143,7 +143,7 @@ enum tl_code cog_open(const struct raster_env *env, struct object *object, struc
     TL_TRY(read_tiff(cog, object, errand, err));
     TL_TRY(cog_admit(cog, err));
     TL_TRY(find_crs(cog, object, errand, err));
-    describe(cog);
+    cog_describe(cog);
     *ret_source = TL_TAKE(source);
     return TL_OK;
 }

@@ -31,6 +31,9 @@ struct cog {
  */
 TL_MUST_CHECK enum tl_code cog_admit(struct cog *cog, struct tl_err *err);
 
+/* Fills nodata and common.info from the directories of an admitted file. */
+void cog_describe(struct cog *cog);
+
 /* Where the compressed bytes of one block lie. */
 struct cog_extent {
     uint64_t offset, size;

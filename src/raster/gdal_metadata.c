@@ -93,6 +93,14 @@ static const char *unescape(struct text text, struct arena *arena)
     return out;
 }
 
+/* GDAL escapes what it writes before the XML writer does so again, and reads likewise. */
+static const char *unescape_twice(struct text text, struct arena *arena)
+{
+    const char *once = unescape(text, arena);
+
+    return once ? unescape((struct text){once, once + strlen(once)}, arena) : NULL;
+}
+
 static void read_item(struct text tag, struct text body, uint16_t bands, struct arena *arena,
                       struct raster_info *info)
 {
@@ -108,7 +116,7 @@ static void read_item(struct text tag, struct text body, uint16_t bands, struct 
     else if (text_is(role, "offset") && number(body, &value))
         info->offset[band] = value;
     else if (text_is(role, "description") && body.at < body.end)
-        info->band_names[band] = unescape(body, arena);
+        info->band_names[band] = unescape_twice(body, arena);
 }
 
 void gdal_metadata_read(const char *xml, size_t size, uint16_t bands, struct arena *arena,
