@@ -132,8 +132,9 @@ def town(rng, canvas):
         else:
             lots = np.add.outer(np.arange(inner.shape[0]) // 2 * 7, np.arange(inner.shape[1]) // 3)
             share = 0.72 - 0.45 * min(far, 1) * (0.4 + rng.random())
-            choice = [canvas.add(K["built"]), canvas.add(K["built"]), canvas.add(K["garden"]), canvas.add(K["garden"])]
-            inner[:] = rng.choice(choice, lots.max() + 1, p=[share / 2, share / 2, (1 - share) / 2, (1 - share) / 2])[lots]
+            choice = [canvas.add(K[kind]) for kind in ("built", "built", "garden", "garden")]
+            odds = np.repeat([share / 2, (1 - share) / 2], 2)
+            inner[:] = rng.choice(choice, lots.max() + 1, p=odds)[lots]
 
 
 LAYOUTS = [commercial, smallholder, ranch, town]
@@ -293,8 +294,10 @@ class Window:
         """Dambos along the heads of streams; further down water between riparian trees."""
         d = self.land.drainage
         reach, s = 70, d.segments
-        near = (np.maximum(s[:, 0], s[:, 2]) > self.cols[0] - reach) & (np.minimum(s[:, 0], s[:, 2]) < self.cols[-1] + reach) \
-            & (np.maximum(s[:, 1], s[:, 3]) > self.rows[0] - reach) & (np.minimum(s[:, 1], s[:, 3]) < self.rows[-1] + reach)
+        near = np.ones(len(s), bool)
+        for axis, coords in ((0, self.cols), (1, self.rows)):
+            a, b = s[:, axis], s[:, axis + 2]
+            near &= (np.maximum(a, b) > coords[0] - reach) & (np.minimum(a, b) < coords[-1] + reach)
         s, km2 = s[near], d.drained[near]
         valley, trees, water = (np.full(self.index.shape, 9, np.float32) for _ in range(3))
         dambo = np.minimum(2.5 + 4.5 * np.sqrt(km2), 16)
@@ -326,7 +329,7 @@ class Window:
         s = self.land.roads
         far = np.full(self.index.shape, 9, np.float32)
         dirt = far.copy()
-        x, y = (np.broadcast_to(a, self.index.shape).astype(np.float32) for a in (self.cols[None, :], self.rows[:, None]))
+        y, x = (a.astype(np.float32) for a in np.meshgrid(self.rows, self.cols, indexing="ij"))
         line_distance(x, y, s, (np.where(width > 0.7, width, 0), np.where(width <= 0.7, 0.7, 0)), (far, dirt), 4)
         self.index[dirt < 1] = K["track"]
         self.index[far < 1] = K["road"]

@@ -15,9 +15,9 @@ STATISTICS = pathlib.Path(__file__).with_name("scene_statistics.json")
 NOISE = 1 << 22      # prepared normals that all pixels draw from, at random offsets
 AXES = 3             # main axes of a kind that texture moves along
 MARGIN = 2           # px around a window that the point spread needs
-# Kinds of land that the table has no rule for: what they look like, and how bright (log reflectance).
-LIKE = {"garden": (("built", 0.45), ("forest", 0.55)), "road": (("built", 1.0),), "track": (("bare", 0.7), ("grass", 0.3)),
-        "fallow": (("grass", 0.65), ("bare", 0.35))}
+# Kinds of land that the table has no rule for: mixtures of those that it has.
+LIKE = {"garden": (("built", 0.45), ("forest", 0.55)), "road": (("built", 1.0),),
+        "track": (("bare", 0.7), ("grass", 0.3)), "fallow": (("grass", 0.65), ("bare", 0.35))}
 NATURAL = {"water", "forest", "woodland", "shrub", "grass", "wetland", "bare", "road", "track"}
 PARCEL = {"parcel": 0.6, "built": 0.4, "garden": 0.35}  # standard deviations that parcels of a kind differ by
 TEXTURE = {"natural": 0.75, "parcel": 0.2, "water": 0.06, "road": 0.2, "track": 0.3}  # and pixels within one
@@ -25,7 +25,8 @@ RELIEF = 0.16        # log reflectance between a slope in the light and one in t
 # What a land-cover product from single dates calls each kind (Dynamic World values), and how often it errs.
 BASELINE = {"water": 0, "forest": 1, "woodland": 1, "shrub": 5, "grass": 2, "wetland": 3, "bare": 7, "built": 6,
             "garden": 6, "road": 6, "track": 5, "crop_summer": 4, "crop_irrigated": 4, "crop_small": 4, "fallow": 2}
-MISTAKES = {"crop_small": (0.3, 5), "crop_summer": (0.05, 2), "fallow": (0.3, 4), "garden": (0.35, 1), "grass": (0.1, 5)}
+MISTAKES = {"crop_small": (0.3, 5), "crop_summer": (0.05, 2), "fallow": (0.3, 4), "garden": (0.35, 1),
+            "grass": (0.1, 5)}
 
 
 class Painter:

@@ -44,7 +44,8 @@ ATTRIBUTION = ("Synthetic scene drawn from statistics of digitalearthafrica/crop
 
 def short(values, bits=14):
     """float32 without its last `bits` bits of mantissa: exact to 0.1 %, and half the bytes after compression."""
-    return (np.ascontiguousarray(values, np.float32).view(np.uint32) & np.uint32(0xFFFFFFFF << bits & 0xFFFFFFFF)).view(np.float32)
+    keep = np.uint32(0xFFFFFFFF << bits & 0xFFFFFFFF)
+    return (np.ascontiguousarray(values, np.float32).view(np.uint32) & keep).view(np.float32)
 
 
 def raw_values(planes, half):
@@ -154,7 +155,8 @@ def write_rain(land, size, origin, out):
         memory.GetRasterBand(band).WriteArray(np.round(values, 2).astype(np.float32))
         memory.GetRasterBand(band).SetNoDataValue(-9999)
         memory.GetRasterBand(band).SetDescription(name)
-    gdal.GetDriverByName("COG").CreateCopy(str(out / "rain.tif"), memory, options=["COMPRESS=DEFLATE", "BLOCKSIZE=128"])
+    options = ["COMPRESS=DEFLATE", "BLOCKSIZE=128"]
+    gdal.GetDriverByName("COG").CreateCopy(str(out / "rain.tif"), memory, options=options)
 
 
 def features():

@@ -86,8 +86,7 @@ def main():
         "source": "digitalearthafrica/crop-mask, training_south_eastern.txt (Apache-2.0; Digital Earth Africa data "
                   "CC-BY-4.0; contains modified Copernicus Sentinel data 2019)",
         "variables": VARIABLES, "kinds": found}
-    args.out.write_text(json.dumps({k: document[k] for k in ("source", "variables")}, indent=1)[:-2] +
-                        ',\n "kinds": {\n' + ",\n".join(f'  "{k}": {json.dumps(v)}' for k, v in found.items()) + "\n }\n}\n")
+    args.out.write_text(json.dumps(document).replace('}, "', '},\n"') + "\n")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,8 @@ def read_raw(source):
     """[8, h, w] float32 without the GDAL bindings, which a scikit-learn environment seldom has."""
     with tempfile.TemporaryDirectory() as folder:
         raw = pathlib.Path(folder) / "x.raw"
-        subprocess.run(["gdal_translate", "-q", "-of", "ENVI", "-co", "INTERLEAVE=BSQ", str(source), str(raw)], check=True)
+        convert = ["gdal_translate", "-q", "-of", "ENVI", "-co", "INTERLEAVE=BSQ", str(source), str(raw)]
+        subprocess.run(convert, check=True)
         header = dict(line.split("=", 1) for line in raw.with_suffix(".hdr").read_text().replace(" ", "").splitlines()
                       if "=" in line)
         shape = int(header["bands"]), int(header["lines"]), int(header["samples"])
@@ -101,8 +102,8 @@ def train(source, out):
     forest = RandomForestClassifier(**PARAMETERS, random_state=SEED, n_jobs=-1).fit(x, y)
     model = tilth.export(forest, out, features=list(FEATURES), classes=CLASSES, golden=x, seed=SEED,
                          name="cover on two dates", provenance={
-        "data": "fieldsoftheworld/ftw-baselines, " + SOURCE.split("/")[1], "licence": "MIT; contains modified Copernicus "
-        "Sentinel data", "rows": len(x), "script": "tools/train_ftw.py", "seed": SEED, "parameters": PARAMETERS,
+        "data": "fieldsoftheworld/ftw-baselines, " + SOURCE.split("/")[1],
+        "licence": "MIT; contains modified Copernicus Sentinel data", "rows": len(x), "script": "tools/train_ftw.py", "seed": SEED, "parameters": PARAMETERS,
         "labels": "a rule on 5 x 5 means of NDVI and green reflectance; no ground truth",
         "versions": {"scikit-learn": sklearn.__version__, "numpy": np.__version__},
         "scores": {"balanced_agreement_with_the_rule": round(score, 4)}})
