@@ -37,8 +37,8 @@ struct fetch_head {
 };
 
 /*
- * Asks for the first `size` bytes: REQUEST_OPEN, or REQUEST_REVALIDATE of a pinned target.
- * Without `target->validator` the answer's becomes known; nothing is pinned.
+ * REQUEST_OPEN: the first OBJECT_HEAD_BYTES. REQUEST_REVALIDATE of a pinned target: its
+ * first byte, unless it is unchanged. Nothing is pinned by either.
  */
 TL_MUST_CHECK enum tl_code fetch_first(struct target *target, enum request_kind kind,
                                        struct errand *errand, struct fetch_head *ret_head,

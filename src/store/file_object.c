@@ -183,9 +183,9 @@ static enum tl_code look(struct file_object *file, struct tl_err *err)
     file->inode = st.st_ino;
     file->modified = st.st_mtim;
     file->object.size = (uint64_t)st.st_size;
-    snprintf(file->object.version, sizeof(file->object.version), "%llu-%llu-%lld",
+    snprintf(file->object.version, sizeof(file->object.version), "%llu-%llu-%lld.%09ld",
              (unsigned long long)st.st_ino, (unsigned long long)st.st_size,
-             (long long)(st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec));
+             (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
     return TL_OK;
 }
 

@@ -79,10 +79,10 @@ enum tl_code store_new(const struct store_options *options, struct store **ret_s
 }
 
 /*
- * A document is read in pieces of 4 MiB, eight at once, so that neither one slow
+ * A document is read in pieces of 1 MiB, eight at once, so that neither one slow
  * connection nor the time limit of one request decides over a model of 100 MB.
  */
-enum { PIECE = 4 << 20, PIECES_AT_ONCE = 8 };
+enum { PIECE = 1 << 20, PIECES_AT_ONCE = 8 };
 
 static size_t cut_pieces(uint64_t from, uint64_t size, struct range *ret_pieces)
 {

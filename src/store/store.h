@@ -33,11 +33,11 @@ struct store;
 
 struct store_options {
     struct s3_options s3;       /* for s3:// hrefs that bring no options of their own */
-    unsigned max_connections;   /* to one host */
+    unsigned max_connections;   /* to one host; 0: 32 */
     unsigned retries;           /* further tries after a passing failure */
-    int64_t timeout_ns;         /* one try of one range */
+    int64_t timeout_ns;         /* one try of one range; 0: 8 s */
     int64_t connect_timeout_ns; /* 0: 1 s */
-    uint32_t merge_gap;         /* ranges this near become one request; default 64 */
+    uint32_t merge_gap;         /* ranges this near become one request; 0: 64 */
     size_t range_cache_bytes;   /* object_read_cached() keeps up to this much */
 };
 
@@ -50,8 +50,9 @@ void store_free(struct store *store);
 #define OBJECT_HEAD_BYTES 32768
 
 /*
- * Opens `href` with one ranged GET. `s3`: NULL for the store's own options. The head
- * is kept with the object; reads inside it cost nothing.
+ * Opens `href` with one ranged GET. `s3`: NULL for the store's own options; copied. The
+ * head is kept with the object; reads inside it cost nothing. A server without ranges is
+ * refused unless the whole object fits into the head.
  * TL_ABSENT when there is no such object, TL_UPSTREAM with the HTTP status otherwise.
  */
 TL_MUST_CHECK enum tl_code object_open(struct store *store, const char *href,
@@ -62,7 +63,10 @@ void object_unref(struct object *object);
 
 const char *object_href(const struct object *object);
 uint64_t object_size(const struct object *object);
-/* Version of the bytes: the ETag, or inode-size-mtime of a file. */
+/*
+ * Version of the bytes: the ETag with its quotes, Last-Modified where a web server has no
+ * ETag, or inode-size-mtime of a file.
+ */
 const char *object_version(const struct object *object);
 
 struct range {
@@ -78,9 +82,13 @@ struct slice {
 };
 
 /*
- * Reads `count` ranges, all or nothing. A range past the end of the object is
- * TL_CORRUPT (the index lies). TL_CHANGED when the object was replaced: the caller
- * opens it again. Never returns bytes of two versions.
+ * Reads `count` ranges, all or nothing; adds time, bytes and requests to `errand`, where
+ * bytes that several callers share are charged to one of them. Ranges within merge_gap of
+ * each other come in one request of at most 1 MiB. A range past the end of the object is
+ * TL_CORRUPT (the index lies), an empty one TL_INVALID, one beyond 1 GiB TL_LIMIT.
+ * TL_CHANGED when the object was replaced: no read succeeds any more, the caller opens it
+ * again. TL_UPSTREAM when the tries are used up, TL_TIMEOUT and TL_CANCELLED as soon as
+ * the errand says so. Never returns bytes of two versions.
  */
 TL_MUST_CHECK enum tl_code object_read(struct object *object, const struct range *ranges,
                                        size_t count, struct errand *errand,

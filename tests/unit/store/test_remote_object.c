@@ -2,6 +2,9 @@
 
 #include <pthread.h>
 
+/* More than the eight pieces of 1 MiB that are read at once. */
+enum { MODEL_SIZE = 11000000 };
+
 static struct helper fake;
 
 TEST(a_cold_open_is_one_get_and_reads_in_the_head_cost_nothing)
@@ -205,12 +208,13 @@ TEST(a_whole_document_is_read_and_a_large_one_is_refused)
     struct tl_err err;
     char href[128];
 
-    snprintf(href, sizeof(href), "http://127.0.0.1:%d/b/scene", fake.port);
-    assert_ok(store_read_all(store, href, SCENE_SIZE, &errand, &blob, &err));
-    assert_int_equal(blob_size(blob), SCENE_SIZE);
-    assert_true(is_scene(blob_bytes(blob), 0, SCENE_SIZE));
-    assert_refused(store_read_all(store, href, SCENE_SIZE - 1, &errand, &blob, &err), TL_LIMIT,
-                   "at most 999999");
+    put_scene(&fake, "b/model", MODEL_SIZE);
+    snprintf(href, sizeof(href), "http://127.0.0.1:%d/b/model", fake.port);
+    assert_ok(store_read_all(store, href, MODEL_SIZE, &errand, &blob, &err));
+    assert_int_equal(blob_size(blob), MODEL_SIZE);
+    assert_true(is_scene(blob_bytes(blob), 0, MODEL_SIZE));
+    assert_refused(store_read_all(store, href, MODEL_SIZE - 1, &errand, &blob, &err), TL_LIMIT,
+                   "at most 10999999");
 }
 
 /* One of eight callers that want overlapping sets of blocks at the same time. */
