@@ -247,15 +247,14 @@ static struct partial_region open_region(const struct partial_want *want, bool *
     return (struct partial_region){left + x0, top + y0, left + x1, top + y1};
 }
 
-/* Cuts rows off the bottom, or columns off the right of a single row. */
+/* Cuts columns off the right and rows off the bottom. */
 static void region_limit(struct partial_region *region, size_t max_pixels)
 {
-    size_t width = region->x1 - region->x0, rows = max_pixels / width;
+    size_t side = TL_MIN((size_t)PARTIAL_REGION_SIDE, TL_MAX(max_pixels, (size_t)1));
 
-    if (!rows) {
-        region->x1 = region->x0 + (uint32_t)TL_MAX(max_pixels, (size_t)1);
-        rows = 1;
-    }
+    region->x1 = (uint32_t)TL_MIN((size_t)region->x1, region->x0 + side);
+    size_t rows = TL_MAX(max_pixels / (region->x1 - region->x0), (size_t)1);
+    rows = TL_MIN(rows, (size_t)PARTIAL_REGION_SIDE);
     region->y1 = (uint32_t)TL_MIN((size_t)region->y1, region->y0 + rows);
 }
 

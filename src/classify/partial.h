@@ -30,6 +30,8 @@ struct partials;
 
 /* Pixels of one claim: what forest_run() does in a few tens of milliseconds. */
 #define PARTIAL_UNIT 65536
+/* Pixels on a side of a region: well within what one warp may fill. */
+#define PARTIAL_REGION_SIDE 2048
 /* Unused blocks that are kept, about 580 kB each. */
 #define PARTIAL_KEEP 48
 
@@ -74,7 +76,7 @@ enum partial_state {
 
 /*
  * Where the wants stand. The region is not much larger than the open pixels in it, and at
- * most `max_pixels` (but at least one row).
+ * most `max_pixels` and PARTIAL_REGION_SIDE on a side.
  */
 enum partial_state partials_look(struct partials *partials, const struct partial_want *wants,
                                  size_t count, size_t max_pixels,

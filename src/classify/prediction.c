@@ -375,7 +375,7 @@ enum tl_code prediction_new(const struct prediction_env *env, const struct predi
     AUTO(block_source) source = &prediction->base;
     enum tl_code code = fill(prediction, env, spec, err);
     if (code != TL_OK)
-        return tl_context(err, code, "prediction %s", spec->id);
+        return tl_context(err, code, "prediction %s: ", spec->id);
     *ret_source = TL_TAKE(source);
     return TL_OK;
 }

@@ -141,7 +141,7 @@ static enum tl_code compile(struct stack *stack, const struct prediction_spec *s
         return TL_OK;
     if (binding.missing)
         code = list_bands(spec, code, err);
-    return tl_context(err, code, "feature \"%s\"", model->features[f]);
+    return tl_context(err, code, "feature \"%s\": ", model->features[f]);
 }
 
 static struct grid level_grid(const struct stack *stack, uint8_t level)
@@ -186,7 +186,7 @@ static enum tl_code bind_source(const struct stack *stack, const char *id,
         return no_memory(err);
     enum tl_code code = warp_level(source, &stack->grid, &to->level, err);
     if (code != TL_OK)
-        return tl_context(err, code, "source %s", id);
+        return tl_context(err, code, "source %s: ", id);
     to->aligned = to->level == 0 && is_aligned(&stack->grid, source->pyramid);
     return TL_OK;
 }
@@ -422,7 +422,7 @@ static enum tl_code read_source(const struct stack *stack, const struct stack_so
                             ? read_once(stack, source, place, errand, arena, ret_planes, err)
                             : read_cells(stack, source, place, errand, arena, ret_planes, err);
 
-    return code == TL_OK ? TL_OK : tl_context(err, code, "source %s", source->id);
+    return code == TL_OK ? TL_OK : tl_context(err, code, "source %s: ", source->id);
 }
 
 static void judge_mask(const struct stack *stack, const struct planes *mask, uint8_t *verdict,

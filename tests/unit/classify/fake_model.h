@@ -1,0 +1,475 @@
+/*
+ * What a prediction stands on, small and predictable: a forest whose vote is a formula, and
+ * that counts how often it saw each pixel; sources whose samples are formulas; and the whole
+ * raster classified in one piece, the plain way, to compare with.
+ *
+ * The test program defines forest_info() and its kin here, so the linker never looks for the
+ * real ones. Include it in one file of a program.
+ */
+#ifndef TILTH_TESTS_FAKE_MODEL_H
+#define TILTH_TESTS_FAKE_MODEL_H
+
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/errand.h"
+#include "classify/class_block.h"
+#include "classify/forest.h"
+#include "classify/majority.h"
+#include "classify/prediction.h"
+#include "geo/crs.h"
+#include "raster/block_pool.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* 3 x 3 blocks, none of the edges a multiple of anything. */
+enum { LAND_WIDTH = 1300, LAND_HEIGHT = 1100, LAND_PIXELS = LAND_WIDTH * LAND_HEIGHT };
+
+static struct tl_err err;
+
+static uint32_t next_random(uint32_t *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return *seed >> 8;
+}
+
+/* ---- the land: what is at a pixel of level 0 ---- */
+
+enum { BAND_A, BAND_B, BAND_ID, BAND_COUNT };
+
+static float land_sample(uint32_t band, uint32_t x, uint32_t y)
+{
+    uint32_t hash = (x * 73856093u) ^ (y * 19349663u);
+
+    switch (band) {
+    case BAND_A: /* fields with a few odd pixels */
+        return (float)((x / 19 * 5 + y / 23 * 3) % 7 + (hash % 11 == 0));
+    case BAND_B:
+        return (float)(hash % 97);
+    default:
+        return (float)(y * LAND_WIDTH + x); /* exact: below 2^24 */
+    }
+}
+
+static bool land_valid(uint32_t x, uint32_t y)
+{
+    return !(x > 700 && x < 760 && y > 400) && (x * 31 + y * 17) % 101 != 0;
+}
+
+/* The baseline: class 4 is to be classified. */
+static uint8_t land_baseline(uint32_t x, uint32_t y)
+{
+    return (x / 130 + y / 90) % 5 == 3 ? 7 : 4;
+}
+
+/* ---- the forest ---- */
+
+struct forest {
+    struct forest_info info;
+    struct forest_class classes[8];
+    const char *features[3];
+    atomic_uint *seen; /* how often each pixel was classified */
+    atomic_int runs;
+    /* guards: closed, waiting; forest_run() waits while the gate is closed */
+    pthread_mutex_t mu;
+    pthread_cond_t moved;
+    bool closed;
+    int waiting;
+    atomic_int fail_after; /* runs from now that succeed; negative: all */
+};
+
+static struct forest fake = {
+    .info = {.name = "formula", .kind = "random-forest", .feature_count = 3, .class_count = 8},
+    .features = {"sum", "b", "id"},
+    .mu = PTHREAD_MUTEX_INITIALIZER,
+    .moved = PTHREAD_COND_INITIALIZER,
+    .fail_after = -1,
+};
+
+static void fake_reset(void)
+{
+    if (!fake.seen)
+        fake.seen = calloc(LAND_PIXELS, sizeof(*fake.seen));
+    for (size_t i = 0; i < LAND_PIXELS; i++)
+        atomic_store(&fake.seen[i], 0);
+    for (uint8_t c = 0; c < 8; c++)
+        fake.classes[c] = (struct forest_class){(uint8_t)(c * 3), "class", FOREST_NO_COLOR};
+    fake.info.features = fake.features;
+    fake.info.classes = fake.classes;
+    fake.info.fingerprint = (struct hash128){1, 2};
+    atomic_store(&fake.runs, 0);
+    atomic_store(&fake.fail_after, -1);
+    fake.closed = false;
+}
+
+static uint64_t fake_classified(void)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < LAND_PIXELS; i++)
+        sum += atomic_load(&fake.seen[i]);
+    return sum;
+}
+
+static __attribute__((unused)) void fake_gate(bool closed)
+{
+    pthread_mutex_lock(&fake.mu);
+    fake.closed = closed;
+    pthread_cond_broadcast(&fake.moved);
+    pthread_mutex_unlock(&fake.mu);
+}
+
+/* Until `count` runs stand at the closed gate. */
+static __attribute__((unused)) void fake_await(int count)
+{
+    pthread_mutex_lock(&fake.mu);
+    while (fake.waiting < count)
+        pthread_cond_wait(&fake.moved, &fake.mu);
+    pthread_mutex_unlock(&fake.mu);
+}
+
+static void pass_gate(void)
+{
+    pthread_mutex_lock(&fake.mu);
+    fake.waiting++;
+    pthread_cond_broadcast(&fake.moved);
+    while (fake.closed)
+        pthread_cond_wait(&fake.moved, &fake.mu);
+    fake.waiting--;
+    pthread_mutex_unlock(&fake.mu);
+}
+
+static uint8_t vote_label(float sum, float b)
+{
+    return (uint8_t)(((unsigned)sum + (b > 90 ? 1 : 0)) % 8 * 3);
+}
+
+static uint8_t vote_confidence(float b)
+{
+    return (uint8_t)((unsigned)b + 3);
+}
+
+const struct forest_info *forest_info(const struct forest *forest)
+{
+    return &forest->info;
+}
+
+struct forest *forest_ref(struct forest *forest)
+{
+    return forest;
+}
+
+void forest_unref(struct forest *forest)
+{
+    (void)forest;
+}
+
+enum tl_code forest_run(const struct forest *forest, const float *const *planes, size_t count,
+                        struct errand *errand, struct arena *scratch,
+                        const struct forest_output *output, struct tl_err *error)
+{
+    (void)forest;
+    (void)scratch;
+    TL_CHECK(count > 0);
+    atomic_fetch_add(&fake.runs, 1);
+    pass_gate();
+    TL_TRY(errand_check(errand, error));
+    int left = atomic_load(&fake.fail_after);
+    if (left == 0)
+        return tl_fail(error, TL_NOMEM, "the forest is out of memory");
+    if (left > 0)
+        atomic_fetch_sub(&fake.fail_after, 1);
+    for (size_t i = 0; i < count; i++) {
+        TL_CHECK(isfinite(planes[0][i]) && isfinite(planes[1][i]));
+        if (output->label) {
+            output->label[i] = vote_label(planes[0][i], planes[1][i]);
+            output->confidence[i] = vote_confidence(planes[1][i]);
+            if (fake.seen)
+                atomic_fetch_add(&fake.seen[(size_t)planes[2][i] % LAND_PIXELS], 1);
+        }
+        for (unsigned c = 0; output->probability && c < 8; c++)
+            output->probability[c * count + i] = c == 2 ? 1 : 0;
+    }
+    return TL_OK;
+}
+
+/* ---- sources ---- */
+
+struct land_source {
+    struct block_source base;
+    struct pyramid pyramid;
+    struct block_pool *pool;
+    bool baseline;   /* the one band of a mask */
+    uint32_t shrink; /* pixels of the land per pixel of level 0 of the source */
+    atomic_int reads;
+};
+
+static void land_fill(const struct land_source *land, const struct block_request *request,
+                      struct block *block, uint8_t *mask)
+{
+    uint32_t step = land->shrink << request->level;
+    float *samples = (float *)(uintptr_t)block->samples;
+    uint8_t *classes = (uint8_t *)(uintptr_t)block->samples;
+
+    for (uint32_t i = 0; i < block->width * block->height; i++) {
+        uint32_t x = (request->col * block->width + i % block->width) * step;
+        uint32_t y = (request->row * block->height + i / block->width) * step;
+
+        mask[i] = x < LAND_WIDTH && y < LAND_HEIGHT && land_valid(x, y) ? 255 : 0;
+        if (land->baseline) {
+            mask[i] = x < LAND_WIDTH && y < LAND_HEIGHT ? 255 : 0;
+            classes[i] = land_baseline(x, y);
+            continue;
+        }
+        for (uint32_t b = 0; b < BAND_COUNT; b++)
+            samples[b * block->width * block->height + i] = land_sample(b, x, y);
+    }
+}
+
+static enum tl_code land_read(struct block_source *source, const struct block_request *requests,
+                              size_t count, struct errand *errand, struct block **ret_blocks,
+                              struct tl_err *error)
+{
+    struct land_source *land = (struct land_source *)source;
+    const struct pyramid_level *level = &land->pyramid.levels[0];
+    const struct block shape = {.width = level->block_width,
+                                .height = level->block_height,
+                                .bands = land->pyramid.bands,
+                                .dtype = land->pyramid.dtype};
+
+    TL_TRY(errand_check(errand, error));
+    for (size_t i = 0; i < count; i++) {
+        ret_blocks[i] = block_pool_alloc(land->pool, &shape, true);
+        TL_CHECK(ret_blocks[i]);
+        land_fill(land, &requests[i], ret_blocks[i], (uint8_t *)(uintptr_t)ret_blocks[i]->mask);
+        atomic_fetch_add(&land->reads, 1);
+    }
+    return TL_OK;
+}
+
+static void land_free(struct block_source *source)
+{
+    free(source);
+}
+
+static struct block_source *land_new(struct block_pool *pool, struct crs *crs, bool baseline,
+                                     uint32_t shrink)
+{
+    struct land_source *land = calloc(1, sizeof(*land));
+    uint32_t width = LAND_WIDTH / shrink, height = LAND_HEIGHT / shrink;
+
+    land->base = (struct block_source){&land->pyramid, land_read, land_free, {baseline, shrink}};
+    land->pyramid = (struct pyramid){
+        .crs = crs, .dtype = baseline ? DTYPE_U8 : DTYPE_F32, .bands = baseline ? 1 : BAND_COUNT};
+    for (uint8_t i = 0; i < 4; i++)
+        land->pyramid.levels[i] = (struct pyramid_level){
+            .affine = {100000, 200000, 10.0 * (double)(shrink << i), 10.0 * (double)(shrink << i)},
+            .width = (width + (1u << i) - 1) >> i,
+            .height = (height + (1u << i) - 1) >> i,
+            .block_width = 256,
+            .block_height = 256,
+            .usable = true};
+    land->pyramid.level_count = 4;
+    land->pool = pool;
+    land->baseline = baseline;
+    land->shrink = shrink;
+    return &land->base;
+}
+
+/* ---- a prediction over them ---- */
+
+struct world {
+    struct block_pool *pool;
+    struct crs *crs;
+    struct block_source *land, *baseline, *prediction;
+    struct prediction_spec spec;
+    struct prediction_source source;
+};
+
+static const char *const land_bands[] = {"a", "b", "id"};
+static const uint16_t land_index[] = {BAND_A, BAND_B, BAND_ID};
+static const char *const land_features[] = {"s.a + 0 * s.b", "s.b", "s.id"};
+
+static void world_init(struct world *w, unsigned majority, bool masked)
+{
+    fake_reset();
+    *w = (struct world){0};
+    assert_ok(block_pool_new((size_t)48 << 20, &w->pool, &err));
+    assert_ok(crs_new("EPSG:6933", &w->crs, &err));
+    w->land = land_new(w->pool, w->crs, false, 1);
+    w->baseline = land_new(w->pool, w->crs, true, 1);
+    w->source = (struct prediction_source){.id = "s",
+                                           .source = w->land,
+                                           .resampling = RESAMPLE_NEAREST,
+                                           .band_count = 3,
+                                           .band_names = land_bands,
+                                           .band_index = land_index};
+    w->spec = (struct prediction_spec){
+        .id = "test",
+        .grid = {w->crs, {100000, 200000, 10, 10}, LAND_WIDTH, LAND_HEIGHT},
+        .forest = &fake,
+        .source_count = 1,
+        .sources = &w->source,
+        .features = land_features,
+        .majority = (uint8_t)majority,
+        .budget_blocks = 4};
+    w->spec.mask.source = masked ? w->baseline : NULL;
+    w->spec.mask.keep[4] = 1;
+}
+
+/* The world's prediction, with everything of the spec as it is now. */
+static void world_open(struct world *w, struct cache *cache)
+{
+    const struct prediction_env env = {w->pool, cache};
+
+    assert_ok(prediction_new(&env, &w->spec, &w->prediction, &err));
+}
+
+static void world_close(struct world *w)
+{
+    block_source_free(w->prediction);
+    w->prediction = NULL;
+}
+
+static void world_release(struct world *w)
+{
+    world_close(w);
+    block_source_free(w->land);
+    block_source_free(w->baseline);
+    crs_unref(w->crs);
+    block_pool_free(w->pool);
+}
+
+/* ---- the whole raster, the plain way ---- */
+
+struct raster {
+    uint32_t width, height;
+    uint8_t *label, *confidence;
+};
+
+static struct raster raster_new(uint32_t width, uint32_t height)
+{
+    size_t pixels = (size_t)width * height;
+    struct raster raster = {width, height, malloc(pixels), calloc(pixels, 1)};
+
+    memset(raster.label, CLASS_NODATA, pixels);
+    return raster;
+}
+
+static void raster_release(struct raster *raster)
+{
+    free(raster->label);
+    free(raster->confidence);
+}
+
+static struct raster classify_land(const struct world *w)
+{
+    struct raster raster = raster_new(LAND_WIDTH, LAND_HEIGHT);
+
+    for (uint32_t y = 0, i = 0; y < LAND_HEIGHT; y++) {
+        for (uint32_t x = 0; x < LAND_WIDTH; x++, i++) {
+            float b = land_sample(BAND_B, x, y);
+
+            if (w->spec.mask.source && land_baseline(x, y) != 4)
+                raster.label[i] = CLASS_MASKED;
+            else if (land_valid(x, y)) {
+                raster.label[i] = vote_label(land_sample(BAND_A, x, y), b);
+                raster.confidence[i] = vote_confidence(b);
+            }
+        }
+    }
+    return raster;
+}
+
+/* The filter over everything at once, inside a margin of nodata. */
+static void filter_land(struct raster *raster, unsigned k)
+{
+    size_t margin = k / 2, stride = raster->width + 2 * margin;
+    size_t room = stride * (raster->height + 2 * margin);
+    uint8_t *framed = malloc(room);
+
+    memset(framed, CLASS_NODATA, room);
+    for (size_t y = 0; y < raster->height; y++)
+        memcpy(framed + (y + margin) * stride + margin, raster->label + y * raster->width,
+               raster->width);
+    majority_filter(framed + margin * stride + margin, stride, raster->width, raster->height, k,
+                    raster->label, raster->width);
+    free(framed);
+}
+
+static struct raster world_reference(const struct world *w)
+{
+    struct raster raster = classify_land(w);
+
+    if (w->spec.majority)
+        filter_land(&raster, w->spec.majority);
+    return raster;
+}
+
+static void assert_pixel(const struct block *block, const struct raster *raster, uint32_t x,
+                         uint32_t y)
+{
+    size_t in = (size_t)(y % CLASS_BLOCK) * CLASS_BLOCK + x % CLASS_BLOCK;
+    size_t at = (size_t)y * raster->width + x;
+    bool inside = x < raster->width && y < raster->height;
+    uint8_t label = inside ? raster->label[at] : CLASS_NODATA;
+    const uint8_t *samples = block->samples;
+
+    if (block->empty || (block->mask && !block->mask[in])) {
+        assert_int_equal(label, CLASS_NODATA);
+        return;
+    }
+    if (samples[in] != label)
+        fail_msg("pixel %u,%u is %u, not %u", x, y, samples[in], label);
+    assert_int_equal(samples[CLASS_PIXELS + in], raster->confidence[at]);
+}
+
+/* The part of a block that was asked for is the raster's. */
+static void assert_window(const struct block *block, const struct block_request *request,
+                          const struct raster *raster)
+{
+    assert_int_equal(block->bands, 2);
+    for (uint32_t y = request->y0; y < request->y1; y++)
+        for (uint32_t x = request->x0; x < request->x1; x++)
+            assert_pixel(block, raster, request->col * CLASS_BLOCK + x,
+                         request->row * CLASS_BLOCK + y);
+}
+
+static struct block_request whole_block(uint8_t level, uint32_t col, uint32_t row)
+{
+    return (struct block_request){
+        .level = level, .col = col, .row = row, .x1 = CLASS_BLOCK, .y1 = CLASS_BLOCK};
+}
+
+/* A window of some block of a level; mostly small, sometimes all of it. */
+static __attribute__((unused)) struct block_request
+random_request(const struct block_source *source, uint8_t level, uint32_t *seed)
+{
+    const struct pyramid_level *grid = &source->pyramid->levels[level];
+    uint32_t cols = (grid->width + CLASS_BLOCK - 1) / CLASS_BLOCK;
+    uint32_t rows = (grid->height + CLASS_BLOCK - 1) / CLASS_BLOCK;
+    uint32_t col = next_random(seed) % cols, row = next_random(seed) % rows;
+    struct block_request r = whole_block(level, col, row);
+
+    if (next_random(seed) % 8 == 0)
+        return r;
+    r.x0 = (uint16_t)(next_random(seed) % CLASS_BLOCK);
+    r.y0 = (uint16_t)(next_random(seed) % CLASS_BLOCK);
+    r.x1 = (uint16_t)(r.x0 + 1 + next_random(seed) % (uint32_t)(CLASS_BLOCK - r.x0));
+    r.y1 = (uint16_t)(r.y0 + 1 + next_random(seed) % (uint32_t)(CLASS_BLOCK - r.y0));
+    return r;
+}
+
+static struct block *read_block(struct block_source *source, struct block_request request)
+{
+    struct errand errand = errand_unbounded();
+    struct block *block = NULL;
+
+    assert_ok(source->read(source, &request, 1, &errand, &block, &err));
+    return block;
+}
+
+#endif

@@ -1,0 +1,562 @@
+#include "tl_test.h"
+
+#include "base/clock.h"
+#include "fake_model.h"
+
+/* ---- what comes out ---- */
+
+static void assert_any_partition(unsigned majority, bool masked, uint32_t seed)
+{
+    struct world w;
+    struct block_request requests[5];
+    struct block *blocks[5];
+
+    world_init(&w, majority, masked);
+    world_open(&w, NULL);
+    struct raster raster = world_reference(&w);
+    for (int round = 0; round < 24; round++) {
+        struct errand errand = errand_unbounded();
+        size_t count = 1 + next_random(&seed) % TL_COUNT(requests);
+
+        for (size_t i = 0; i < count; i++)
+            requests[i] = random_request(w.prediction, 0, &seed);
+        assert_ok(w.prediction->read(w.prediction, requests, count, &errand, blocks, &err));
+        for (size_t i = 0; i < count; i++) {
+            assert_window(blocks[i], &requests[i], &raster);
+            block_unref(blocks[i]);
+        }
+    }
+    raster_release(&raster);
+    world_release(&w);
+}
+
+TEST(any_partition_gives_the_whole_raster_without_a_filter)
+{
+    assert_any_partition(0, false, 1);
+}
+
+TEST(any_partition_gives_the_whole_raster_with_a_filter)
+{
+    assert_any_partition(3, false, 2);
+    assert_any_partition(25, false, 3);
+}
+
+TEST(any_partition_gives_the_whole_raster_behind_a_mask)
+{
+    assert_any_partition(0, true, 4);
+    assert_any_partition(7, true, 5);
+}
+
+TEST(only_pixels_that_were_asked_for_are_classified_and_only_once)
+{
+    struct world w;
+    const struct block_request request = {
+        .col = 1, .row = 0, .x0 = 10, .y0 = 20, .x1 = 90, .y1 = 33};
+    unsigned valid = 0;
+
+    world_init(&w, 0, false);
+    world_open(&w, NULL);
+    for (int i = 0; i < 2; i++)
+        block_unref(read_block(w.prediction, request));
+    for (uint32_t y = 0; y < LAND_HEIGHT; y++) {
+        for (uint32_t x = 0; x < LAND_WIDTH; x++) {
+            bool asked = x >= 522 && x < 602 && y >= 20 && y < 33 && land_valid(x, y);
+            valid += asked;
+            assert_int_equal(atomic_load(&fake.seen[y * LAND_WIDTH + x]), asked);
+        }
+    }
+    assert_true(valid > 500);
+    assert_int_equal(atomic_load(&fake.runs), 1);
+    world_release(&w);
+}
+
+TEST(masked_pixels_and_nodata_never_reach_the_forest)
+{
+    struct world w;
+
+    world_init(&w, 0, true);
+    world_open(&w, NULL);
+    block_unref(read_block(w.prediction, whole_block(0, 1, 1)));
+    for (uint32_t y = 512; y < 1024; y++)
+        for (uint32_t x = 512; x < 1024; x++)
+            assert_int_equal(atomic_load(&fake.seen[y * LAND_WIDTH + x]),
+                             land_valid(x, y) && land_baseline(x, y) == 4);
+    world_release(&w);
+}
+
+TEST(a_feature_that_is_not_a_number_makes_its_pixel_nodata)
+{
+    static const char *const features[] = {"s.a / (s.b != 5)", "s.b + ln(s.b >= 3)", "s.id"};
+    struct world w;
+
+    world_init(&w, 0, false);
+    w.spec.features = features;
+    world_open(&w, NULL);
+    struct raster raster = classify_land(&w);
+    for (uint32_t i = 0; i < LAND_PIXELS; i++) {
+        float b = land_sample(BAND_B, i % LAND_WIDTH, i / LAND_WIDTH);
+        if (b == 5 || b < 3) {
+            raster.label[i] = CLASS_NODATA;
+            raster.confidence[i] = 0;
+        }
+    }
+    const struct block_request request = whole_block(0, 0, 0);
+    struct block *block = read_block(w.prediction, request);
+    assert_window(block, &request, &raster);
+    assert_non_null(block->mask);
+    block_unref(block);
+    raster_release(&raster);
+    world_release(&w);
+}
+
+TEST(a_block_without_any_data_is_empty)
+{
+    struct world w;
+
+    world_init(&w, 3, false);
+    w.spec.grid.affine.x += 1e6;
+    world_open(&w, NULL);
+    struct block *block = read_block(w.prediction, whole_block(0, 0, 0));
+    assert_true(block->empty);
+    assert_int_equal(atomic_load(&fake.runs), 0);
+    block_unref(block);
+    world_release(&w);
+}
+
+TEST(a_finished_block_is_one_block_for_everybody)
+{
+    struct world w;
+
+    world_init(&w, 0, false);
+    world_open(&w, NULL);
+    struct block *first = read_block(w.prediction, whole_block(0, 2, 2));
+    struct block *second =
+        read_block(w.prediction, random_request(w.prediction, 0, &(uint32_t){3}));
+    struct block *third = read_block(w.prediction, whole_block(0, 2, 2));
+    assert_ptr_equal(first, third);
+    assert_ptr_not_equal(first, second);
+    block_unref(first);
+    block_unref(second);
+    block_unref(third);
+    world_release(&w);
+}
+
+TEST(the_padding_of_an_edge_block_is_nodata)
+{
+    struct world w;
+    struct block_request request = {.col = 2, .row = 2, .x0 = 400, .y0 = 400, .x1 = 512, .y1 = 512};
+
+    world_init(&w, 0, false);
+    world_open(&w, NULL);
+    struct block *block = read_block(w.prediction, request);
+    assert_true(block->empty);
+    block_unref(block);
+    assert_int_equal(atomic_load(&fake.runs), 0);
+    world_release(&w);
+}
+
+TEST(a_block_beyond_the_grid_is_absent)
+{
+    struct world w;
+    struct errand errand = errand_unbounded();
+    struct block *block;
+
+    world_init(&w, 0, false);
+    world_open(&w, NULL);
+    struct block_request request = whole_block(0, 3, 0);
+    assert_refused(w.prediction->read(w.prediction, &request, 1, &errand, &block, &err), TL_ABSENT,
+                   "no block 3,0 of level 0");
+    request = whole_block(9, 0, 0);
+    assert_refused(w.prediction->read(w.prediction, &request, 1, &errand, &block, &err), TL_ABSENT,
+                   "level 9");
+    world_release(&w);
+}
+
+/* Both blocks hold the same in the window. */
+static void assert_same(const struct block *a, const struct block *b,
+                        const struct block_request *request)
+{
+    static struct class_map maps[2];
+    const struct class_window window = {request->x0, request->y0, request->x1, request->y1};
+
+    memset(maps, 0, sizeof(maps));
+    class_block_copy(a, window, maps[0].label, maps[0].confidence, CLASS_BLOCK);
+    class_block_copy(b, window, maps[1].label, maps[1].confidence, CLASS_BLOCK);
+    assert_memory_equal(&maps[0], &maps[1], sizeof(maps[0]));
+}
+
+/* Coarser by four, shifted by a fraction of a pixel, interpolated. */
+TEST(a_source_on_another_grid_gives_the_same_pixels_under_any_partition)
+{
+    struct world w;
+    uint32_t seed = 6;
+
+    world_init(&w, 0, false);
+    struct block_source *coarse = land_new(w.pool, w.crs, false, 4);
+    w.source.source = coarse;
+    w.source.resampling = RESAMPLE_BILINEAR;
+    w.spec.grid.affine.x += 3.7;
+    w.spec.grid.affine.y -= 1.3;
+    w.spec.features = (const char *const[]){"s.a", "s.b", "0 * s.id"};
+    world_open(&w, NULL);
+    struct block *whole = read_block(w.prediction, whole_block(0, 1, 1));
+    for (int i = 0; i < 12; i++) {
+        world_close(&w);
+        world_open(&w, NULL);
+        struct block_request request = random_request(w.prediction, 0, &seed);
+        request.col = request.row = 1;
+        struct block *part = read_block(w.prediction, request);
+        assert_same(part, whole, &request);
+        block_unref(part);
+    }
+    assert_false(whole->empty);
+    block_unref(whole);
+    world_close(&w);
+    block_source_free(coarse);
+    world_release(&w);
+}
+
+/* ---- many at once ---- */
+
+struct client {
+    pthread_t thread;
+    struct world *world;
+    const struct raster *raster; /* NULL: nobody compares */
+    uint32_t seed;
+    int rounds;
+    struct block_request request; /* of those that ask once */
+    struct errand errand;
+    struct block *block;
+    enum tl_code code;
+    struct tl_err err;
+    uint32_t wrong; /* cmocka's asserts belong to the main thread */
+};
+
+static uint32_t count_wrong(const struct block *block, const struct block_request *r,
+                            const struct raster *raster)
+{
+    uint32_t wrong = 0;
+
+    for (uint32_t y = r->y0; y < r->y1; y++) {
+        for (uint32_t x = r->x0; x < r->x1; x++) {
+            uint32_t gx = r->col * CLASS_BLOCK + x, gy = r->row * CLASS_BLOCK + y;
+            size_t in = (size_t)y * CLASS_BLOCK + x;
+            bool inside = gx < raster->width && gy < raster->height;
+            uint8_t label = inside ? raster->label[(size_t)gy * raster->width + gx] : CLASS_NODATA;
+            wrong += (block->empty ? CLASS_NODATA : ((const uint8_t *)block->samples)[in]) != label;
+        }
+    }
+    return wrong;
+}
+
+static void *ask_randomly(void *arg)
+{
+    struct client *client = arg;
+    struct block_source *source = client->world->prediction;
+
+    for (int i = 0; i < client->rounds && client->code == TL_OK; i++) {
+        struct block_request requests[2];
+        struct block *blocks[2] = {NULL};
+
+        requests[0] = random_request(source, 0, &client->seed);
+        requests[1] = random_request(source, 0, &client->seed);
+        client->code = source->read(source, requests, 2, &client->errand, blocks, &client->err);
+        for (int k = 0; k < 2 && client->code == TL_OK; k++) {
+            client->wrong += count_wrong(blocks[k], &requests[k], client->raster);
+            block_unref(blocks[k]);
+        }
+    }
+    return NULL;
+}
+
+static void *ask_once(void *arg)
+{
+    struct client *client = arg;
+    struct block_source *source = client->world->prediction;
+
+    client->code =
+        source->read(source, &client->request, 1, &client->errand, &client->block, &client->err);
+    return NULL;
+}
+
+static void assert_each_pixel_once(unsigned majority)
+{
+    enum { CLIENTS = 6 };
+    struct world w;
+    struct client clients[CLIENTS];
+    uint64_t twice = 0;
+
+    world_init(&w, majority, false);
+    world_open(&w, NULL);
+    struct raster raster = world_reference(&w);
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = (struct client){.world = &w,
+                                     .raster = &raster,
+                                     .seed = (uint32_t)i * 77 + majority,
+                                     .rounds = 12,
+                                     .errand = errand_unbounded()};
+        pthread_create(&clients[i].thread, NULL, ask_randomly, &clients[i]);
+    }
+    for (int i = 0; i < CLIENTS; i++)
+        pthread_join(clients[i].thread, NULL);
+    for (int i = 0; i < CLIENTS; i++) {
+        err = clients[i].err;
+        assert_ok(clients[i].code);
+        assert_int_equal(clients[i].wrong, 0);
+    }
+    for (size_t i = 0; i < LAND_PIXELS; i++)
+        twice += atomic_load(&fake.seen[i]) > 1;
+    assert_int_equal(twice, 0);
+    assert_true(fake_classified() > LAND_PIXELS / 4);
+    raster_release(&raster);
+    world_release(&w);
+}
+
+TEST(many_threads_classify_each_pixel_once)
+{
+    assert_each_pixel_once(0);
+    assert_each_pixel_once(5);
+}
+
+TEST(a_corner_of_a_block_that_another_classifies_is_taken_not_waited_for)
+{
+    struct world w;
+    struct client slow = {.errand = errand_unbounded(), .request = whole_block(0, 0, 0)};
+    struct client quick = {.errand = errand_unbounded(),
+                           .request = {.x0 = 300, .y0 = 400, .x1 = 380, .y1 = 420}};
+
+    world_init(&w, 0, false);
+    world_open(&w, NULL);
+    slow.world = quick.world = &w;
+    fake_gate(true);
+    pthread_create(&slow.thread, NULL, ask_once, &slow);
+    fake_await(1);
+    pthread_create(&quick.thread, NULL, ask_once, &quick);
+    fake_await(2); /* the second is in the forest too: it did not wait for the first */
+    fake_gate(false);
+    pthread_join(slow.thread, NULL);
+    pthread_join(quick.thread, NULL);
+    assert_int_equal(slow.code, TL_OK);
+    assert_int_equal(quick.code, TL_OK);
+    for (size_t i = 0; i < LAND_PIXELS; i++)
+        assert_true(atomic_load(&fake.seen[i]) <= 1);
+    block_unref(slow.block);
+    block_unref(quick.block);
+    world_release(&w);
+}
+
+TEST(what_a_cancelled_client_had_claimed_goes_to_whoever_waits)
+{
+    struct world w;
+    atomic_bool cancelled = false;
+    struct client leaver = {.errand = errand_unbounded(), .request = whole_block(0, 1, 0)};
+    struct client waiter = {.errand = errand_unbounded(),
+                            .request = {.col = 1, .x0 = 5, .y0 = 5, .x1 = 60, .y1 = 60}};
+
+    world_init(&w, 0, false);
+    world_open(&w, NULL);
+    struct raster raster = world_reference(&w);
+    leaver.world = waiter.world = &w;
+    leaver.errand.cancelled = &cancelled;
+    fake_gate(true);
+    pthread_create(&leaver.thread, NULL, ask_once, &leaver);
+    fake_await(1); /* the upper rows are claimed */
+    pthread_create(&waiter.thread, NULL, ask_once, &waiter);
+    atomic_store(&cancelled, true);
+    fake_gate(false);
+    pthread_join(leaver.thread, NULL);
+    pthread_join(waiter.thread, NULL);
+    assert_int_equal(leaver.code, TL_CANCELLED);
+    assert_int_equal(waiter.code, TL_OK);
+    assert_window(waiter.block, &waiter.request, &raster);
+    block_unref(waiter.block);
+    raster_release(&raster);
+    world_release(&w);
+}
+
+TEST(a_waiter_leaves_at_its_deadline_and_when_it_is_cancelled)
+{
+    struct world w;
+    atomic_bool cancelled = true;
+    struct client slow = {.errand = errand_unbounded(), .request = whole_block(0, 0, 0)};
+    struct client late = {.errand = errand_unbounded(), .request = {.x1 = 9, .y1 = 9}};
+    struct client gone = {.errand = errand_unbounded(), .request = {.x1 = 9, .y1 = 9}};
+
+    world_init(&w, 0, false);
+    world_open(&w, NULL);
+    slow.world = late.world = gone.world = &w;
+    fake_gate(true);
+    pthread_create(&slow.thread, NULL, ask_once, &slow);
+    fake_await(1);
+    late.errand.deadline_ns = clock_now_ns() + 30 * NS_PER_MS;
+    gone.errand.cancelled = &cancelled;
+    pthread_create(&late.thread, NULL, ask_once, &late);
+    pthread_create(&gone.thread, NULL, ask_once, &gone);
+    pthread_join(late.thread, NULL);
+    pthread_join(gone.thread, NULL);
+    fake_gate(false);
+    pthread_join(slow.thread, NULL);
+    assert_int_equal(late.code, TL_TIMEOUT);
+    assert_int_equal(gone.code, TL_CANCELLED);
+    assert_int_equal(slow.code, TL_OK);
+    block_unref(slow.block);
+    world_release(&w);
+}
+
+TEST(a_failure_in_the_middle_keeps_what_was_done_and_loses_nothing)
+{
+    struct world w;
+    struct errand errand = errand_unbounded();
+    struct block_request request = whole_block(0, 0, 0);
+    struct block *block = NULL;
+
+    world_init(&w, 0, false);
+    world_open(&w, NULL);
+    struct raster raster = world_reference(&w);
+    atomic_store(&fake.fail_after, 2);
+    assert_refused(w.prediction->read(w.prediction, &request, 1, &errand, &block, &err), TL_NOMEM,
+                   "out of memory");
+    assert_null(block);
+    assert_true(fake_classified() > 100000);
+    atomic_store(&fake.fail_after, -1);
+    block = read_block(w.prediction, request);
+    assert_window(block, &request, &raster);
+    for (size_t i = 0; i < LAND_PIXELS; i++)
+        assert_true(atomic_load(&fake.seen[i]) <= 1);
+    block_unref(block);
+    raster_release(&raster);
+    world_release(&w);
+}
+
+/* ---- making one ---- */
+
+static enum tl_code opened(struct world *w)
+{
+    const struct prediction_env env = {w->pool, NULL};
+
+    return prediction_new(&env, &w->spec, &w->prediction, &err);
+}
+
+TEST(a_prediction_that_cannot_work_says_why)
+{
+    struct world w;
+
+    world_init(&w, 0, false);
+    w.spec.features = (const char *const[]){"s.a", "s.bb * 2", "s.id"};
+    assert_refused(opened(&w), TL_INVALID,
+                   "prediction test: feature \"b\": \"s.bb * 2\", column 1");
+    assert_refused(opened(&w), TL_INVALID, "there are s.a, s.b, s.id");
+    w.spec.features = (const char *const[]){"s.a", "s.b", NULL};
+    assert_refused(opened(&w), TL_INVALID, "the model has 3 features and there is no expression");
+    w.spec.features = land_features;
+    w.spec.majority = 4;
+    assert_refused(opened(&w), TL_INVALID, "a majority filter of 4 pixels");
+    w.spec.majority = 27;
+    assert_refused(opened(&w), TL_INVALID, "a majority filter of 27 pixels");
+    w.spec.majority = 0;
+    w.spec.grid.width = 0;
+    assert_refused(opened(&w), TL_INVALID, "a grid of 0 x 1100 pixels");
+    w.spec.grid.width = LAND_WIDTH;
+    w.spec.grid.affine.dx = NAN;
+    assert_refused(opened(&w), TL_INVALID, "a grid with pixels of");
+    w.spec.grid.affine.dx = 10;
+    w.source.band_index = (const uint16_t[]){0, 1, 3};
+    assert_refused(opened(&w), TL_INVALID, "\"id\" is said to be band 4 and there are 3");
+    w.source.band_index = land_index;
+    fake.classes[2].value = 254;
+    assert_refused(opened(&w), TL_INVALID, "has the value 254");
+    fake.classes[2].value = 6;
+    assert_ok(opened(&w));
+    world_release(&w);
+}
+
+static struct hash128 fingerprint_of(struct world *w)
+{
+    world_close(w);
+    world_open(w, NULL);
+    return w->prediction->fingerprint;
+}
+
+TEST(the_fingerprint_changes_with_everything_that_changes_pixels)
+{
+    struct world w;
+    struct hash128 seen[16];
+    size_t count = 0;
+
+    world_init(&w, 0, false);
+    seen[count++] = fingerprint_of(&w);
+    w.spec.policy = POLICY_EXACT;
+    w.spec.budget_blocks = 99;
+    assert_true(hash128_equal(fingerprint_of(&w), seen[0])); /* these do not */
+    w.spec.majority = 5;
+    seen[count++] = fingerprint_of(&w);
+    w.spec.features = (const char *const[]){"s.a + 1", "s.b", "s.id"};
+    seen[count++] = fingerprint_of(&w);
+    w.spec.mask.source = w.baseline;
+    seen[count++] = fingerprint_of(&w);
+    w.spec.mask.keep[9] = 1;
+    seen[count++] = fingerprint_of(&w);
+    w.source.resampling = RESAMPLE_BILINEAR;
+    seen[count++] = fingerprint_of(&w);
+    w.source.band_index = (const uint16_t[]){1, 0, 2};
+    seen[count++] = fingerprint_of(&w);
+    w.land->fingerprint.hi ^= 1;
+    seen[count++] = fingerprint_of(&w);
+    fake.info.fingerprint.lo ^= 1;
+    seen[count++] = fingerprint_of(&w);
+    w.spec.grid.affine.x += 10;
+    seen[count++] = fingerprint_of(&w);
+    w.spec.grid.width--;
+    seen[count++] = fingerprint_of(&w);
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < i; k++)
+            assert_false(hash128_equal(seen[i], seen[k]));
+    world_release(&w);
+}
+
+/* ---- one pixel ---- */
+
+TEST(a_point_tells_label_confidence_probabilities_and_features)
+{
+    struct world w;
+    struct prediction_point point;
+    struct errand errand = errand_unbounded();
+    AUTO(arena) arena = arena_new();
+
+    world_init(&w, 5, false);
+    world_open(&w, NULL);
+    struct raster raster = world_reference(&w);
+    assert_ok(prediction_point(w.prediction, 801, 303, &errand, arena, &point, &err));
+    assert_true(point.inside && point.valid);
+    assert_int_equal(point.label, raster.label[303 * LAND_WIDTH + 801]);
+    assert_int_equal(point.confidence, raster.confidence[303 * LAND_WIDTH + 801]);
+    assert_true(point.features[1] == land_sample(BAND_B, 801, 303));
+    assert_true(point.probability[2] == 1 && point.probability[1] == 0);
+    assert_true(fake_classified() <= 25);
+
+    assert_ok(prediction_point(w.prediction, 730, 600, &errand, arena, &point, &err));
+    assert_true(point.inside && !point.valid && !point.features && !point.probability);
+    assert_int_equal(point.label, CLASS_NODATA);
+    assert_ok(prediction_point(w.prediction, LAND_WIDTH, 0, &errand, arena, &point, &err));
+    assert_false(point.inside);
+    raster_release(&raster);
+    world_release(&w);
+}
+
+RUN(T(any_partition_gives_the_whole_raster_without_a_filter),
+    T(any_partition_gives_the_whole_raster_with_a_filter),
+    T(any_partition_gives_the_whole_raster_behind_a_mask),
+    T(only_pixels_that_were_asked_for_are_classified_and_only_once),
+    T(masked_pixels_and_nodata_never_reach_the_forest),
+    T(a_feature_that_is_not_a_number_makes_its_pixel_nodata), T(a_block_without_any_data_is_empty),
+    T(a_finished_block_is_one_block_for_everybody), T(the_padding_of_an_edge_block_is_nodata),
+    T(a_block_beyond_the_grid_is_absent),
+    T(a_source_on_another_grid_gives_the_same_pixels_under_any_partition),
+    T(many_threads_classify_each_pixel_once),
+    T(a_corner_of_a_block_that_another_classifies_is_taken_not_waited_for),
+    T(what_a_cancelled_client_had_claimed_goes_to_whoever_waits),
+    T(a_waiter_leaves_at_its_deadline_and_when_it_is_cancelled),
+    T(a_failure_in_the_middle_keeps_what_was_done_and_loses_nothing),
+    T(a_prediction_that_cannot_work_says_why),
+    T(the_fingerprint_changes_with_everything_that_changes_pixels),
+    T(a_point_tells_label_confidence_probabilities_and_features))
