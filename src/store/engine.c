@@ -161,11 +161,11 @@ void part_fail(struct engine *engine, struct part *part, enum tl_code code,
     struct want *want;
 
     if (part->kind == REQUEST_READ)
-        tl_context(&said, code, "%.200s bytes %llu-%llu", part->target->href.label,
+        tl_context(&said, code, "%.200s bytes %llu-%llu: ", part->target->href.label,
                    (unsigned long long)part->range.offset,
                    (unsigned long long)(part->range.offset + part->range.size - 1));
     else
-        tl_context(&said, code, "%.200s", part->target->href.label);
+        tl_context(&said, code, "%.200s: ", part->target->href.label);
     if (code == TL_CHANGED)
         part->target->is_replaced = true;
     if (code != TL_ABSENT)

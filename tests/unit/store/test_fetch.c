@@ -54,7 +54,7 @@ static void assert_fatal(const char *faults, enum tl_code code, const char *says
     struct tl_err err;
 
     assert_refused(try_read(bench.object, 500000, 1000, &bench.errand, &err), code, says);
-    assert_non_null(strstr(err.msg, "/b/scene"));
+    assert_non_null(strstr(err.msg, "/b/scene bytes 500000-500999: "));
     assert_int_equal(fetches_so_far(), 2);
 }
 
