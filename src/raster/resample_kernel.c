@@ -157,15 +157,28 @@ static bool put_inner(const struct kernel *kernel, const struct tap_set *taps, c
     return put_point(kernel, &inner, valid_weight(&kernel->strip, &inner, &all), to);
 }
 
-/* True when the point has a value. */
+/* The pixel that holds the point. */
+static bool is_centre_valid(const struct strip *strip, const double at[2])
+{
+    int64_t col = (int64_t)floor(at[0] + NEAREST_SNAP) - strip->x;
+    int64_t row = (int64_t)floor(at[1] + NEAREST_SNAP) - strip->y;
+
+    return strip->valid[(size_t)row * strip->width + (size_t)col];
+}
+
+/* False: the point has no value, because the pixel that holds it has none. So what is valid
+ * does not depend on the kernel, and data does not grow over its edges. */
 static bool resample_point(const struct kernel *kernel, const struct tap_set *taps,
                            const double at[2], size_t to)
 {
     bool all = true;
     float weight = 1;
 
-    if (!kernel->strip.all_valid)
+    if (!kernel->strip.all_valid) {
+        if (!is_centre_valid(&kernel->strip, at))
+            return put_point(kernel, taps, 0, to);
         weight = valid_weight(&kernel->strip, taps, &all);
+    }
     if (all)
         weight = 1;
     else if (kernel->job->resampling == RESAMPLE_CUBIC && taps->taps_x == 4 && taps->taps_y == 4)
