@@ -10,7 +10,8 @@
  *
  * Threads  any; cache_get() may run on an HTTP loop (no lock is held across a page
  *          fault longer than one value's copy), cache_put() never blocks
- * Memory   cache_open() / cache_close(); values are blobs
+ * Memory   cache_open() / cache_close(); values are blobs. A folder may be open once in a
+ *          process, and not across fork(); other processes may open it too
  * Units    bytes
  */
 #ifndef TILTH_CACHE_CACHE_H
@@ -45,7 +46,9 @@ void cache_close(struct cache *cache);
 
 /*
  * The small number of a fingerprint, made at the first call. `label` is for people
- * (`tilth cache stat`): "zw-crops tiles". Blocks for one commit the first time.
+ * (`tilth cache stat`): "zw-crops tiles". Blocks for one commit the first time. When the
+ * disk is full the number is good for this process alone and its values stay in RAM.
+ * TL_ABSENT: read-only, and nobody has written under this fingerprint.
  */
 TL_MUST_CHECK enum tl_code cache_namespace(struct cache *cache, struct hash128 fingerprint,
                                            const char *label, uint32_t *ret_ns, struct tl_err *err);
@@ -75,10 +78,15 @@ bool cache_has(struct cache *cache, const struct cache_key *key);
 
 /*
  * Keeps a value: in RAM at once, on disk with the next group commit (at most a second
- * later). A full queue or disk drops the write and counts it; the tile was served anyway.
+ * later). A full queue (64 MiB, or half of ram_bytes) or disk drops the write and counts
+ * it; the tile was served anyway. Who must not lose writes, a seeder, calls cache_flush()
+ * every few hundred values.
  */
 void cache_put(struct cache *cache, const struct cache_key *key, struct blob *blob, uint64_t tag);
-/* Returns when everything put before is on disk (tests, the seeder's last step). */
+/*
+ * Returns when everything put before is on disk. TL_NOSPACE says how many values since the
+ * last flush are not. A cache without a disk has nothing to flush.
+ */
 TL_MUST_CHECK enum tl_code cache_flush(struct cache *cache, struct tl_err *err);
 
 /* What is in the file, a JSON object: budget, bytes, values, and the same per namespace. */

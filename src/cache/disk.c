@@ -31,7 +31,7 @@ enum tl_code disk_fail(struct disk *disk, int rc, const char *what, struct tl_er
     case EFBIG:
     case EIO: /* LMDB's word for a short write */
         return tl_fail(err, TL_NOSPACE, "%s: %s: the disk is full (%s)", disk->dir, what,
-                       strerror(rc));
+                       mdb_strerror(rc));
     case ENOMEM:
         return tl_fail(err, TL_NOMEM, "%s: %s: out of memory", disk->dir, what);
     default:
@@ -48,7 +48,7 @@ static enum tl_code make_dir(const char *dir, struct tl_err *err)
     if (mkdir(dir, 0750) == 0 || errno == EEXIST)
         return TL_OK;
     return tl_fail(err, errno == ENOSPC ? TL_NOSPACE : TL_INVALID, "cache folder %s: %s", dir,
-                   strerror(errno));
+                   mdb_strerror(errno));
 }
 
 /* lmdb.h: "Do not use LMDB databases on remote filesystems". Magics: statfs(2). */
@@ -61,7 +61,7 @@ static enum tl_code refuse_remote(const char *dir, struct tl_err *err)
     struct statfs fs;
 
     if (statfs(dir, &fs) != 0)
-        return tl_fail(err, TL_INVALID, "cache folder %s: %s", dir, strerror(errno));
+        return tl_fail(err, TL_INVALID, "cache folder %s: %s", dir, mdb_strerror(errno));
     for (size_t i = 0; i < TL_COUNT(remote); i++)
         if ((uint32_t)fs.f_type == remote[i].magic)
             return tl_fail(err, TL_UNSUPPORTED,
@@ -259,7 +259,7 @@ static enum tl_code open_failed(struct disk *disk, int rc, struct tl_err *err)
     if (rc == ENOENT || (rc == MDB_NOTFOUND && disk->read_only))
         return tl_fail(err, TL_ABSENT, "there is no cache in %s", disk->dir);
     if (rc == EACCES || rc == EROFS)
-        return tl_fail(err, TL_INVALID, "cache %s: %s", disk->dir, strerror(rc));
+        return tl_fail(err, TL_INVALID, "cache %s: %s", disk->dir, mdb_strerror(rc));
     return disk_fail(disk, rc, "opening the cache", err);
 }
 

@@ -240,7 +240,8 @@ bool flight_leave(struct flights *flights, struct flight_waiter *waiter)
 
     pthread_mutex_lock(&shard->mu);
     struct waiter *left = *find_waiter(shard, ticket);
-    if (left) {
+    bool waited = left;
+    if (waited) {
         struct flight *flight = left->flight;
 
         remove_waiter(shard, left);
@@ -252,5 +253,5 @@ bool flight_leave(struct flights *flights, struct flight_waiter *waiter)
     }
     pthread_mutex_unlock(&shard->mu);
     free(left);
-    return left;
+    return waited;
 }

@@ -7,7 +7,8 @@
  *
  * Threads  any; `done` runs on the thread that lands (or inside flight_join never), with no
  *          lock held
- * Memory   flights_new() / flights_free(); a waiter is gone after `done` or flight_leave()
+ * Memory   flights_new() / flights_free(), after every flight has landed; a waiter is gone
+ *          after `done` or flight_leave()
  */
 #ifndef TILTH_CACHE_FLIGHT_H
 #define TILTH_CACHE_FLIGHT_H
@@ -50,7 +51,8 @@ void flight_land(struct flight *flight, enum tl_code code, const void *result,
                  const struct tl_err *err);
 /*
  * Takes a waiter back. True: `done` has not run and will not. False: it has run, or is
- * running on another thread right now.
+ * running on another thread right now. Safe at any time, also twice or after `done`: a
+ * waiter is a number that is never used again.
  */
 bool flight_leave(struct flights *flights, struct flight_waiter *waiter);
 

@@ -264,7 +264,7 @@ void writer_delete(struct writer *writer, const struct cache_key *key, uint64_t 
     const struct disk_op op = {.key = *key, .seq = seq};
 
     pthread_mutex_lock(&writer->mu);
-    if (writer->values < 16 * BATCH_VALUES) /* else the next reader finds it broken again */
+    if (writer->values < (size_t)16 * BATCH_VALUES) /* else the next reader finds it broken again */
         push(writer, &op, 0);
     pthread_mutex_unlock(&writer->mu);
 }

@@ -101,7 +101,7 @@ static void on_png_flush(png_structp png)
 /*
  * Everything between setjmp and the last call of libpng, with nothing to release and no
  * variable that changes: a longjmp out of it loses nothing. Filter Sub and run lengths
- * alone: on Sentinel-2 pixels 7 % smaller and 30 % faster than level 1's matches, 10 times
+ * alone: on Sentinel-2 pixels 6 % smaller and 30 % faster than level 1's matches, 8 times
  * faster than level 6 for 7 % more bytes.
  */
 static bool write_png(png_structp png, png_infop info, const struct image *image, bool opaque)
@@ -114,7 +114,7 @@ static bool write_png(png_structp png, png_infop info, const struct image *image
     png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_FILTER_SUB);
     png_set_compression_level(png, 1);
     png_set_compression_strategy(png, Z_RLE);
-    png_set_compression_buffer_size(png, 64 * 1024);
+    png_set_compression_buffer_size(png, (size_t)64 * 1024);
     png_write_info(png, info);
     if (opaque)
         png_set_filler(png, 0, PNG_FILLER_AFTER);

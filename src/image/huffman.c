@@ -123,8 +123,8 @@ static void fit_limit(unsigned *leaves, unsigned limit_bits)
 void huffman_lengths(const uint32_t *weights, unsigned count, unsigned limit_bits,
                      uint8_t *ret_lengths)
 {
-    struct symbol symbols[HUFFMAN_SYMBOLS_MAX];
-    uint32_t nodes[HUFFMAN_SYMBOLS_MAX];
+    struct symbol symbols[HUFFMAN_SYMBOLS_MAX] = {0};
+    uint32_t nodes[HUFFMAN_SYMBOLS_MAX] = {0};
     unsigned leaves[HUFFMAN_BITS_MAX + 1];
 
     TL_CHECK(count >= 2 && count <= HUFFMAN_SYMBOLS_MAX && limit_bits <= HUFFMAN_BITS_MAX);

@@ -295,7 +295,7 @@ static bool find_parts(const uint8_t *png, size_t size, struct parts *ret_parts)
         count == 0 || count > 256)
         return false;
 
-    size_t idat = before_idat(count), around = idat + 2 * CHUNK_EXTRA;
+    size_t idat = before_idat(count), around = idat + (size_t)2 * CHUNK_EXTRA;
     if (ihdr[8] != depth_of(count) || ihdr[9] != COLOUR_INDEXED || size < around + ZLIB_EXTRA ||
         !is_chunk(png + AT_PLTE, "PLTE", plte) ||
         !is_chunk(png + idat - CHUNK_EXTRA - count, "tRNS", count) ||

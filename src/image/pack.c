@@ -6,25 +6,20 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "pixels are packed in words");
 
-typedef uint8_t lanes __attribute__((vector_size(16)));
-
 uint8_t pack_max(const uint8_t *indices, size_t count)
 {
-    lanes most = {0};
-    uint8_t max = 0;
+    /* As many maxima as a vector has lanes, four vectors side by side: compilers see it. */
+    enum { LANES = 64 };
+    uint8_t most[LANES] = {0}, max = 0;
     size_t i = 0;
 
-    for (; i + sizeof(lanes) <= count; i += sizeof(lanes)) {
-        lanes next;
-
-        memcpy(&next, indices + i, sizeof(next));
-        lanes above = (lanes)(next > most);
-        most = (next & above) | (most & ~above);
-    }
+    for (; i + LANES <= count; i += LANES)
+        for (size_t lane = 0; lane < LANES; lane++)
+            most[lane] = TL_MAX(most[lane], indices[i + lane]);
     for (; i < count; i++)
         max = TL_MAX(max, indices[i]);
-    for (i = 0; i < sizeof(lanes); i++)
-        max = TL_MAX(max, most[i]);
+    for (size_t lane = 0; lane < LANES; lane++)
+        max = TL_MAX(max, most[lane]);
     return max;
 }
 
@@ -81,17 +76,26 @@ void pack_row(const uint8_t *indices, size_t count, unsigned depth, uint8_t *ret
     memcpy(ret_packed + words * depth, &pixels, (rest * depth + 7) / 8);
 }
 
-void unpack_row(const uint8_t *packed, size_t count, unsigned depth, uint8_t *ret_indices)
+/* `depth` is a constant wherever this is inlined, so the inner loop is a few shifts. */
+static inline void unpack_bytes(const uint8_t *packed, size_t count, unsigned depth, uint8_t *out)
 {
     unsigned per_byte = 8 / depth, mask = (1U << depth) - 1;
 
-    if (depth == 8) {
-        memcpy(ret_indices, packed, count);
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        unsigned shift = 8 - depth - (unsigned)(i % per_byte) * depth;
+    for (; count >= per_byte; count -= per_byte, packed++)
+        for (unsigned i = 1; i <= per_byte; i++)
+            *out++ = (uint8_t)(*packed >> (8 - i * depth) & mask);
+    for (unsigned i = 1; i <= count; i++)
+        *out++ = (uint8_t)(*packed >> (8 - i * depth) & mask);
+}
 
-        ret_indices[i] = (uint8_t)(packed[i / per_byte] >> shift & mask);
-    }
+void unpack_row(const uint8_t *packed, size_t count, unsigned depth, uint8_t *ret_indices)
+{
+    if (depth == 8)
+        memcpy(ret_indices, packed, count);
+    else if (depth == 4)
+        unpack_bytes(packed, count, 4, ret_indices);
+    else if (depth == 2)
+        unpack_bytes(packed, count, 2, ret_indices);
+    else
+        unpack_bytes(packed, count, 1, ret_indices);
 }
