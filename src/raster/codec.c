@@ -35,10 +35,10 @@ static const struct {
     bool by_libtiff;
     const char *name;
 } compressions[] = {
-    {CODEC_NONE, false, false, "none"},        {CODEC_LZW, true, true, "lzw"},
-    {CODEC_JPEG, false, true, "jpeg"},         {CODEC_DEFLATE, true, false, "deflate"},
-    {CODEC_PACKBITS, false, true, "packbits"}, {CODEC_OLD_DEFLATE, true, false, "deflate"},
-    {CODEC_LERC, false, true, "lerc"},         {CODEC_ZSTD, true, false, "zstd"},
+    {CODEC_NONE, false, false, "none"},         {CODEC_LZW, true, true, "lzw"},
+    {CODEC_JPEG, false, true, "jpeg"},          {CODEC_DEFLATE, true, false, "deflate"},
+    {CODEC_PACKBITS, false, false, "packbits"}, {CODEC_OLD_DEFLATE, true, false, "deflate"},
+    {CODEC_LERC, false, true, "lerc"},          {CODEC_ZSTD, true, false, "zstd"},
     {CODEC_WEBP, false, true, "webp"},
 };
 
@@ -192,6 +192,33 @@ static enum tl_code undo_zstd(struct codec *codec, const uint8_t *bytes, size_t 
     return TL_OK;
 }
 
+/*
+ * Runs: n >= 0 is followed by n + 1 bytes as they are, n < 0 by one byte to be repeated
+ * 1 - n times, and -128 says nothing.
+ */
+static enum tl_code undo_packbits(const uint8_t *bytes, size_t size, uint8_t *out, size_t out_size,
+                                  struct tl_err *err)
+{
+    const uint8_t *end = bytes + size, *out_end = out + out_size;
+
+    while (out < out_end) {
+        int n = bytes < end ? (int8_t)*bytes++ : INT8_MIN;
+        size_t count = (size_t)(n < 0 ? 1 - n : n + 1), needs = n < 0 ? 1 : count;
+
+        if (n == INT8_MIN && bytes < end)
+            continue;
+        if ((size_t)(end - bytes) < needs || (size_t)(out_end - out) < count)
+            return tl_fail(err, TL_CORRUPT, "its packbits runs do not make a block");
+        if (n < 0)
+            memset(out, *bytes, count);
+        else
+            memcpy(out, bytes, count);
+        bytes += needs;
+        out += count;
+    }
+    return TL_OK;
+}
+
 static enum tl_code undo_by_libtiff(struct codec *codec, const struct codec_format *format,
                                     const uint8_t *bytes, size_t size, void *out,
                                     struct tl_err *err)
@@ -221,6 +248,8 @@ static enum tl_code decompress(struct codec *codec, const struct codec_format *f
         return undo_deflate(codec, bytes, size, out, out_size, err);
     case CODEC_ZSTD:
         return undo_zstd(codec, bytes, size, out, out_size, err);
+    case CODEC_PACKBITS:
+        return undo_packbits(bytes, size, out, out_size, err);
     default:
         return undo_by_libtiff(codec, format, bytes, size, out, err);
     }

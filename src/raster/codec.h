@@ -2,9 +2,10 @@
  * codec: the bytes of one block of a TIFF, decompressed, un-predicted and taken apart
  * into bands.
  *
- *   DEFLATE, ZSTD, none    libdeflate, libzstd, memcpy
- *   LZW, PackBits, JPEG,   libtiff as a pure codec: a directory of one block is made in
- *   WebP, LERC             memory, and blocks are fed through TIFFReadFromUserBuffer()
+ *   DEFLATE, ZSTD          libdeflate, libzstd
+ *   none, PackBits         a few lines here
+ *   LZW, JPEG, WebP, LERC  libtiff as a pure codec: a directory of one block is made in
+ *                          memory, and blocks are fed through TIFFReadFromUserBuffer()
  *
  * A block must decompress to exactly its size: a decompression bomb fills what is
  * reserved for the block and no more.

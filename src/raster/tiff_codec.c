@@ -242,6 +242,9 @@ enum tl_code tiff_codec_decode(struct tiff_codec *codec, const uint8_t *bytes, s
     if ((size_t)TIFFTileSize(codec->tiff) != out_size)
         return tl_fail(err, TL_CORRUPT, "libtiff takes a block for %lld bytes, not %zu",
                        (long long)TIFFTileSize(codec->tiff), out_size);
+    /* Of no bytes libtiff would believe the directory, which says that there are some. */
+    if (!size)
+        return tl_fail(err, TL_CORRUPT, "a block of no bytes");
     /* libtiff only reads them: it reverses bits for fill order 2, which is not admitted. */
     void *in = (void *)(uintptr_t)bytes;
     if (!TIFFReadFromUserBuffer(codec->tiff, 0, in, (tmsize_t)size, out, (tmsize_t)out_size))

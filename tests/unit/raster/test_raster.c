@@ -248,7 +248,7 @@ TEST(nodata_that_no_sample_can_be_is_no_nodata)
         {"-9999", GDT_Byte, false, 0},
         {"255", GDT_Byte, true, 255},
         {"0.5", GDT_Int16, false, 0},
-        {"nan", GDT_Float32, true, NAN},
+        {"nan", GDT_Float32, true, (double)NAN},
         {"-32768", GDT_Int16, true, -32768},
         {"-3.4028234663852886e+38", GDT_Float32, true, -3.4028234663852886e+38},
         {"0.1", GDT_Float32, true, (double)0.1f},
