@@ -232,8 +232,8 @@ def viewport(options):
     for _ in range(options.rounds):
         with servers.work_folder() as work, servers.tilth(
                 options.tilth, ROOT / "demo/layers", work) as ours:
-            ours.get("/layers/zw-crops/tilejson.json")
-            paths = [tilth_path("zw-crops", t) for t in tiles]
+            ours.get("/layers/demo-crops/tilejson.json")
+            paths = [tilth_path("demo-crops", t) for t in tiles]
             start = time.monotonic()
             with concurrent.futures.ThreadPoolExecutor(8) as pool:
                 done = list(pool.map(lambda p: (ours.get(p), time.monotonic() - start), paths))

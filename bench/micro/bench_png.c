@@ -66,8 +66,8 @@ static size_t own(struct bench *bench, struct tile *tile)
 {
     struct tl_err err;
     struct blob *blob;
-    enum tl_code code =
-        indexed_png_encode(tile->indices, SIDE, SIDE, &bench->palette, bench->arena, &blob, &err);
+    enum tl_code code = indexed_png_encode(&(struct index_image){tile->indices, SIDE, SIDE},
+                                           &bench->palette, bench->arena, &blob, &err);
 
     arena_reset(bench->arena);
     return taken(blob, code);
@@ -282,8 +282,8 @@ static void colour_tiles(struct bench *bench)
 
         for (size_t i = 0; i < PIXELS; i++)
             memcpy(tile->rgba + 4 * i, bench->palette.rgba[tile->indices[i]], 4);
-        if (indexed_png_encode(tile->indices, SIDE, SIDE, &bench->palette, bench->arena, &tile->png,
-                               &err) != TL_OK)
+        if (indexed_png_encode(&(struct index_image){tile->indices, SIDE, SIDE}, &bench->palette,
+                               bench->arena, &tile->png, &err) != TL_OK)
             die(err.msg);
         arena_reset(bench->arena);
     }

@@ -164,8 +164,7 @@ static void free_flight(struct flight *flight)
 }
 
 enum tl_code flight_join(struct flights *flights, const struct cache_key *key, flight_done_fn *done,
-                         void *udata, bool *ret_first, struct flight **ret_flight,
-                         struct flight_waiter **ret_waiter)
+                         void *udata, struct flight_place *ret_place)
 {
     uint64_t hash = cache_key_hash(key);
     struct shard *shard = &flights->shards[hash % SHARDS];
@@ -182,9 +181,10 @@ enum tl_code flight_join(struct flights *flights, const struct cache_key *key, f
     if (flight) {
         *waiter = (struct waiter){.done = done, .udata = udata};
         add_waiter(shard, flight, waiter);
-        *ret_first = first;
-        *ret_flight = first ? flight : NULL;
-        *ret_waiter = (struct flight_waiter *)(uintptr_t)waiter->ticket;
+        *ret_place =
+            (struct flight_place){.first = first,
+                                  .flight = first ? flight : NULL,
+                                  .waiter = (struct flight_waiter *)(uintptr_t)waiter->ticket};
     }
     pthread_mutex_unlock(&shard->mu);
     if (flight)

@@ -31,14 +31,17 @@ typedef void flight_done_fn(void *udata, enum tl_code code, const void *result,
 struct flights *flights_new(void); /* NULL when memory is out */
 void flights_free(struct flights *flights);
 
-/*
- * Joins the flight of `key`. *ret_first is true for whoever must start the work; it gets
- * *ret_flight to land. `ret_waiter` is for flight_leave(). TL_NOMEM only.
- */
+/* A place in a flight. */
+struct flight_place {
+    bool first;                   /* the caller must start the work.. */
+    struct flight *flight;        /* ..and land this; NULL for everyone else */
+    struct flight_waiter *waiter; /* for flight_leave() */
+};
+
+/* Joins the flight of `key`. TL_NOMEM only. */
 TL_MUST_CHECK enum tl_code flight_join(struct flights *flights, const struct cache_key *key,
-                                       flight_done_fn *done, void *udata, bool *ret_first,
-                                       struct flight **ret_flight,
-                                       struct flight_waiter **ret_waiter);
+                                       flight_done_fn *done, void *udata,
+                                       struct flight_place *ret_place);
 /* Set once every waiter has left; goes into the errand. */
 const atomic_bool *flight_cancelled(const struct flight *flight);
 /*

@@ -168,12 +168,13 @@ static void put_rows(const struct raw *raw, const uint8_t *indices, uint8_t *ret
     memset(ret_bytes + raw->size, 0, RUN_ABOVE_PAD);
 }
 
-enum tl_code indexed_png_encode(const uint8_t *indices, uint32_t width, uint32_t height,
-                                const struct palette *palette, struct arena *scratch,
-                                struct blob **ret_png, struct tl_err *err)
+enum tl_code indexed_png_encode(const struct index_image *image, const struct palette *palette,
+                                struct arena *scratch, struct blob **ret_png, struct tl_err *err)
 {
+    uint32_t width = image->width, height = image->height;
+
     TL_TRY(check_shape(width, height, palette, err));
-    uint8_t most = pack_max(indices, (size_t)width * height);
+    uint8_t most = pack_max(image->indices, (size_t)width * height);
     if (most >= palette->count)
         return tl_fail(err, TL_INVALID, "class index %u, but the palette has %u entries", most,
                        palette->count);
@@ -184,7 +185,7 @@ enum tl_code indexed_png_encode(const uint8_t *indices, uint32_t width, uint32_t
     if (!bytes || !tokens)
         return tl_fail(err, TL_NOMEM, "no memory for the %zu bytes of a %ux%u PNG", raw.size, width,
                        height);
-    put_rows(&raw, indices, bytes);
+    put_rows(&raw, image->indices, bytes);
     struct token_list list = {
         .tokens = tokens,
         .count = run_above_parse(bytes, raw.size, raw.stride, tokens),

@@ -23,15 +23,19 @@
 struct arena;
 struct blob;
 
+/* width x height, row-major. A plain value. */
+struct index_image {
+    const uint8_t *indices;
+    uint32_t width, height;
+};
+
 /*
- * `indices`: width x height, row-major, every one below palette->count (TL_INVALID names the
- * one that is not). Sides of 1 to 16383 pixels, else TL_LIMIT. About 60 us and 5.8 KB for a
- * 256 x 256 tile of 16 classes.
+ * Every index is below palette->count (TL_INVALID names the one that is not). Sides of 1 to 16383
+ * pixels, else TL_LIMIT. About 60 us and 5.8 KB for a 256 x 256 tile of 16 classes.
  */
-TL_MUST_CHECK enum tl_code indexed_png_encode(const uint8_t *indices, uint32_t width,
-                                              uint32_t height, const struct palette *palette,
-                                              struct arena *scratch, struct blob **ret_png,
-                                              struct tl_err *err);
+TL_MUST_CHECK enum tl_code indexed_png_encode(const struct index_image *image,
+                                              const struct palette *palette, struct arena *scratch,
+                                              struct blob **ret_png, struct tl_err *err);
 /*
  * The same pixels under another palette of the same count: copies the file with new PLTE
  * and tRNS chunks and their CRCs. O(file size), about 2 us. TL_CORRUPT when `png` is not

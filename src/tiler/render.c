@@ -105,8 +105,8 @@ static enum tl_code encode_indexed(const struct render_request *request, struct 
 
     render_palette(request->view, default_style(request->view), NULL, &palette);
     if (!is_uniform(indices, count))
-        return indexed_png_encode(indices, planes->width, planes->height, &palette, arena,
-                                  &ret->blob, err);
+        return indexed_png_encode(&(struct index_image){indices, planes->width, planes->height},
+                                  &palette, arena, &ret->blob, err);
     ret->empty = indices[0] == 0;
     return indexed_png_uniform(indices[0], planes->width, planes->height, &palette, &ret->blob,
                                err);

@@ -426,18 +426,16 @@ static void start_flight(struct tiler_wait *wait, const struct cache_key *key,
 /* Takes over the work's hold of `wait`. */
 static void join(struct tiler_wait *wait, const struct cache_key *key)
 {
-    struct flight *flight;
-    bool first;
+    struct flight_place place = {0};
 
     pthread_mutex_lock(&wait->mu);
     bool over = wait->over;
     enum tl_code code = TL_OK;
-    /* on_landed() of a flight that lands at once waits for mu: `in_flight` and `first` are set. */
+    /* on_landed() of a flight that lands at once waits for mu: both are set by then. */
     if (!over)
-        code = flight_join(wait->tiler->flights, key, on_landed, wait, &first, &flight,
-                           &wait->in_flight);
-    if (!over && code == TL_OK)
-        wait->first = first;
+        code = flight_join(wait->tiler->flights, key, on_landed, wait, &place);
+    wait->in_flight = place.waiter;
+    wait->first = place.first;
     /* A hold of our own: the flight's may be gone as soon as mu is free. */
     wait->holders++;
     pthread_mutex_unlock(&wait->mu);
@@ -447,8 +445,8 @@ static void join(struct tiler_wait *wait, const struct cache_key *key)
         struct tl_err err;
 
         wait_fail(wait, tl_fail(&err, code, "no memory to wait for a tile"), &err);
-    } else if (first) {
-        start_flight(wait, key, flight);
+    } else if (place.first) {
+        start_flight(wait, key, place.flight);
     }
     wait_release(wait);
 }

@@ -32,7 +32,8 @@ static void encode_again(const uint8_t *indices, uint32_t width, uint32_t height
     uint8_t *again;
     AUTO(blob) png = NULL;
 
-    TL_CHECK(indexed_png_encode(indices, width, height, palette, arena, &png, &err) == TL_OK);
+    TL_CHECK(indexed_png_encode(&(struct index_image){indices, width, height}, palette, arena, &png,
+                                &err) == TL_OK);
     TL_CHECK(indexed_png_decode(png, arena, &again_width, &again_height, &again, &err) == TL_OK);
     TL_CHECK(again_width == width && again_height == height);
     TL_CHECK(memcmp(indices, again, (size_t)width * height) == 0);

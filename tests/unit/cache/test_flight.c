@@ -35,10 +35,13 @@ struct joined {
 
 static void join(struct flights *flights, const struct cache_key *key, struct joined *joined)
 {
+    struct flight_place place;
+
     *joined = (struct joined){0};
-    assert_int_equal(flight_join(flights, key, note, &joined->seen, &joined->first, &joined->flight,
-                                 &joined->waiter),
-                     TL_OK);
+    assert_int_equal(flight_join(flights, key, note, &joined->seen, &place), TL_OK);
+    joined->first = place.first;
+    joined->flight = place.flight;
+    joined->waiter = place.waiter;
 }
 
 TEST(one_starts_the_work_and_everyone_gets_the_result)
@@ -186,16 +189,13 @@ TEST(done_may_join_again_and_take_back_a_later_waiter)
     AUTO(flights) flights = flights_new();
     struct chain chain = {.flights = flights};
     struct joined other;
-    struct flight *flight, *none;
-    struct flight_waiter *waiter;
-    bool first;
+    struct flight_place first, second;
 
-    assert_int_equal(flight_join(flights, &tile, join_again, &chain, &first, &flight, &waiter),
-                     TL_OK);
-    assert_int_equal(flight_join(flights, &tile, note, &other.seen, &first, &none, &chain.other),
-                     TL_OK);
+    assert_int_equal(flight_join(flights, &tile, join_again, &chain, &first), TL_OK);
+    assert_int_equal(flight_join(flights, &tile, note, &other.seen, &second), TL_OK);
+    chain.other = second.waiter;
     other.seen.times = 0;
-    flight_land(flight, TL_OK, NULL, NULL);
+    flight_land(first.flight, TL_OK, NULL, NULL);
     assert_true(chain.next.first);
     assert_true(chain.left);
     assert_int_equal(other.seen.times, 0);
@@ -306,20 +306,18 @@ static void *be_client(void *arg)
 
     for (unsigned round = 0; round < ROUNDS; round++) {
         struct wait *wait = calloc(1, sizeof(*wait));
-        struct flight *flight = NULL;
-        struct flight_waiter *waiter = NULL;
-        bool first = false;
+        struct flight_place place;
 
         x = x * 6364136223846793005U + 1442695040888963407U;
         const struct cache_key key = {.ns = 1, .id = (x >> 33) % HOT_KEYS};
         wait->war = war;
-        if (flight_join(war->flights, &key, on_answer, wait, &first, &flight, &waiter) != TL_OK)
+        if (flight_join(war->flights, &key, on_answer, wait, &place) != TL_OK)
             abort();
-        if (first)
-            queue_work(war, flight);
+        if (place.first)
+            queue_work(war, place.flight);
         if (x >> 60 & 1)
             sched_yield();
-        end_wait(war, wait, waiter, x >> 61 & 1);
+        end_wait(war, wait, place.waiter, x >> 61 & 1);
         free(wait);
     }
     return NULL;

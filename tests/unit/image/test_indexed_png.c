@@ -41,7 +41,8 @@ static void round_trip(enum picture kind, uint32_t width, uint32_t height, unsig
     AUTO(blob) png = NULL;
 
     draw(kind, width, height, count, &seed, indices);
-    assert_ok(indexed_png_encode(indices, width, height, &palette, scratch, &png, &err));
+    assert_ok(indexed_png_encode(&(struct index_image){indices, width, height}, &palette, scratch,
+                                 &png, &err));
     assert_pixels(png, indices, width, height, &palette);
     free(indices);
 }
@@ -91,7 +92,8 @@ TEST(bits_per_pixel_follow_the_number_of_palette_entries)
         AUTO(arena) scratch = arena_new();
         AUTO(blob) png = NULL;
 
-        assert_ok(indexed_png_encode(&index, 1, 1, &palette, scratch, &png, &err));
+        assert_ok(
+            indexed_png_encode(&(struct index_image){&index, 1, 1}, &palette, scratch, &png, &err));
         assert_true(see(png, &seen));
         assert_int_equal(seen.depth, cases[i].depth);
         free(seen.pixels);
@@ -111,7 +113,8 @@ TEST(restyled_pixels_are_the_same_and_colours_are_new)
         AUTO(blob) styled = NULL;
 
         draw(PATCHES, 64, 50, count, &seed, indices);
-        assert_ok(indexed_png_encode(indices, 64, 50, &before, scratch, &png, &err));
+        assert_ok(indexed_png_encode(&(struct index_image){indices, 64, 50}, &before, scratch, &png,
+                                     &err));
         assert_ok(indexed_png_restyle(png, &after, &styled, &err));
         assert_pixels(styled, indices, 64, 50, &after);
         assert_pixels(png, indices, 64, 50, &before);
@@ -128,7 +131,7 @@ TEST(a_palette_of_another_size_does_not_restyle)
     AUTO(blob) png = NULL;
     AUTO(blob) styled = NULL;
 
-    assert_ok(indexed_png_encode(&index, 1, 1, &four, scratch, &png, &err));
+    assert_ok(indexed_png_encode(&(struct index_image){&index, 1, 1}, &four, scratch, &png, &err));
     assert_refused(indexed_png_restyle(png, &five, &styled, &err), TL_INVALID, "5 entries");
     assert_null(styled);
 }
@@ -189,7 +192,8 @@ TEST(an_index_outside_the_palette_is_refused_and_named)
     for (unsigned at = 0; at < sizeof(indices); at++) {
         memset(indices, 8, sizeof(indices));
         indices[at] = 9;
-        assert_refused(indexed_png_encode(indices, 33, 1, &palette, scratch, &png, &err),
+        assert_refused(indexed_png_encode(&(struct index_image){indices, 33, 1}, &palette, scratch,
+                                          &png, &err),
                        TL_INVALID, "class index 9");
     }
     assert_refused(indexed_png_uniform(9, 4, 4, &palette, &png, &err), TL_INVALID, "class index 9");
@@ -205,15 +209,19 @@ TEST(impossible_shapes_and_palettes_are_refused)
     AUTO(arena) scratch = arena_new();
     AUTO(blob) png = NULL;
 
-    assert_refused(indexed_png_encode(&index, 0, 1, &palette, scratch, &png, &err), TL_LIMIT,
-                   "0x1");
-    assert_refused(indexed_png_encode(&index, 16384, 1, &palette, scratch, &png, &err), TL_LIMIT,
-                   "16383");
+    assert_refused(
+        indexed_png_encode(&(struct index_image){&index, 0, 1}, &palette, scratch, &png, &err),
+        TL_LIMIT, "0x1");
+    assert_refused(
+        indexed_png_encode(&(struct index_image){&index, 16384, 1}, &palette, scratch, &png, &err),
+        TL_LIMIT, "16383");
     assert_refused(indexed_png_uniform(0, 1, 16384, &palette, &png, &err), TL_LIMIT, "16383");
-    assert_refused(indexed_png_encode(&index, 1, 1, &none, scratch, &png, &err), TL_INVALID,
-                   "0 entries");
-    assert_refused(indexed_png_encode(&index, 1, 1, &huge, scratch, &png, &err), TL_INVALID,
-                   "257 entries");
+    assert_refused(
+        indexed_png_encode(&(struct index_image){&index, 1, 1}, &none, scratch, &png, &err),
+        TL_INVALID, "0 entries");
+    assert_refused(
+        indexed_png_encode(&(struct index_image){&index, 1, 1}, &huge, scratch, &png, &err),
+        TL_INVALID, "257 entries");
     assert_null(png);
 }
 
@@ -227,7 +235,8 @@ TEST(a_file_cut_anywhere_is_refused)
     AUTO(blob) png = NULL;
 
     draw(PATCHES, 32, 32, 7, &seed, indices);
-    assert_ok(indexed_png_encode(indices, 32, 32, &palette, arena, &png, &err));
+    assert_ok(
+        indexed_png_encode(&(struct index_image){indices, 32, 32}, &palette, arena, &png, &err));
     for (size_t size = 0; size < blob_size(png); size++) {
         uint32_t width, height;
         uint8_t *got;
@@ -252,7 +261,8 @@ TEST(a_damaged_byte_never_decodes_to_other_pixels)
     AUTO(blob) png = NULL;
 
     draw(PATCHES, 24, 24, 7, &seed, indices);
-    assert_ok(indexed_png_encode(indices, 24, 24, &palette, arena, &png, &err));
+    assert_ok(
+        indexed_png_encode(&(struct index_image){indices, 24, 24}, &palette, arena, &png, &err));
     for (size_t at = 0; at < blob_size(png); at++) {
         uint32_t width = 0, height = 0;
         uint8_t *got = NULL;
