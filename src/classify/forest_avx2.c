@@ -110,10 +110,64 @@ static inline void add_score(double *scores, uint64_t bits, double value)
     }
 }
 
+/* The same operations as flat_rank(), so the same bucket for every float. */
+static inline __m256i linear_buckets(const struct flat_ranker *r, __m256 x)
+{
+    const __m256 last = _mm256_set1_ps((float)(r->bucket_count - 1));
+    __m256 at = _mm256_mul_ps(_mm256_sub_ps(x, _mm256_set1_ps(r->low)), _mm256_set1_ps(r->scale));
+
+    /* The maximum of NaN and 0 is its second operand. */
+    at = _mm256_min_ps(_mm256_max_ps(at, _mm256_setzero_ps()), last);
+    return _mm256_cvttps_epi32(at);
+}
+
+static inline __m256i bits_buckets(const struct flat_ranker *r, __m256 x)
+{
+    const __m256i low = _mm256_set1_epi32((int)r->low_key);
+    __m256i bits = _mm256_castps_si256(_mm256_add_ps(x, _mm256_setzero_ps()));
+    __m256i sign = _mm256_srai_epi32(bits, 31);
+    __m256i key = _mm256_xor_si256(bits, _mm256_or_si256(sign, _mm256_set1_epi32(INT32_MIN)));
+    __m256i at = _mm256_sub_epi32(_mm256_max_epu32(key, low), low);
+
+    at = _mm256_srl_epi32(at, _mm_cvtsi32_si128(r->shift));
+    return _mm256_min_epu32(at, _mm256_set1_epi32((int)(r->bucket_count - 1)));
+}
+
+static inline __m256i rank_eight(const struct flat_ranker *r, __m256 x)
+{
+    __m256i bucket = r->linear ? linear_buckets(r, x) : bits_buckets(r, x);
+    const int *start = (const int *)(const void *)r->start;
+    __m256i at =
+        _mm256_and_si256(_mm256_i32gather_epi32(start, bucket, 2), _mm256_set1_epi32(0xFFFF));
+
+    for (uint32_t half = 1U << r->steps >> 1; half; half /= 2) {
+        __m256 cut = _mm256_i32gather_ps(r->thresholds + half - 1, at, 4);
+        __m256i below = _mm256_castps_si256(_mm256_cmp_ps(cut, x, _CMP_LT_OQ));
+
+        at = _mm256_add_epi32(at, _mm256_and_si256(below, _mm256_set1_epi32((int)half)));
+    }
+    __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+    return _mm256_blendv_epi8(at, _mm256_set1_epi32((int)r->count), nan);
+}
+
+static void rank(const struct flat_ranker *r, const float *values, size_t count,
+                 uint16_t *ret_ranks)
+{
+    for (size_t i = 0; i < count; i += RANK_LANES) {
+        __m256i low = rank_eight(r, _mm256_loadu_ps(values + i));
+        __m256i high = rank_eight(r, _mm256_loadu_ps(values + i + 8));
+        __m256i words = _mm256_packus_epi32(low, high);
+
+        words = _mm256_permute4x64_epi64(words, _MM_SHUFFLE(3, 1, 2, 0));
+        _mm256_storeu_si256((__m256i *)(void *)(ret_ranks + i), words);
+    }
+}
+
 #include "classify/forest_kernel.h"
 
 const struct sweep_kernel sweep_avx2 = {
     .isa = ISA_AVX2,
+    .rank = rank,
     .tree = {sweep_tree_u8, sweep_tree_u16, sweep_tree_f32},
     .count_votes = count_votes,
     .guide = guide_bits,

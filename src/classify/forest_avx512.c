@@ -51,10 +51,97 @@ static inline void add_score(double *scores, uint64_t bits, double value)
     }
 }
 
+/* The same operations as flat_rank(), so the same bucket for every float. */
+static inline __m512i linear_buckets(const struct flat_ranker *r, __m512 x)
+{
+    const __m512 last = _mm512_set1_ps((float)(r->bucket_count - 1));
+    __m512 at = _mm512_mul_ps(_mm512_sub_ps(x, _mm512_set1_ps(r->low)), _mm512_set1_ps(r->scale));
+
+    /* The maximum of NaN and 0 is its second operand. */
+    at = _mm512_min_ps(_mm512_max_ps(at, _mm512_setzero_ps()), last);
+    return _mm512_cvttps_epi32(at);
+}
+
+static inline __m512i bits_buckets(const struct flat_ranker *r, __m512 x)
+{
+    const __m512i low = _mm512_set1_epi32((int)r->low_key);
+    __m512i bits = _mm512_castps_si512(_mm512_add_ps(x, _mm512_setzero_ps()));
+    __m512i sign = _mm512_srai_epi32(bits, 31);
+    __m512i key = _mm512_xor_si512(bits, _mm512_or_si512(sign, _mm512_set1_epi32(INT32_MIN)));
+    __m512i at = _mm512_sub_epi32(_mm512_max_epu32(key, low), low);
+
+    at = _mm512_srl_epi32(at, _mm_cvtsi32_si128(r->shift));
+    return _mm512_min_epu32(at, _mm512_set1_epi32((int)(r->bucket_count - 1)));
+}
+
+static void rank(const struct flat_ranker *r, const float *values, size_t count,
+                 uint16_t *ret_ranks)
+{
+    for (size_t i = 0; i < count; i += RANK_LANES) {
+        __m512 x = _mm512_loadu_ps(values + i);
+        __m512i bucket = r->linear ? linear_buckets(r, x) : bits_buckets(r, x);
+        /* One gather brings the bucket's start and the next one's. */
+        __m512i pair = _mm512_i32gather_epi32(bucket, r->start, 2);
+        __m512i at = _mm512_and_si512(pair, _mm512_set1_epi32(0xFFFF));
+        __m512i inside = _mm512_sub_epi32(_mm512_srli_epi32(pair, 16), at);
+        uint32_t half = 1U << r->steps >> 1;
+
+        /* Steps that no bucket of these sixteen is full enough for are left out. */
+        while (half && !_mm512_cmpge_epu32_mask(inside, _mm512_set1_epi32((int)half)))
+            half /= 2;
+        for (; half; half /= 2) {
+            __m512 cut = _mm512_i32gather_ps(at, r->thresholds + half - 1, 4);
+            __mmask16 below = _mm512_cmp_ps_mask(cut, x, _CMP_LT_OQ);
+
+            at = _mm512_mask_add_epi32(at, below, at, _mm512_set1_epi32((int)half));
+        }
+        __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+        at = _mm512_mask_mov_epi32(at, nan, _mm512_set1_epi32((int)r->count));
+        _mm256_storeu_si256((__m256i *)(void *)(ret_ranks + i), _mm512_cvtepi32_epi16(at));
+    }
+}
+
+/* Entries of a list, and which of their pixels were at or below the cut. */
+struct entries {
+    uint64_t *mask;
+    uint32_t *id;
+    const uint64_t *below;
+    uint32_t count;
+};
+
+/*
+ * Moves the entries that keep pixels on one side to `to`: below ^ flip are those pixels.
+ * Up to LIST_SLACK entries behind are written over; each vector is read before it can be.
+ */
+static inline uint32_t keep_side(const struct entries *from, uint64_t flip, uint64_t *to_mask,
+                                 uint32_t *to_id)
+{
+    const __m512i flips = _mm512_set1_epi64((long long)flip);
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < from->count; i += LIST_SLACK) {
+        uint32_t left = from->count - i;
+        __mmask8 here = left < LIST_SLACK ? (__mmask8)((1U << left) - 1) : 0xFF;
+        __m512i mask = _mm512_maskz_loadu_epi64(here, from->mask + i);
+        __m512i side = _mm512_xor_si512(_mm512_loadu_si512(from->below + i), flips);
+        __m256i id = _mm256_loadu_si256((const __m256i *)(const void *)(from->id + i));
+
+        mask = _mm512_and_si512(mask, side);
+        __mmask8 keep = _mm512_test_epi64_mask(mask, mask);
+        _mm512_storeu_si512(to_mask + kept, _mm512_maskz_compress_epi64(keep, mask));
+        _mm256_storeu_si256((__m256i *)(void *)(to_id + kept),
+                            _mm256_maskz_compress_epi32(keep, id));
+        kept += (uint32_t)__builtin_popcount(keep);
+    }
+    return kept;
+}
+
+#define SPLIT_LISTS
 #include "classify/forest_kernel.h"
 
 const struct sweep_kernel sweep_avx512 = {
     .isa = ISA_AVX512,
+    .rank = rank,
     .tree = {sweep_tree_u8, sweep_tree_u16, sweep_tree_f32},
     .count_votes = count_votes,
     .guide = guide_bits,

@@ -6,6 +6,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { U8_MAX_RANK = 255, U16_MAX_RANK = 65535, RULES = 8 };
@@ -152,11 +153,11 @@ static uint8_t search_steps(uint32_t most)
     return steps;
 }
 
-/* Tries both maps with about four buckets per threshold and keeps the evener one. */
+/* Tries both maps with about eight buckets per threshold and keeps the evener one. */
 static void choose_buckets(struct flat_ranker *r)
 {
     float low = r->thresholds[0], high = r->thresholds[r->count - 1];
-    uint32_t room = 4 * r->count + 1;
+    uint32_t room = 8 * r->count + 1;
     struct flat_ranker linear = *r;
 
     r->low_key = float_key(low);
@@ -177,7 +178,7 @@ static void choose_buckets(struct flat_ranker *r)
 
 static bool fill_buckets(struct flat_ranker *r, struct arena *arena)
 {
-    uint16_t *start = arena_alloc(arena, r->bucket_count, sizeof(*start));
+    uint16_t *start = arena_alloc(arena, r->bucket_count + 1, sizeof(*start));
     uint32_t below = 0;
 
     if (!start)
@@ -187,20 +188,24 @@ static bool fill_buckets(struct flat_ranker *r, struct arena *arena)
             below++;
         start[b] = (uint16_t)below;
     }
+    start[r->bucket_count] = (uint16_t)r->count;
     r->start = start;
     return true;
 }
 
 /* Adds to ranks[i] what a step of the search finds: `half` where that many more are below. */
 static void search_step(const float *thresholds, const float *values, size_t count, uint32_t half,
-                        uint32_t *ranks)
+                        uint16_t *ranks)
 {
-    for (size_t i = 0; i < count; i++)
-        ranks[i] += (uint32_t)(thresholds[ranks[i] + half - 1] < values[i]) * half;
+    for (size_t i = 0; i < count; i++) {
+        bool above = thresholds[ranks[i] + half - 1] < values[i];
+
+        ranks[i] = (uint16_t)(ranks[i] + above * half);
+    }
 }
 
 void flat_rank(const struct flat_ranker *ranker, const float *values, size_t count,
-               uint32_t *ret_ranks)
+               uint16_t *ret_ranks)
 {
     const struct flat_ranker r = *ranker;
 
@@ -213,7 +218,7 @@ void flat_rank(const struct flat_ranker *ranker, const float *values, size_t cou
     for (uint32_t step = r.steps; step > 0; step--)
         search_step(r.thresholds, values, count, 1U << (step - 1), ret_ranks);
     for (size_t i = 0; i < count; i++)
-        ret_ranks[i] = isnan(values[i]) ? r.count : ret_ranks[i];
+        ret_ranks[i] = isnan(values[i]) ? (uint16_t)r.count : ret_ranks[i];
 }
 
 /* Thresholds of all planes, one plane after the other; begin[p] is where plane p starts. */

@@ -65,7 +65,7 @@ struct flat_ranker {
     uint8_t shift;
     uint8_t steps; /* of the search within a bucket */
     uint32_t bucket_count;
-    const uint16_t *start; /* thresholds in earlier buckets */
+    const uint16_t *start; /* thresholds in earlier buckets; one entry more than buckets */
 };
 
 /* The guide: upper levels of some trees, as heaps (slot 1 is the root, 2i and 2i + 1 its
@@ -114,6 +114,6 @@ void flat_apply_rule(const struct flat_plane *plane, float *values, size_t count
 
 /* ret_ranks[i] = rank of values[i], which have been through flat_apply_rule(). */
 void flat_rank(const struct flat_ranker *ranker, const float *values, size_t count,
-               uint32_t *ret_ranks);
+               uint16_t *ret_ranks);
 
 #endif

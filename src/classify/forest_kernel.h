@@ -5,6 +5,10 @@
  *   add_bits(counts, bits)                    counts[i] += bit i, 64 bytes
  *   add_score(scores, bits, value)            scores[i] += value where bit i is set
  *
+ * and, where entries of lists can be moved many at a time, SPLIT_LISTS, struct entries and
+ *
+ *   keep_side(entries, flip, mask, id)        entries with pixels in below ^ flip, moved
+ *
  * and includes this, which defines the four functions of a struct sweep_kernel. Included
  * by each forest_<isa>.c and by nobody else, hence no guard against a second inclusion.
  */

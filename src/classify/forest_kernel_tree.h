@@ -3,6 +3,35 @@
  * type, with VALUE, VALUE_LE (the comparison), VALUE_CUT (the node's member) and SWEEP().
  */
 
+#ifdef SPLIT_LISTS
+/*
+ * Splits a list in two passes: compare (and land) packet by packet, then move the entries
+ * of each side many at a time. The right side first: the left is written over the list.
+ */
+ALWAYS_INLINE void SWEEP(cut)(struct sweep *sweep, const struct flat_node *node,
+                              struct cut_list *list, enum flat_kind left, enum flat_kind right)
+{
+    const VALUE *x = (const VALUE *)sweep->values + (size_t)node->plane * sweep->room;
+    const VALUE cut = (VALUE)node->cut.VALUE_CUT;
+    const uint64_t *mask = sweep->mask + list->first;
+    const uint32_t *id = sweep->id + list->first;
+    uint64_t *below = sweep->below;
+
+    for (uint32_t i = 0, count = list->count; i < count; i++) {
+        below[i] = VALUE_LE(x + (size_t)id[i] * PACKET_PX, cut);
+        if (left != KIND_NODE)
+            land_on(sweep, left, node->left, id[i], mask[i] & below[i]);
+        if (right != KIND_NODE)
+            land_on(sweep, right, node->right, id[i], mask[i] & ~below[i]);
+    }
+    struct entries all = {sweep->mask + list->first, sweep->id + list->first, below, list->count};
+    list->right = list->left = 0;
+    if (right == KIND_NODE)
+        list->right = keep_side(&all, UINT64_MAX, sweep->mask + list->top, sweep->id + list->top);
+    if (left == KIND_NODE)
+        list->left = keep_side(&all, 0, all.mask, all.id);
+}
+#else
 /*
  * Splits a list. The left side is written over the list itself, the right side at `top`;
  * an entry is written always and kept only when it is not empty, so nothing branches on
@@ -40,6 +69,7 @@ ALWAYS_INLINE void SWEEP(cut)(struct sweep *sweep, const struct flat_node *node,
     list->left = lefts;
     list->right = rights;
 }
+#endif
 
 /* One loop per pair of kinds, so that what a side is costs nothing per packet. */
 static void SWEEP(cut_any)(struct sweep *sweep, const struct flat_node *node, struct cut_list *list)
@@ -96,7 +126,8 @@ static void SWEEP(sweep_tree)(struct sweep *sweep, const struct flat_tree *tree)
 {
     const struct flat_node *nodes = sweep->flat->nodes;
     struct sweep_pending *pending = sweep->pending;
-    struct cut_list list = {.first = 0, .count = sweep->packets, .top = sweep->packets};
+    struct cut_list list = {
+        .first = 0, .count = sweep->packets, .top = sweep->packets + LIST_SLACK};
     uint32_t at = tree->root;
 
     if (tree->root_kind != KIND_NODE) {
@@ -115,7 +146,7 @@ static void SWEEP(sweep_tree)(struct sweep *sweep, const struct flat_tree *tree)
         if (list.right)
             *pending++ = (struct sweep_pending){list.top, list.right, node->right};
         if (list.left) {
-            list.top += list.right;
+            list.top += list.right + LIST_SLACK;
             list.count = list.left;
             at = node->left;
             continue;
@@ -125,7 +156,7 @@ static void SWEEP(sweep_tree)(struct sweep *sweep, const struct flat_tree *tree)
         pending--;
         list = (struct cut_list){.first = pending->first,
                                  .count = pending->count,
-                                 .top = pending->first + pending->count};
+                                 .top = pending->first + pending->count + LIST_SLACK};
         at = pending->node;
     }
 }

@@ -10,8 +10,8 @@
 #include <string.h>
 
 enum {
-    /* A block's planes, counts and sums should stay in the second-level cache. */
-    BLOCK_BYTES = 1 << 20,
+    /* What a block's planes, counts and sums may take: about the second-level cache. */
+    BLOCK_BYTES = 1 << 21,
     MIN_BLOCK_PX = 1024,
     CHUNK_PX = 256, /* ranked together; a multiple of PACKET_PX */
     SCALAR_BELOW_PX = 4
@@ -50,6 +50,11 @@ static uint32_t round_to_packets(size_t pixels)
     return (uint32_t)((pixels + PACKET_PX - 1) / PACKET_PX * PACKET_PX);
 }
 
+static size_t round_to_lanes(size_t values)
+{
+    return (values + RANK_LANES - 1) / RANK_LANES * RANK_LANES;
+}
+
 /* Pixels of a block of the unit; all but the last block are full. */
 static uint32_t block_count(const struct run *run, uint32_t block)
 {
@@ -83,12 +88,13 @@ struct run_plan run_plan(const struct flat *flat, const struct sweep_kernel *ker
 
 static bool alloc_lists(struct sweep *sweep, uint32_t packets, struct arena *arena)
 {
-    size_t levels = (size_t)sweep->flat->max_depth + 1;
+    size_t levels = (size_t)sweep->flat->max_depth + 1, room = packets + LIST_SLACK;
 
-    sweep->mask = arena_alloc(arena, packets * levels, sizeof(*sweep->mask));
-    sweep->id = arena_alloc(arena, packets * levels, sizeof(*sweep->id));
+    sweep->mask = arena_alloc(arena, room * levels, sizeof(*sweep->mask));
+    sweep->id = arena_alloc(arena, room * levels, sizeof(*sweep->id));
+    sweep->below = arena_alloc(arena, room, sizeof(*sweep->below));
     sweep->pending = arena_alloc(arena, levels, sizeof(*sweep->pending));
-    return sweep->mask && sweep->id && sweep->pending;
+    return sweep->mask && sweep->id && sweep->below && sweep->pending;
 }
 
 static bool alloc_votes(struct run *run, struct arena *arena)
@@ -133,7 +139,7 @@ static bool alloc_run(struct run *run)
     sweep->flat = run->flat;
     sweep->room = round_to_packets(TL_MIN(unit, (size_t)run->plan->block_px));
     size_t blocks = (unit + sweep->room - 1) / sweep->room;
-    run->raster = arena_alloc(arena, unit, item);
+    run->raster = arena_alloc(arena, round_to_lanes(unit), sizeof(float));
     run->values = arena_alloc(arena, blocks * planes * sweep->room, item);
     run->low = arena_alloc(arena, blocks * planes, item);
     run->high = arena_alloc(arena, blocks * planes, item);
@@ -147,17 +153,17 @@ static bool alloc_run(struct run *run)
 
 /* ---- the planes of a unit ---- */
 
-/*
- * Values of one chunk of a plane in raster order: neighbours are alike, so the tables of
- * ranks stay in the nearest cache, and features are read in the order they lie.
- */
-static void chunk_values(const struct run *run, uint32_t plane, size_t at, uint32_t count,
+/* Values of a chunk of a plane as its rule sees them, filled up to whole lanes. */
+static void chunk_values(const struct run *run, uint32_t plane, uint32_t at, uint32_t count,
                          float *ret_values)
 {
     const struct flat_plane *rule = &run->flat->planes[plane];
 
-    memcpy(ret_values, run->task->planes[rule->feature] + at, count * sizeof(*ret_values));
+    memcpy(ret_values, run->task->planes[rule->feature] + run->unit_at + at,
+           count * sizeof(*ret_values));
     flat_apply_rule(rule, ret_values, count);
+    for (uint32_t i = count; i % RANK_LANES != 0; i++)
+        ret_values[i] = 0;
 }
 
 static void raster_floats(struct run *run, const float *values, uint32_t at, uint32_t count)
@@ -170,48 +176,48 @@ static void raster_floats(struct run *run, const float *values, uint32_t at, uin
     }
 }
 
-static void raster_ranks(struct run *run, const uint32_t *ranks, uint32_t at, uint32_t count)
-{
-    uint8_t *bytes = run->raster;
-    uint16_t *words = run->raster;
-
-    if (run->flat->type == FLAT_U8)
-        for (uint32_t i = 0; i < count; i++)
-            bytes[at + i] = (uint8_t)ranks[i];
-    else
-        for (uint32_t i = 0; i < count; i++)
-            words[at + i] = (uint16_t)ranks[i];
-}
-
+/*
+ * A plane in raster order: neighbours are alike, so that the tables of ranks stay in the
+ * nearest cache, and features are read in the order they lie. Features that no rule changes
+ * are ranked where they are, all but the last lanes.
+ */
 static void fill_raster(struct run *run, uint32_t plane)
 {
+    const struct flat_plane *rule = &run->flat->planes[plane];
+    const struct flat_ranker *ranker = run->flat->rankers ? &run->flat->rankers[plane] : NULL;
+    uint32_t done = 0;
+
     run->raster_nan = false;
-    for (uint32_t at = 0; at < run->unit_count; at += CHUNK_PX) {
-        uint32_t ranks[CHUNK_PX], count = TL_MIN(run->unit_count - at, (uint32_t)CHUNK_PX);
+    if (ranker && rule->missing == MISSING_COMPARE) {
+        done = run->unit_count - run->unit_count % RANK_LANES;
+        run->plan->kernel->rank(ranker, run->task->planes[rule->feature] + run->unit_at, done,
+                                run->raster);
+    }
+    for (uint32_t at = done; at < run->unit_count; at += CHUNK_PX) {
+        uint32_t count = TL_MIN(run->unit_count - at, (uint32_t)CHUNK_PX);
         float values[CHUNK_PX];
 
-        chunk_values(run, plane, run->unit_at + at, count, values);
-        if (run->flat->type == FLAT_F32) {
+        chunk_values(run, plane, at, count, values);
+        if (ranker)
+            run->plan->kernel->rank(ranker, values, round_to_lanes(count),
+                                    (uint16_t *)run->raster + at);
+        else
             raster_floats(run, values, at, count);
-            continue;
-        }
-        flat_rank(&run->flat->rankers[plane], values, count, ranks);
-        raster_ranks(run, ranks, at, count);
     }
 }
 
 /* Puts the raster into the guide's order, as one plane of one block; its range on the way. */
-#define DEFINE_PERMUTE(name, type)                                                        \
+#define DEFINE_PERMUTE(name, raster_type, type)                                           \
     static void name(struct run *run, uint32_t block, uint32_t plane)                     \
     {                                                                                     \
-        const type *from = run->raster;                                                   \
+        const raster_type *from = run->raster;                                            \
         const uint16_t *pixel = run->order.pixels + (size_t)block * run->sweep.room;      \
         size_t at = (size_t)block * run->flat->plane_count + plane;                       \
         type *to = (type *)run->values + at * run->sweep.room;                            \
-        type low = from[pixel[0]], high = low;                                            \
+        type low = (type)from[pixel[0]], high = low;                                      \
                                                                                           \
         for (uint32_t i = 0, n = round_to_packets(block_count(run, block)); i < n; i++) { \
-            type value = from[pixel[i]];                                                  \
+            type value = (type)from[pixel[i]];                                            \
                                                                                           \
             to[i] = value;                                                                \
             low = value < low ? value : low;                                              \
@@ -220,9 +226,9 @@ static void fill_raster(struct run *run, uint32_t plane)
         ((type *)run->low)[at] = low;                                                     \
         ((type *)run->high)[at] = high;                                                   \
     }
-DEFINE_PERMUTE(permute_u8, uint8_t)
-DEFINE_PERMUTE(permute_u16, uint16_t)
-DEFINE_PERMUTE(permute_f32, float)
+DEFINE_PERMUTE(permute_u8, uint16_t, uint8_t)
+DEFINE_PERMUTE(permute_u16, uint16_t, uint16_t)
+DEFINE_PERMUTE(permute_f32, float, float)
 #undef DEFINE_PERMUTE
 
 static void fill_planes(struct run *run)

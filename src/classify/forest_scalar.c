@@ -31,6 +31,7 @@ static void add_score(double *scores, uint64_t bits, double value)
 
 const struct sweep_kernel sweep_scalar = {
     .isa = ISA_SCALAR,
+    .rank = flat_rank,
     .tree = {sweep_tree_u8, sweep_tree_u16, sweep_tree_f32},
     .count_votes = count_votes,
     .guide = guide_bits,

@@ -93,6 +93,7 @@ static inline void add_score(double *scores, uint64_t bits, double value)
 
 const struct sweep_kernel sweep_sse2 = {
     .isa = ISA_SSE2,
+    .rank = flat_rank,
     .tree = {sweep_tree_u8, sweep_tree_u16, sweep_tree_f32},
     .count_votes = count_votes,
     .guide = guide_bits,

@@ -19,7 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PACKET_PX = 64 };
+/* LIST_SLACK: entries behind a list that a vector may write over. */
+enum { PACKET_PX = 64, RANK_LANES = 16, LIST_SLACK = 8 };
 
 /* Votes are counted in bytes; they are emptied into `totals` after so many trees. */
 enum { VOTES_MAX_TREES = 255 };
@@ -40,9 +41,10 @@ struct sweep {
      * with NaN has NaN as its greatest. */
     void *values, *low, *high;
 
-    /* Lists: packets x (max_depth + 1) entries, and max_depth + 1 that wait. */
+    /* Lists: (packets + LIST_SLACK) x (max_depth + 1) entries, and max_depth + 1 that wait. */
     uint64_t *mask;
     uint32_t *id;
+    uint64_t *below; /* packets + LIST_SLACK: comparisons of the node at hand */
     struct sweep_pending *pending;
 
     /* OUTPUT_MEAN. votes: [class][packets], this tree's; counts: [class][room]. */
@@ -59,6 +61,9 @@ struct sweep {
 
 struct sweep_kernel {
     enum cpu_isa isa;
+    /* flat_rank(), for counts that are multiples of RANK_LANES. */
+    void (*rank)(const struct flat_ranker *ranker, const float *values, size_t count,
+                 uint16_t *ret_ranks);
     /* One tree over the block, by flat type. */
     void (*tree[FLAT_F32 + 1])(struct sweep *sweep, const struct flat_tree *tree);
     /* counts[i] += bit i of votes; the votes are cleared. */

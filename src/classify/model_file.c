@@ -7,6 +7,7 @@
 #include "classify/model_parsed.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <locale.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_TOKEN = 64, CATEGORICAL = 1, DEFAULT_LEFT = 2 };

@@ -272,9 +272,13 @@ TEST(more_pixels_than_a_unit_come_out_in_their_own_order)
 
     compile(f, &c);
     walk_expected(&c, &px);
-    struct run_plan plan = run_plan(&c.flat, sweep_kernel(cpu_isa()));
-    run_as(&c, &plan, &px);
-    assert_equal_output(&px, "the plan");
+    for (enum cpu_isa isa = ISA_SCALAR; isa <= cpu_isa(); isa++) {
+        struct run_plan plan = run_plan(&c.flat, sweep_kernel(isa));
+
+        assert_int_equal(plan.block_px, RUN_MAX_BLOCK_PX);
+        run_as(&c, &plan, &px);
+        assert_equal_output(&px, cpu_isa_name(isa));
+    }
     pixels_free(&px);
     arena_free(c.memory);
 }
