@@ -151,7 +151,7 @@ struct approximation {
 static enum tl_code vote_rows(const struct approximation *a, const struct stack_window *window,
                               uint32_t first, uint32_t rows, uint32_t window_y, struct tl_err *err)
 {
-    size_t count = (size_t)rows * window->width;
+    size_t count = (size_t)rows * window->at.width;
     const struct vote vote = {a->prediction, window, a->errand, a->scratch};
 
     arena_reset(a->scratch);
@@ -161,12 +161,12 @@ static enum tl_code vote_rows(const struct approximation *a, const struct stack_
     if (!pixels || !label || !confidence)
         return tl_fail(err, TL_NOMEM, "no memory to classify %zu pixels", count);
     for (size_t i = 0; i < count; i++)
-        pixels[i] = (uint32_t)(first * (size_t)window->width + i);
+        pixels[i] = (uint32_t)(first * (size_t)window->at.width + i);
     TL_TRY(vote_pixels(&vote, pixels, count, label, confidence, err));
     for (size_t y = 0; y < rows; y++) {
         size_t at = (window_y + first + y) * CLASS_BLOCK + a->request->x0;
-        memcpy(a->map->label + at, label + y * window->width, window->width);
-        memcpy(a->map->confidence + at, confidence + y * window->width, window->width);
+        memcpy(a->map->label + at, label + y * window->at.width, window->at.width);
+        memcpy(a->map->confidence + at, confidence + y * window->at.width, window->at.width);
     }
     return TL_OK;
 }
@@ -175,13 +175,15 @@ static enum tl_code approximate_rows(const struct approximation *a, uint32_t y, 
                                      struct tl_err *err)
 {
     const struct block_request *request = a->request;
-    struct stack_window window = {.width = (uint32_t)(request->x1 - request->x0), .height = rows};
-    uint32_t step = TL_MAX(PARTIAL_UNIT / window.width, 1u);
+    struct stack_window window = {.at = {.level = request->level,
+                                         .x = request->col * CLASS_BLOCK + request->x0,
+                                         .y = request->row * CLASS_BLOCK + y,
+                                         .width = (uint32_t)(request->x1 - request->x0),
+                                         .height = rows}};
+    uint32_t step = TL_MAX(PARTIAL_UNIT / window.at.width, 1u);
 
     arena_reset(a->sources);
-    TL_TRY(stack_read(a->prediction->stack, request->level,
-                      request->col * CLASS_BLOCK + request->x0, request->row * CLASS_BLOCK + y,
-                      a->errand, a->sources, &window, err));
+    TL_TRY(stack_read(a->prediction->stack, &window, a->errand, a->sources, err));
     for (uint32_t first = 0; first < rows; first += step) {
         TL_TRY(errand_check(a->errand, err));
         TL_TRY(vote_rows(a, &window, first, TL_MIN(step, rows - first), y, err));

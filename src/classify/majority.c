@@ -65,23 +65,23 @@ static uint8_t winner(const struct ballot *ballot, uint8_t centre)
     return shared ? centre : ballot->label_of[best];
 }
 
-void majority_filter(const uint8_t *label, size_t stride, uint32_t width, uint32_t height,
-                     unsigned k, uint8_t *ret_label, size_t ret_stride)
+void majority_filter(const struct majority_input *input, unsigned k, uint8_t *ret_label,
+                     size_t ret_stride)
 {
     struct ballot ballot = {0};
-    size_t halo = k / 2;
-    const uint8_t *corner = label - halo * stride - halo;
+    size_t halo = k / 2, stride = input->stride;
+    const uint8_t *corner = input->label - halo * stride - halo;
 
     TL_CHECK(k % 2 == 1 && k >= MAJORITY_MIN && k <= MAJORITY_MAX);
-    ballot_init(&ballot, corner, stride, width + k - 1, height + k - 1);
-    for (size_t y = 0; y < height; y++) {
+    ballot_init(&ballot, corner, stride, input->width + k - 1, input->height + k - 1);
+    for (size_t y = 0; y < input->height; y++) {
         const uint8_t *top = corner + y * stride;
 
         memset(ballot.votes, 0, sizeof(ballot.votes));
         for (size_t x = 0; x + 1 < k; x++)
             column_add(&ballot, top + x, stride, k, 1);
-        for (size_t x = 0; x < width; x++) {
-            uint8_t centre = label[y * stride + x];
+        for (size_t x = 0; x < input->width; x++) {
+            uint8_t centre = input->label[y * stride + x];
 
             column_add(&ballot, top + x + k - 1, stride, k, 1);
             ret_label[y * ret_stride + x] = votes(centre) ? winner(&ballot, centre) : centre;

@@ -17,11 +17,15 @@
 #define MAJORITY_MIN 3
 #define MAJORITY_MAX 25
 
-/*
- * Filters width x height pixels. `label` points to the first of them and is readable for
- * k / 2 pixels beyond on every side, rows `stride` apart. O(pixels x (k + distinct labels)).
- */
-void majority_filter(const uint8_t *label, size_t stride, uint32_t width, uint32_t height,
-                     unsigned k, uint8_t *ret_label, size_t ret_stride);
+/* Readable for k / 2 pixels beyond on every side; rows are `stride` apart. */
+struct majority_input {
+    const uint8_t *label; /* of the first pixel to filter */
+    size_t stride;
+    uint32_t width, height; /* pixels to filter */
+};
+
+/* O(pixels x (k + distinct labels)). */
+void majority_filter(const struct majority_input *input, unsigned k, uint8_t *ret_label,
+                     size_t ret_stride);
 
 #endif

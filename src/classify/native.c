@@ -80,8 +80,7 @@ static enum tl_code obtain(struct wants *wants, size_t i, struct tl_err *err)
         if (wants->blocks[i])
             return TL_OK;
         struct class_window inside = prediction_inside(prediction, 0, col, row);
-        TL_TRY(
-            partials_join(prediction->partials, col, row, inside, generation, &want->partial, err));
+        TL_TRY(partials_join(prediction->partials, want, inside, generation, err));
         if (want->partial)
             return TL_OK;
     }
@@ -117,7 +116,7 @@ static size_t unit_pixels(const struct unit *unit, uint32_t *pixels)
         uint32_t x = want->col * CLASS_BLOCK + run->x0 - unit->region.x0;
 
         for (unsigned k = 0; k < (unsigned)(run->x1 - run->x0); k++)
-            pixels[count++] = y * unit->window.width + x + k;
+            pixels[count++] = y * unit->window.at.width + x + k;
     }
     return count;
 }
@@ -189,14 +188,13 @@ static enum tl_code classify_region(struct wants *wants, struct partial_region r
     struct unit unit = {.wants = wants, .errand = errand, .region = region, .arena = scratch};
     enum tl_code code;
 
-    unit.window.width = region.x1 - region.x0;
-    unit.window.height = region.y1 - region.y0;
+    unit.window.at =
+        (struct stack_place){0, region.x0, region.y0, region.x1 - region.x0, region.y1 - region.y0};
     if (sources && scratch)
-        code = stack_read(prediction->stack, 0, region.x0, region.y0, errand, sources, &unit.window,
-                          err);
+        code = stack_read(prediction->stack, &unit.window, errand, sources, err);
     else
-        code = tl_fail(err, TL_NOMEM, "no memory to classify %u x %u pixels", unit.window.width,
-                       unit.window.height);
+        code = tl_fail(err, TL_NOMEM, "no memory to classify %u x %u pixels", unit.window.at.width,
+                       unit.window.at.height);
     if (code == TL_OK)
         code = classify_units(&unit, err);
     prediction_give_back(prediction, sources);
@@ -369,8 +367,8 @@ static enum tl_code filter(struct prediction *prediction, const struct block_req
 
     if (!map)
         return tl_fail(err, TL_NOMEM, "no memory for a class block");
-    majority_filter(frame->label + core, frame->width, width, height, prediction->majority,
-                    map->label + at, CLASS_BLOCK);
+    const struct majority_input input = {frame->label + core, frame->width, width, height};
+    majority_filter(&input, prediction->majority, map->label + at, CLASS_BLOCK);
     for (size_t y = 0; y < height; y++)
         memcpy(map->confidence + at + y * CLASS_BLOCK, frame->confidence + core + y * frame->width,
                width);

@@ -154,19 +154,18 @@ struct partial *partials_find(struct partials *partials, uint32_t col, uint32_t 
     return partial;
 }
 
-enum tl_code partials_join(struct partials *partials, uint32_t col, uint32_t row,
-                           struct class_window inside, uint64_t generation,
-                           struct partial **ret_partial, struct tl_err *err)
+enum tl_code partials_join(struct partials *partials, struct partial_want *want,
+                           struct class_window inside, uint64_t generation, struct tl_err *err)
 {
     /* Made before the lock: nobody waits for its pages to be faulted in. */
-    struct partial *fresh = partial_new(col, row, inside);
+    struct partial *fresh = partial_new(want->col, want->row, inside);
     struct partial *partial = NULL;
 
     if (!fresh)
-        return tl_fail(err, TL_NOMEM, "no memory to classify block %u,%u", col, row);
+        return tl_fail(err, TL_NOMEM, "no memory to classify block %u,%u", want->col, want->row);
     pthread_mutex_lock(&partials->mu);
     if (partials->generation == generation) {
-        partial = find(partials, col, row);
+        partial = find(partials, want->col, want->row);
         if (!partial) {
             partial = TL_TAKE(fresh);
             partial->next = partials->list;
@@ -178,7 +177,7 @@ enum tl_code partials_join(struct partials *partials, uint32_t col, uint32_t row
     }
     pthread_mutex_unlock(&partials->mu);
     free(fresh);
-    *ret_partial = partial;
+    want->partial = partial;
     return TL_OK;
 }
 

@@ -35,6 +35,13 @@ struct partials;
 /* Unused blocks that are kept, about 580 kB each. */
 #define PARTIAL_KEEP 48
 
+/* A window of a block that somebody wants. */
+struct partial_want {
+    struct partial *partial; /* NULL: nothing to do here */
+    uint32_t col, row;
+    struct class_window window;
+};
+
 struct partials *partials_new(unsigned keep); /* NULL when memory is out */
 /* Nobody uses it any more. */
 void partials_free(struct partials *partials);
@@ -48,20 +55,14 @@ uint64_t partials_generation(struct partials *partials);
 /* The block with one reference more; NULL when it is not in the table. */
 struct partial *partials_find(struct partials *partials, uint32_t col, uint32_t row);
 /*
- * Finds or makes it; of a new one the pixels outside width x height are done, as nodata.
- * *ret_partial is NULL when the generation has changed: look for the finished block again.
+ * Finds or makes the block of a want, one reference in want->partial; of a new one the pixels
+ * that are not `inside` are done, as nodata. want->partial is NULL when the generation has
+ * changed: look for the finished block again.
  */
-TL_MUST_CHECK enum tl_code partials_join(struct partials *partials, uint32_t col, uint32_t row,
+TL_MUST_CHECK enum tl_code partials_join(struct partials *partials, struct partial_want *want,
                                          struct class_window inside, uint64_t generation,
-                                         struct partial **ret_partial, struct tl_err *err);
+                                         struct tl_err *err);
 void partials_leave(struct partials *partials, struct partial *partial);
-
-/* A window of a block that somebody wants. */
-struct partial_want {
-    struct partial *partial; /* NULL: nothing to do here */
-    uint32_t col, row;
-    struct class_window window;
-};
 
 /* A rectangle of the grid, in pixels of level 0; empty when x1 == x0. */
 struct partial_region {

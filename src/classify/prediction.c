@@ -423,7 +423,7 @@ static enum tl_code explain(struct prediction *prediction, const struct stack_wi
     float *probability = arena_alloc(arena, model->class_count, sizeof(*probability));
     if (!features || !probability)
         return tl_fail(err, TL_NOMEM, "no memory for %u features", model->feature_count);
-    TL_TRY(stack_features(prediction->stack, window, &pixel, 1, arena, &planes, err));
+    TL_TRY(stack_features(window, &pixel, 1, arena, &planes, err));
     for (uint32_t f = 0; f < model->feature_count; f++) {
         features[f] = planes[f][0];
         finite = finite && isfinite(features[f]);
@@ -451,7 +451,7 @@ enum tl_code prediction_point(struct block_source *source, uint32_t col, uint32_
                                           .y0 = y,
                                           .x1 = (uint16_t)(x + 1),
                                           .y1 = (uint16_t)(y + 1)};
-    struct stack_window window = {.width = 1, .height = 1};
+    struct stack_window window = {.at = {.x = col, .y = row, .width = 1, .height = 1}};
     AUTO(block) block = NULL;
 
     point.inside =
@@ -464,7 +464,7 @@ enum tl_code prediction_point(struct block_source *source, uint32_t col, uint32_
     class_block_copy(block, (struct class_window){x, y, request.x1, request.y1}, &point.label,
                      &point.confidence, 1);
     point.valid = point.label != CLASS_NODATA;
-    TL_TRY(stack_read(prediction->stack, 0, col, row, errand, arena, &window, err));
+    TL_TRY(stack_read(prediction->stack, &window, errand, arena, err));
     if (window.classify_count)
         TL_TRY(explain(prediction, &window, errand, arena, &point, err));
     *ret_point = point;

@@ -298,12 +298,14 @@ size_t stack_bytes_per_pixel(const struct stack *stack)
 
 /* ---- reading a window ---- */
 
-struct place {
-    uint8_t level;
-    uint32_t x, y, width, height;
+/* A read on its way: of which stack, for whom, where its results live. */
+struct reading {
+    const struct stack *stack;
+    struct errand *errand;
+    struct arena *arena;
 };
 
-static struct grid place_grid(const struct stack *stack, struct place place)
+static struct grid place_grid(const struct stack *stack, struct stack_place place)
 {
     struct grid grid = level_grid(stack, place.level);
     struct affine whole = grid.affine;
@@ -316,34 +318,34 @@ static struct grid place_grid(const struct stack *stack, struct place place)
 }
 
 /* One warp. Where pixels coincide every kernel is the identity, and nearest is the cheapest. */
-static enum tl_code read_once(const struct stack *stack, const struct stack_source *source,
-                              struct place place, struct errand *errand, struct arena *arena,
-                              struct planes *ret_planes, struct tl_err *err)
+static enum tl_code read_once(const struct reading *reading, const struct stack_source *source,
+                              struct stack_place place, struct planes *ret_planes,
+                              struct tl_err *err)
 {
     bool identity = place.level == 0 && source->aligned;
     uint8_t level = source->level;
 
     if (place.level) {
-        struct grid whole = level_grid(stack, place.level);
+        struct grid whole = level_grid(reading->stack, place.level);
         TL_TRY(warp_level(source->source, &whole, &level, err));
     }
     const struct warp_request request = {
         .source = source->source,
-        .target = place_grid(stack, place),
+        .target = place_grid(reading->stack, place),
         .resampling = identity ? RESAMPLE_NEAREST : source->resampling,
         .bands = source->bands,
         .band_count = source->band_count,
         .level = (int8_t)level,
     };
-    TL_TRY(warp_read(&request, errand, arena, ret_planes, err));
+    TL_TRY(warp_read(&request, reading->errand, reading->arena, ret_planes, err));
     if (ret_planes->inexact && !place.level)
         return tl_fail(err, TL_ABSENT, "only an approximation is known there; seed it first");
     return TL_OK;
 }
 
 /* Copies what `cell` (at `from`) and `whole` (at `to`) share. */
-static void copy_cell(const struct planes *cell, struct place from, struct planes *whole,
-                      struct place to)
+static void copy_cell(const struct planes *cell, struct stack_place from, struct planes *whole,
+                      struct stack_place to)
 {
     uint32_t x0 = TL_MAX(from.x, to.x), x1 = TL_MIN(from.x + from.width, to.x + to.width);
     uint32_t y0 = TL_MAX(from.y, to.y), y1 = TL_MIN(from.y + from.height, to.y + to.height);
@@ -366,8 +368,8 @@ static void copy_cell(const struct planes *cell, struct place from, struct plane
 }
 
 /* Room for the whole window, nothing valid in it yet. */
-static enum tl_code planes_init(const struct planes *like, struct place place, struct arena *arena,
-                                struct planes *whole, struct tl_err *err)
+static enum tl_code planes_init(const struct planes *like, struct stack_place place,
+                                struct arena *arena, struct planes *whole, struct tl_err *err)
 {
     size_t pixels = (size_t)place.width * place.height;
 
@@ -382,31 +384,30 @@ static enum tl_code planes_init(const struct planes *like, struct place place, s
  * The grid's own blocks, one by one: where coordinates are rounded, or kernels look beyond a
  * pixel, the numbers then depend on the block alone and never on who asked for which part.
  */
-static enum tl_code read_cells(const struct stack *stack, const struct stack_source *source,
-                               struct place place, struct errand *errand, struct arena *arena,
-                               struct planes *ret_planes, struct tl_err *err)
+static enum tl_code read_cells(const struct reading *reading, const struct stack_source *source,
+                               struct stack_place place, struct planes *ret_planes,
+                               struct tl_err *err)
 {
     AUTO(arena) scratch = arena_new();
-    uint32_t x_begin = place.x / CLASS_BLOCK * CLASS_BLOCK;
-    uint32_t y_begin = place.y / CLASS_BLOCK * CLASS_BLOCK;
+    const struct reading one = {reading->stack, reading->errand, scratch};
+    const struct grid *grid = &reading->stack->grid;
+    const uint32_t size = CLASS_BLOCK;
     struct planes whole = {.empty = true};
 
     if (!scratch)
         return no_memory(err);
-    for (uint32_t y = y_begin; y < place.y + place.height; y += CLASS_BLOCK) {
-        for (uint32_t x = x_begin; x < place.x + place.width; x += CLASS_BLOCK) {
-            struct place cell = {.x = x,
-                                 .y = y,
-                                 .width = TL_MIN((uint32_t)CLASS_BLOCK, stack->grid.width - x),
-                                 .height = TL_MIN((uint32_t)CLASS_BLOCK, stack->grid.height - y)};
+    for (uint32_t y = place.y / size * size; y < place.y + place.height; y += size) {
+        for (uint32_t x = place.x / size * size; x < place.x + place.width; x += size) {
+            struct stack_place cell = {0, x, y, TL_MIN(size, grid->width - x),
+                                       TL_MIN(size, grid->height - y)};
             struct planes planes;
 
             arena_reset(scratch);
-            TL_TRY(read_once(stack, source, cell, errand, scratch, &planes, err));
+            TL_TRY(read_once(&one, source, cell, &planes, err));
             if (planes.empty)
                 continue;
             if (whole.empty)
-                TL_TRY(planes_init(&planes, place, arena, &whole, err));
+                TL_TRY(planes_init(&planes, place, reading->arena, &whole, err));
             copy_cell(&planes, cell, &whole, place);
         }
     }
@@ -414,13 +415,13 @@ static enum tl_code read_cells(const struct stack *stack, const struct stack_sou
     return TL_OK;
 }
 
-static enum tl_code read_source(const struct stack *stack, const struct stack_source *source,
-                                struct place place, struct errand *errand, struct arena *arena,
-                                struct planes *ret_planes, struct tl_err *err)
+static enum tl_code read_source(const struct reading *reading, const struct stack_source *source,
+                                struct stack_place place, struct planes *ret_planes,
+                                struct tl_err *err)
 {
     enum tl_code code = place.level || source->aligned
-                            ? read_once(stack, source, place, errand, arena, ret_planes, err)
-                            : read_cells(stack, source, place, errand, arena, ret_planes, err);
+                            ? read_once(reading, source, place, ret_planes, err)
+                            : read_cells(reading, source, place, ret_planes, err);
 
     return code == TL_OK ? TL_OK : tl_context(err, code, "source %s: ", source->id);
 }
@@ -456,30 +457,29 @@ static size_t judge_source(const struct planes *planes, uint8_t *verdict, size_t
     return left;
 }
 
-enum tl_code stack_read(const struct stack *stack, uint8_t level, uint32_t x, uint32_t y,
-                        struct errand *errand, struct arena *arena, struct stack_window *window,
-                        struct tl_err *err)
+enum tl_code stack_read(const struct stack *stack, struct stack_window *window,
+                        struct errand *errand, struct arena *arena, struct tl_err *err)
 {
-    struct place place = {level, x, y, window->width, window->height};
-    size_t pixels = (size_t)place.width * place.height;
+    const struct reading reading = {stack, errand, arena};
+    size_t pixels = (size_t)window->at.width * window->at.height;
     static const struct planes all_valid;
 
+    window->stack = stack;
     window->sources = arena_zalloc(arena, stack->source_count, sizeof(*window->sources));
     window->verdict = arena_zalloc(arena, pixels, 1);
     if (!window->sources || !window->verdict)
         return no_memory(err);
     if (stack->mask.source) {
         struct planes mask;
-        TL_TRY(read_source(stack, &stack->mask, place, errand, arena, &mask, err));
+        TL_TRY(read_source(&reading, &stack->mask, window->at, &mask, err));
         judge_mask(stack, &mask, window->verdict, pixels);
     }
     window->classify_count = judge_source(&all_valid, window->verdict, pixels);
     for (uint32_t s = 0; s < stack->source_count && window->classify_count; s++) {
         if (!stack->sources[s].band_count)
             continue;
-        struct planes *planes = &window->sources[s];
-        TL_TRY(read_source(stack, &stack->sources[s], place, errand, arena, planes, err));
-        window->classify_count = judge_source(planes, window->verdict, pixels);
+        TL_TRY(read_source(&reading, &stack->sources[s], window->at, &window->sources[s], err));
+        window->classify_count = judge_source(&window->sources[s], window->verdict, pixels);
     }
     return TL_OK;
 }
@@ -515,10 +515,10 @@ static void gather(const struct planes *planes, uint16_t band, const uint32_t *p
     TL_CHECK(!"a dtype that does not exist");
 }
 
-enum tl_code stack_features(const struct stack *stack, const struct stack_window *window,
-                            const uint32_t *pixels, size_t count, struct arena *arena,
-                            float *const **ret_features, struct tl_err *err)
+enum tl_code stack_features(const struct stack_window *window, const uint32_t *pixels, size_t count,
+                            struct arena *arena, float *const **ret_features, struct tl_err *err)
 {
+    const struct stack *stack = window->stack;
     AUTO(arena) scratch = arena_new();
     float **features = arena_alloc(arena, TL_MAX(stack->feature_count, 1u), sizeof(*features));
     float **bands = arena_alloc(arena, TL_MAX(stack->plane_count, 1u), sizeof(*bands));

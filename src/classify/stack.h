@@ -31,9 +31,16 @@ struct stack;
 /* Not a class value: those are 0..253. */
 #define STACK_CLASSIFY 0
 
-/* What was read of a window. */
+/* A rectangle of a level. */
+struct stack_place {
+    uint8_t level;
+    uint32_t x, y, width, height;
+};
+
+/* What was read of a place. `at` is the caller's, the rest is written by stack_read(). */
 struct stack_window {
-    uint32_t width, height;
+    struct stack_place at;
+    const struct stack *stack;
     struct planes *sources; /* one per source; unused ones are zero */
     uint8_t *verdict;       /* CLASS_NODATA, CLASS_MASKED or STACK_CLASSIFY of every pixel */
     size_t classify_count;
@@ -48,18 +55,17 @@ void stack_free(struct stack *stack);
 size_t stack_bytes_per_pixel(const struct stack *stack);
 
 /*
- * Reads the window whose upper left pixel is (x, y) of `level`, for features and mask. At
- * level 0 a pixel's values do not depend on the window it was read in: sources that are not
- * aligned with the grid are read in whole class blocks. TL_ABSENT when a source knows its
- * own pixels there only approximately (a prediction over a prediction).
+ * Reads the bands of features and mask at `window->at`. At level 0 a pixel's values do not depend
+ * on the window it was read in: sources that are not aligned with the grid are read in whole class
+ * blocks. TL_ABSENT when a source knows its own pixels there only approximately (a prediction over
+ * a prediction).
  */
-TL_MUST_CHECK enum tl_code stack_read(const struct stack *stack, uint8_t level, uint32_t x,
-                                      uint32_t y, struct errand *errand, struct arena *arena,
-                                      struct stack_window *window, struct tl_err *err);
+TL_MUST_CHECK enum tl_code stack_read(const struct stack *stack, struct stack_window *window,
+                                      struct errand *errand, struct arena *arena,
+                                      struct tl_err *err);
 
 /* Feature planes of `count` pixels of a window, given by their index in it. */
-TL_MUST_CHECK enum tl_code stack_features(const struct stack *stack,
-                                          const struct stack_window *window, const uint32_t *pixels,
+TL_MUST_CHECK enum tl_code stack_features(const struct stack_window *window, const uint32_t *pixels,
                                           size_t count, struct arena *arena,
                                           float *const **ret_features, struct tl_err *err);
 

@@ -115,8 +115,7 @@ enum tl_code vote_pixels(const struct vote *vote, const uint32_t *pixels, size_t
     memset(ret_confidence, 0, count);
     TL_TRY(settle(vote, pixels, count, &lanes, ret_label, err));
     if (lanes.count) {
-        TL_TRY(stack_features(vote->prediction->stack, vote->window, lanes.pixel, lanes.count,
-                              vote->arena, &features, err));
+        TL_TRY(stack_features(vote->window, lanes.pixel, lanes.count, vote->arena, &features, err));
         TL_TRY(drop_unknown(vote, features, &lanes, ret_label, err));
     }
     if (lanes.count)

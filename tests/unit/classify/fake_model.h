@@ -395,8 +395,9 @@ static void filter_land(struct raster *raster, unsigned k)
     for (size_t y = 0; y < raster->height; y++)
         memcpy(framed + (y + margin) * stride + margin, raster->label + y * raster->width,
                raster->width);
-    majority_filter(framed + margin * stride + margin, stride, raster->width, raster->height, k,
-                    raster->label, raster->width);
+    majority_filter(&(struct majority_input){framed + margin * stride + margin, stride,
+                                             raster->width, raster->height},
+                    k, raster->label, raster->width);
     free(framed);
 }
 
