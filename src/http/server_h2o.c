@@ -367,11 +367,14 @@ static void on_signal(h2o_socket_t *sock, const char *why)
     }
 }
 
-/* Messages are tickets, taken after every turn of the loop; this one only wakes it. */
+/*
+ * Tickets came home. They are answered inside the turn: what a write leaves pending is run at
+ * its end, while outside of it would wait for the next event.
+ */
 static void on_wake(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
 {
-    (void)receiver;
-    (void)messages;
+    (void)messages; /* none: the tickets are in a list of their own */
+    loop_take_arrivals(H2O_STRUCT_FROM_MEMBER(struct loop, receiver, receiver));
 }
 
 static h2o_socket_t *wrap(struct loop *loop, int fd, void *data, h2o_socket_cb ready)
@@ -423,7 +426,6 @@ static bool is_drained(struct loop *loop)
 static void turn(struct loop *loop)
 {
     h2o_evloop_run(loop->ctx.loop, loop->drain_start_ns ? DRAIN_TICK_MS : LOOP_WAIT_MS);
-    loop_take_arrivals(loop);
     if (loop->drain_start_ns)
         sweep(loop);
     else if (server_draining(loop->server))
