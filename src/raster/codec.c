@@ -15,6 +15,7 @@ enum { PREDICTOR_NONE = 1, PREDICTOR_HORIZONTAL = 2, PREDICTOR_FLOAT = 3 };
 struct scratch {
     uint8_t *bytes;
     size_t size;
+    bool lent; /* somebody else's */
 };
 
 struct codec {
@@ -117,8 +118,42 @@ size_t codec_block_size(const struct codec_format *format)
 static size_t raw_size(const struct codec_format *format)
 {
     if (format->bits == 1)
-        return (size_t)(format->width + 7) / 8 * format->height;
+        return (size_t)format->width / 8 * format->height;
     return codec_block_size(format);
+}
+
+static void scratch_release(struct scratch *scratch)
+{
+    if (!scratch->lent)
+        free(scratch->bytes);
+    *scratch = (struct scratch){0};
+}
+
+static uint8_t *scratch_of(struct scratch *scratch, size_t size)
+{
+    if (scratch->size < size) {
+        scratch_release(scratch);
+        scratch->bytes = malloc(size);
+        scratch->size = scratch->bytes ? size : 0;
+    }
+    return scratch->bytes;
+}
+
+/* Samples that need nothing after decompression but a predictor go straight to their place. */
+static bool is_straight(const struct codec_format *format)
+{
+    return format->bits != 1 && format->bands == 1;
+}
+
+size_t codec_scratch_size(const struct codec_format *format)
+{
+    return is_straight(format) ? 0 : raw_size(format);
+}
+
+void codec_lend_scratch(struct codec *codec, void *bytes, size_t size)
+{
+    scratch_release(&codec->raw);
+    codec->raw = (struct scratch){.bytes = bytes, .size = size, .lent = true};
 }
 
 struct codec *codec_new(void)
@@ -134,19 +169,9 @@ void codec_free(struct codec *codec)
     ZSTD_freeDCtx(codec->zstd);
     tiff_codec_free(codec->tiff[0].codec);
     tiff_codec_free(codec->tiff[1].codec);
-    free(codec->raw.bytes);
-    free(codec->row.bytes);
+    scratch_release(&codec->raw);
+    scratch_release(&codec->row);
     free(codec);
-}
-
-static uint8_t *scratch_of(struct scratch *scratch, size_t size)
-{
-    if (scratch->size < size) {
-        free(scratch->bytes);
-        scratch->bytes = malloc(size);
-        scratch->size = scratch->bytes ? size : 0;
-    }
-    return scratch->bytes;
 }
 
 static enum tl_code undo_none(const uint8_t *bytes, size_t size, void *out, size_t out_size,
@@ -274,26 +299,35 @@ static enum tl_code undo_predictor(struct codec *codec, const struct codec_forma
     return TL_OK;
 }
 
-/* Rows of bits, the first pixel in the highest, to 0 and 255. */
+/*
+ * Eight bits to eight bytes of 0 or 255, the highest bit in the first byte. The factor has
+ * a one at every ninth bit, so bit 7 - i of `bits` lands on bit 8 i + 7, and no two bits of the
+ * product meet.
+ */
+static uint64_t spread(uint8_t bits)
+{
+    return (bits * UINT64_C(0x8040201008040201) >> 7 & UINT64_C(0x0101010101010101)) * UINT8_MAX;
+}
+
+/* Rows of bits, the first pixel in the highest, to 0 and 255. Widths are multiples of 16. */
 static void expand_bits(const struct codec_format *format, const uint8_t *bits, uint8_t *out)
 {
-    size_t row_size = (size_t)(format->width + 7) / 8;
+    for (size_t i = 0; i < raw_size(format); i++) {
+        uint64_t pixels = spread(bits[i]);
 
-    for (uint32_t y = 0; y < format->height; y++, bits += row_size) {
-        for (uint32_t x = 0; x < format->width; x++)
-            *out++ = (uint8_t) - (bits[x / 8] >> (7 - x % 8) & 1);
+        memcpy(out + 8 * i, &pixels, sizeof(pixels));
     }
 }
 
 enum tl_code codec_decode(struct codec *codec, const struct codec_format *format,
                           const uint8_t *bytes, size_t size, void *out, struct tl_err *err)
 {
-    bool straight = format->bits != 1 && format->bands == 1;
+    bool straight = is_straight(format);
     void *raw = straight ? out : scratch_of(&codec->raw, raw_size(format));
     struct sample_rows rows = {format->width, format->height, format->bands,
                                (uint8_t)(format->bits / 8)};
 
-    TL_CHECK(codec_block_size(format) <= CODEC_MAX_BLOCK_BYTES);
+    TL_CHECK(codec_block_size(format) <= CODEC_MAX_BLOCK_BYTES && format->width % 8 == 0);
     if (!raw)
         return tl_fail(err, TL_NOMEM, "no memory for a block of %zu bytes", raw_size(format));
     TL_TRY(decompress(codec, format, bytes, size, raw, err));

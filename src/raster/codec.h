@@ -45,7 +45,7 @@ enum { PHOTO_MIN_IS_BLACK = 1, PHOTO_RGB = 2, PHOTO_PALETTE = 3, PHOTO_MASK = 4,
 
 /* How the blocks of one directory are stored. Must not move while a codec uses it. */
 struct codec_format {
-    uint32_t width, height; /* of the padded block */
+    uint32_t width, height; /* of the padded block; width a multiple of 16 */
     uint16_t compression;   /* as the tag says: unknown numbers too */
     uint16_t predictor;
     uint16_t photometric;
@@ -68,6 +68,11 @@ size_t codec_block_size(const struct codec_format *format);
 /* NULL when memory is out. */
 struct codec *codec_new(void);
 void codec_free(struct codec *codec);
+
+/* What codec_decode() needs besides `out` for blocks like these; 0: nothing. */
+size_t codec_scratch_size(const struct codec_format *format);
+/* Lends memory for that, so that none is reserved; borrowed until the codec is freed. */
+void codec_lend_scratch(struct codec *codec, void *bytes, size_t size);
 
 /*
  * Decodes into `out` of codec_block_size() bytes: band after band, or 0 and 255 for a

@@ -144,70 +144,36 @@ struct block *raster_new_block(const struct raster_source *source,
     return block_pool_alloc(source->pool, &shape, with_mask);
 }
 
-/*
- * Whether any sample is not `nodata`. In runs without an early exit, so that compilers
- * make vectors of the inside; a block with data leaves after its first run, mostly.
- */
-#define DEFINE_ANY_VALID(name, type)                                  \
-    static bool name(const type *samples, size_t count, double value) \
-    {                                                                 \
-        enum { RUN = 4096 };                                          \
-        type nodata = (type)value;                                    \
-                                                                      \
-        for (size_t from = 0; from < count; from += RUN) {            \
-            size_t to = TL_MIN(from + RUN, count);                    \
-            unsigned differs = 0;                                     \
-                                                                      \
-            for (size_t i = from; i < to; i++)                        \
-                differs |= samples[i] != nodata;                      \
-            if (differs)                                              \
-                return true;                                          \
-        }                                                             \
-        return false;                                                 \
-    }
-DEFINE_ANY_VALID(any_valid_u8, uint8_t)
-DEFINE_ANY_VALID(any_valid_i8, int8_t)
-DEFINE_ANY_VALID(any_valid_u16, uint16_t)
-DEFINE_ANY_VALID(any_valid_i16, int16_t)
-DEFINE_ANY_VALID(any_valid_u32, uint32_t)
-DEFINE_ANY_VALID(any_valid_i32, int32_t)
-DEFINE_ANY_VALID(any_valid_f32, float)
-DEFINE_ANY_VALID(any_valid_f64, double)
-
-static bool any_number(enum dtype dtype, const void *samples, size_t count)
+/* All `count` samples have the bytes of the first. Shifted by one, memory equals itself. */
+static bool all_alike(const void *samples, size_t sample_size, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (!isnan(dtype_get(dtype, samples, i)))
-            return true;
-    }
-    return false;
+    return memcmp(samples, (const uint8_t *)samples + sample_size, (count - 1) * sample_size) == 0;
 }
 
-static bool any_valid(enum dtype dtype, const void *samples, size_t count, double nodata)
+static bool is_nodata(double sample, double nodata)
 {
-    switch (dtype) {
-    case DTYPE_U8:
-        return any_valid_u8(samples, count, nodata);
-    case DTYPE_I8:
-        return any_valid_i8(samples, count, nodata);
-    case DTYPE_U16:
-        return any_valid_u16(samples, count, nodata);
-    case DTYPE_I16:
-        return any_valid_i16(samples, count, nodata);
-    case DTYPE_U32:
-        return any_valid_u32(samples, count, nodata);
-    case DTYPE_I32:
-        return any_valid_i32(samples, count, nodata);
-    case DTYPE_F32:
-        return isnan(nodata) ? any_number(dtype, samples, count)
-                             : any_valid_f32(samples, count, nodata);
-    case DTYPE_F64:
-        return isnan(nodata) ? any_number(dtype, samples, count)
-                             : any_valid_f64(samples, count, nodata);
-    case DTYPE_COUNT:
-    default:
+    return sample == nodata || (isnan(sample) && isnan(nodata));
+}
+
+/* Leaves at the first valid sample, which in a block with data is one of the first, mostly. */
+static bool all_nodata(enum dtype dtype, const void *samples, size_t count, double nodata)
+{
+    if (!is_nodata(dtype_get(dtype, samples, 0), nodata))
+        return false;
+    if (all_alike(samples, dtype_size(dtype), count))
         return true;
+    /* Floats that are not valid may differ in their bytes: 0 and -0, one NaN and another. */
+    for (size_t i = 0; dtype_is_float(dtype) && i < count; i++) {
+        if (!is_nodata(dtype_get(dtype, samples, i), nodata))
+            return false;
     }
+    return dtype_is_float(dtype);
+}
+
+static bool mask_is(const struct block *block, uint8_t value)
+{
+    return block->mask && block->mask[0] == value &&
+           all_alike(block->mask, 1, (size_t)block->width * block->height);
 }
 
 struct block *raster_settle_block(const struct raster_source *source,
@@ -215,17 +181,17 @@ struct block *raster_settle_block(const struct raster_source *source,
 {
     const struct pyramid *pyramid = &source->pyramid;
     size_t pixels = (size_t)block->width * block->height;
-    bool empty = block->mask && !any_valid_u8(block->mask, pixels, 0);
+    bool empty = mask_is(block, 0);
 
     if (!empty && pyramid->has_nodata)
-        empty = !any_valid(block->dtype, block->samples, pixels * block->bands, pyramid->nodata);
+        empty = all_nodata(block->dtype, block->samples, pixels * block->bands, pyramid->nodata);
     if (empty) {
         struct block *nothing = raster_empty_block(source, request);
 
         block_unref(block);
         return nothing;
     }
-    if (block->mask && !any_valid_u8(block->mask, pixels, UINT8_MAX))
+    if (mask_is(block, UINT8_MAX))
         block->mask = NULL;
     return block;
 }
