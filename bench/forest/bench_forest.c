@@ -116,12 +116,12 @@ static void measure(struct bench *bench, const char *tile, size_t pixels, uint8_
     struct tl_err err;
     struct arena *scratch = arena_new();
     struct forest_output output = {.label = label};
+    struct forest_pixels task = {(const float *const *)bench->planes, pixels};
 
     for (unsigned round = 0; round < bench->rounds && scratch; round++) {
         int64_t start = clock_now_ns();
 
-        if (forest_run(bench->forest, (const float *const *)bench->planes, pixels, NULL, scratch,
-                       &output, &err) != TL_OK)
+        if (forest_run(bench->forest, &task, NULL, scratch, &output, &err) != TL_OK)
             fail(tile, &err);
         ns[round] = (double)(clock_now_ns() - start) / (double)pixels;
         arena_reset(scratch);

@@ -58,23 +58,23 @@ const struct forest_info *forest_info(const struct forest *forest)
     return &forest->model.info;
 }
 
-enum tl_code forest_run(const struct forest *forest, const float *const *planes, size_t count,
+enum tl_code forest_run(const struct forest *forest, const struct forest_pixels *pixels,
                         struct errand *errand, struct arena *scratch,
                         const struct forest_output *output, struct tl_err *err)
 {
-    struct run_task task = {planes, count, output, errand, scratch};
+    struct run_task task = {pixels->planes, pixels->count, output, errand, scratch};
 
     return run_flat(&forest->flat, &forest->plan, &task, err);
 }
 
-void forest_run_scalar(const struct forest *forest, const float *const *planes, size_t count,
+void forest_run_scalar(const struct forest *forest, const struct forest_pixels *pixels,
                        const struct forest_output *output)
 {
     double p[FOREST_MAX_CLASSES];
 
-    for (size_t i = 0; i < count; i++) {
-        walk_pixel(&forest->model, planes, i, p);
-        walk_write(&forest->model, p, i, count, output);
+    for (size_t i = 0; i < pixels->count; i++) {
+        walk_pixel(&forest->model, pixels->planes, i, p);
+        walk_write(&forest->model, p, i, pixels->count, output);
     }
 }
 
@@ -171,7 +171,8 @@ static enum tl_code prove(const char *name, const struct forest *forest, struct 
     if (!arena || !proof_planes(&proof, arena) || !proof_output(&proof, &proof.walked, arena) ||
         !proof_output(&proof, &proof.swept, arena))
         return tl_fail(err, TL_NOMEM, "%s: no memory to replay %u golden rows", name, proof.rows);
-    forest_run_scalar(forest, proof.planes, proof.rows, &proof.walked);
+    struct forest_pixels pixels = {proof.planes, proof.rows};
+    forest_run_scalar(forest, &pixels, &proof.walked);
     plan.walk_below = 0;
     struct run_task task = {proof.planes, proof.rows, &proof.swept, NULL, arena};
     TL_TRY(run_flat(&forest->flat, &plan, &task, err));

@@ -63,25 +63,38 @@ struct forest *forest_ref(struct forest *forest);
 void forest_unref(struct forest *forest);
 const struct forest_info *forest_info(const struct forest *forest);
 
+/* Pixels to label: planes[f][i] is feature f of pixel i. */
+struct forest_pixels {
+    const float *const *planes;
+    size_t count;
+};
+
 /* Outputs of one run; NULL for what is not wanted. Arrays of `count` pixels. */
 struct forest_output {
-    uint8_t *label;      /* class values */
-    uint8_t *confidence; /* the winner's probability in percent, rounded, 0..100 */
-    float *probability;  /* class-major: class c of pixel i at [c * count + i] */
+    uint8_t *label; /* class values; of equal probabilities the first class wins */
+    /* The winner's probability p in whole percent, halves up: (uint8_t)(100 * p + 0.5), in
+     * double, 0..100. */
+    uint8_t *confidence;
+    float *probability; /* class-major: class c of pixel i at [c * count + i] */
 };
 
 /*
- * Labels `count` pixels; planes[f][i] is feature f of pixel i. NaN in a scikit-learn model
- * is the caller's to remove (the feature stack says which pixels are valid).
+ * Labels pixels. What comes out equals forest_run_scalar() bit for bit, whatever the
+ * machine and however the pixels are cut into runs. A NaN goes right in a scikit-learn
+ * model (the library would refuse it: remove such pixels before) and by the model's own
+ * rules in a LightGBM one.
  * O(pixels x trees x depth); the packet sweep shares the nodes among like pixels
- * (docs/forest.md). Checks the errand between units of 16,384 pixels.
+ * (docs/forest.md). Best given 4,096 pixels and more at once; 65,536 are sorted together.
+ * Checks the errand (NULL: never stopped) between blocks of at most 16,384 pixels. Scratch:
+ * per pixel of at most 65,536, 18 bytes and 2 to 4 per feature, besides 1 to 2 MB.
  */
-TL_MUST_CHECK enum tl_code forest_run(const struct forest *forest, const float *const *planes,
-                                      size_t count, struct errand *errand, struct arena *scratch,
-                                      const struct forest_output *output, struct tl_err *err);
+TL_MUST_CHECK enum tl_code forest_run(const struct forest *forest,
+                                      const struct forest_pixels *pixels, struct errand *errand,
+                                      struct arena *scratch, const struct forest_output *output,
+                                      struct tl_err *err);
 
 /* The oracle: one pixel, one tree, one node at a time, in the source library's arithmetic. */
-void forest_run_scalar(const struct forest *forest, const float *const *planes, size_t count,
+void forest_run_scalar(const struct forest *forest, const struct forest_pixels *pixels,
                        const struct forest_output *output);
 
 AUTO_DEFINE(forest, forest_unref)

@@ -432,8 +432,8 @@ static enum tl_code explain(struct prediction *prediction, const struct stack_wi
     if (!finite)
         return TL_OK;
     const struct forest_output out = {.probability = probability};
-    TL_TRY(
-        forest_run(prediction->forest, (const float *const *)planes, 1, errand, arena, &out, err));
+    const struct forest_pixels one = {(const float *const *)planes, 1};
+    TL_TRY(forest_run(prediction->forest, &one, errand, arena, &out, err));
     point->probability = probability;
     return TL_OK;
 }

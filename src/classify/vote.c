@@ -95,8 +95,8 @@ static enum tl_code classify(const struct vote *vote, const struct lanes *lanes,
 
     if (!out.label || !out.confidence)
         return no_memory(lanes->count, err);
-    TL_TRY(forest_run(vote->prediction->forest, (const float *const *)features, lanes->count,
-                      vote->errand, vote->arena, &out, err));
+    const struct forest_pixels pixels = {(const float *const *)features, lanes->count};
+    TL_TRY(forest_run(vote->prediction->forest, &pixels, vote->errand, vote->arena, &out, err));
     for (size_t i = 0; i < lanes->count; i++) {
         label[lanes->result[i]] = out.label[i];
         confidence[lanes->result[i]] = out.confidence[i];

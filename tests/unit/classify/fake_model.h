@@ -167,10 +167,13 @@ void forest_unref(struct forest *forest)
     (void)forest;
 }
 
-enum tl_code forest_run(const struct forest *forest, const float *const *planes, size_t count,
+enum tl_code forest_run(const struct forest *forest, const struct forest_pixels *pixels,
                         struct errand *errand, struct arena *scratch,
                         const struct forest_output *output, struct tl_err *error)
 {
+    const float *const *planes = pixels->planes;
+    size_t count = pixels->count;
+
     (void)forest;
     (void)scratch;
     TL_CHECK(count > 0);

@@ -326,17 +326,19 @@ TEST(any_output_may_be_left_out)
     struct forest_output all = px.got, one;
     struct tl_err err;
 
-    forest_run_scalar(forest, px.planes, px.count, &px.expected);
+    struct forest_pixels pixels = {px.planes, px.count};
+    forest_run_scalar(forest, &pixels, &px.expected);
     for (int which = 0; which < 3; which++) {
         one = (struct forest_output){which == 0 ? all.label : NULL,
                                      which == 1 ? all.confidence : NULL,
                                      which == 2 ? all.probability : NULL};
-        assert_ok(forest_run(forest, px.planes, px.count, NULL, scratch, &one, &err));
+        assert_ok(forest_run(forest, &pixels, NULL, scratch, &one, &err));
     }
     assert_equal_output(&px, "one at a time");
     one = (struct forest_output){NULL, NULL, NULL};
-    assert_ok(forest_run(forest, px.planes, px.count, NULL, scratch, &one, &err));
-    assert_ok(forest_run(forest, px.planes, 0, NULL, scratch, &all, &err));
+    assert_ok(forest_run(forest, &pixels, NULL, scratch, &one, &err));
+    pixels.count = 0;
+    assert_ok(forest_run(forest, &pixels, NULL, scratch, &all, &err));
     pixels_free(&px);
 }
 
@@ -359,9 +361,9 @@ TEST(a_run_stops_when_nobody_waits_any_more)
     struct errand errand = errand_unbounded();
     struct tl_err err;
 
+    struct forest_pixels pixels = {px.planes, px.count};
     errand.cancelled = &cancelled;
-    assert_int_equal(forest_run(forest, px.planes, px.count, &errand, scratch, &px.got, &err),
-                     TL_CANCELLED);
+    assert_int_equal(forest_run(forest, &pixels, &errand, scratch, &px.got, &err), TL_CANCELLED);
     pixels_free(&px);
 }
 
@@ -385,9 +387,20 @@ TEST(a_golden_row_that_does_not_come_out_is_named)
 
 TEST(a_double_threshold_decides_floats_as_its_floor_does)
 {
-    static const double thresholds[] = {
-        0.1,  -0.1, 1e-46,        -1e-46,        1e300,    -1e300,    0.0,
-        -0.0, 1.0,  0x1.000001p0, 0x1.0000008p0, INFINITY, -INFINITY, 3.4028235677973366e38};
+    static const double thresholds[] = {0.1,
+                                        -0.1,
+                                        1e-46,
+                                        -1e-46,
+                                        1e300,
+                                        -1e300,
+                                        0.0,
+                                        -0.0,
+                                        1.0,
+                                        0x1.000001p0,
+                                        0x1.0000008p0,
+                                        (double)INFINITY,
+                                        -(double)INFINITY,
+                                        3.4028235677973366e38};
 
     for (size_t i = 0; i < TL_COUNT(thresholds); i++) {
         float floored = flat_floor(thresholds[i]);
