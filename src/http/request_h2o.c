@@ -245,7 +245,7 @@ void ticket_post(struct ticket *ticket)
     while (!atomic_compare_exchange_weak_explicit(&loop->arrivals, &first, ticket,
                                                   memory_order_release, memory_order_relaxed));
     if (!first)
-        h2o_multithread_send_message(&loop->receiver, NULL);
+        h2o_multithread_send_message(&loop->receiver, &loop->arrived);
 }
 
 static struct ticket *oldest_first(struct ticket *newest)

@@ -371,9 +371,11 @@ static void on_signal(h2o_socket_t *sock, const char *why)
  * Tickets came home. They are answered inside the turn: what a write leaves pending is run at
  * its end, while outside of it would wait for the next event.
  */
-static void on_wake(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+static void on_arrivals(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
 {
-    (void)messages; /* none: the tickets are in a list of their own */
+    /* Unlinked before the list is taken: who pushes onto the empty list sends it again. */
+    while (!h2o_linklist_is_empty(messages))
+        h2o_linklist_unlink(messages->next);
     loop_take_arrivals(H2O_STRUCT_FROM_MEMBER(struct loop, receiver, receiver));
 }
 
@@ -393,7 +395,7 @@ static enum tl_code loop_init(struct server *server, struct loop *loop, struct t
         return tl_fail(err, TL_NOMEM, "no descriptor for a loop's epoll");
     h2o_context_init(&loop->ctx, h2o_evloop_create(), &server->config);
     loop->accept_ctx = (h2o_accept_ctx_t){.ctx = &loop->ctx, .hosts = server->config.hosts};
-    h2o_multithread_register_receiver(loop->ctx.queue, &loop->receiver, on_wake);
+    h2o_multithread_register_receiver(loop->ctx.queue, &loop->receiver, on_arrivals);
     loop->watch = wrap(loop, loop->watch_fd, loop, on_watch);
     loop->listener = wrap(loop, loop->listen_fd, loop, on_accept);
     loop->accepting = true;
@@ -443,7 +445,6 @@ static void hang_up_all(struct loop *loop)
             hang_up(at);
         }
         h2o_evloop_run(loop->ctx.loop, DRAIN_TICK_MS);
-        loop_take_arrivals(loop);
     }
 }
 
@@ -557,10 +558,8 @@ static void loop_release(struct loop *loop)
         return;
     }
     /* Work that others still do for clients that have left. */
-    while (loop->tickets > 0) {
-        loop_take_arrivals(loop);
-        usleep(1000);
-    }
+    while (loop->tickets > 0)
+        h2o_evloop_run(loop->ctx.loop, DRAIN_TICK_MS);
     h2o_timeout_unlink(&loop->tick);
     if (loop->listener)
         h2o_socket_close(loop->listener);

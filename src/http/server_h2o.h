@@ -44,6 +44,7 @@ struct loop {
 
     h2o_multithread_receiver_t receiver; /* any thread: wakes the loop */
     _Atomic(struct ticket *) arrivals;   /* any thread pushes, the loop takes all */
+    h2o_multithread_message_t arrived;   /* linked from the first push until they are taken */
 };
 
 struct server {
