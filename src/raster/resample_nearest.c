@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/errand.h"
+#include "raster/warp_loops.h"
 
 #include <math.h>
 #include <string.h>
@@ -30,6 +31,7 @@ struct gather {
     struct run *runs;
     uint32_t run_count;
     uint32_t *offset; /* in the block, of each pixel of the row */
+    int32_t *x, *y;   /* of each pixel of the row, in the level; maps with patches only */
 };
 
 static struct run *next_run(struct gather *g, uint32_t begin, uint32_t col, uint32_t row)
@@ -190,34 +192,41 @@ static enum tl_code nearest_separable(struct gather *g, struct tl_err *err)
 
 /* --- patches --------------------------------------------------------------------------- */
 
+static bool is_nowhere(const struct gather *g, uint32_t i)
+{
+    const struct pyramid_level *level = g->job->window->level;
+
+    return (uint32_t)g->x[i] >= level->width || (uint32_t)g->y[i] >= level->height;
+}
+
 static void cut_points(struct gather *g, const struct warp_points *points)
 {
     const struct pyramid_level *level = g->job->window->level;
+    const struct warp_loops *loops = warp_loops();
     uint32_t bw = level->block_width, bh = level->block_height;
-    /* The block of the run, in pixels; nothing is in it to begin with. */
-    uint32_t left = 0, top = 0, wide = 0;
-    struct run *run = NULL;
 
+    loops->pixels(points->col, g->width, level->width, g->x);
+    loops->pixels(points->row, g->width, level->height, g->y);
     g->run_count = 0;
-    for (uint32_t i = 0; i < g->width; i++) {
-        uint32_t x = pixel_at(points->col[i], level->width);
-        uint32_t y = pixel_at(points->row[i], level->height);
+    for (uint32_t i = 0; i < g->width;) {
+        const int32_t *const at[2] = {g->x + i, g->y + i};
 
-        g->offset[i] = 0;
-        if (x == NOWHERE || y == NOWHERE) {
-            if (!run || run->col != NOWHERE)
-                run = next_run(g, i, NOWHERE, NOWHERE);
-            wide = 0;
-        } else {
-            if (x - left >= wide || y - top >= bh) {
-                left = x - x % bw;
-                top = y - y % bh;
-                wide = bw;
-                run = next_run(g, i, x / bw, y / bh);
-            }
-            g->offset[i] = (y - top) * bw + (x - left);
+        if (is_nowhere(g, i)) {
+            struct run *run = next_run(g, i, NOWHERE, NOWHERE);
+            while (i < g->width && is_nowhere(g, i))
+                g->offset[i++] = 0;
+            run->end = i;
+            continue;
         }
-        run->end = i + 1;
+        uint32_t col = (uint32_t)g->x[i] / bw, row = (uint32_t)g->y[i] / bh;
+        struct block_frame frame = {.left = col * bw, .top = row * bh, .stride = bw};
+        frame.width = TL_MIN(bw, level->width - frame.left);
+        frame.height = TL_MIN(bh, level->height - frame.top);
+        struct run *run = next_run(g, i, col, row);
+        uint32_t count = loops->run(at, g->width - i, &frame);
+        loops->offsets(at, count, &frame, g->offset + i);
+        i += count;
+        run->end = i;
     }
 }
 
@@ -230,7 +239,9 @@ static enum tl_code nearest_patches(struct gather *g, struct tl_err *err)
         .row = arena_alloc(job->arena, g->width, sizeof(double)),
     };
 
-    if (!cursor || !points.col || !points.row)
+    g->x = arena_alloc(job->arena, g->width, sizeof(*g->x));
+    g->y = arena_alloc(job->arena, g->width, sizeof(*g->y));
+    if (!cursor || !points.col || !points.row || !g->x || !g->y)
         return tl_fail(err, TL_NOMEM, "no memory for a row of a warp");
     for (uint32_t y = 0; y < job->out->height; y++) {
         size_t at = (size_t)y * g->width;

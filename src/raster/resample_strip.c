@@ -113,11 +113,12 @@ static void fill_row(const struct strip *strip, uint16_t k, uint32_t y, size_t t
 /* A sample that is not valid counts for nothing, but NaN x 0 is NaN. */
 static void clear_invalid(struct strip *strip)
 {
-    size_t pixels = (size_t)strip->width * strip->height, valid = 0;
+    size_t pixels = (size_t)strip->width * strip->height;
+    uint8_t all = 1;
 
     for (size_t i = 0; i < pixels; i++)
-        valid += strip->valid[i];
-    strip->all_valid = valid == pixels;
+        all &= strip->valid[i];
+    strip->all_valid = all;
     if (strip->all_valid || !strip->as_float)
         return;
     for (uint16_t k = 0; k < strip->window->band_count; k++) {

@@ -172,14 +172,17 @@ static enum tl_code open_planes(struct planes *planes, struct arena *arena, stru
 
 static void close_planes(struct planes *planes)
 {
-    size_t pixels = (size_t)planes->width * planes->height, valid = 0;
+    size_t pixels = (size_t)planes->width * planes->height;
+    uint8_t any = 0, all = 1;
 
-    for (size_t i = 0; i < pixels; i++)
-        valid += planes->valid[i];
-    planes->empty = valid == 0;
+    for (size_t i = 0; i < pixels; i++) {
+        any |= planes->valid[i];
+        all &= planes->valid[i];
+    }
+    planes->empty = !any;
     if (planes->empty)
         planes->samples = NULL;
-    if (planes->empty || valid == pixels)
+    if (planes->empty || all)
         planes->valid = NULL;
 }
 

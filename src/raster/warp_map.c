@@ -21,6 +21,7 @@
 #include "base/check.h"
 #include "base/errand.h"
 #include "geo/crs.h"
+#include "raster/warp_loops.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -486,10 +487,6 @@ static void fill_exact(const struct warp_map *map, const uint32_t columns[2], do
 }
 
 /* The nodes of a line as a polynomial of the distance from the patch's left side. */
-struct parabola {
-    double c0, c1, c2;
-};
-
 static struct parabola parabola_through(const double n[3], double width)
 {
     return (struct parabola){
@@ -502,21 +499,17 @@ static struct parabola parabola_through(const double n[3], double width)
 static void fill_line(const struct warp_map *map, const struct warp_patch *patch,
                       const uint32_t columns[2], double y, const struct warp_points *points)
 {
+    const struct warp_loops *loops = warp_loops();
     double v[3], line[3], width = patch->x1 - patch->x0;
+    int32_t count = (int32_t)(columns[1] - columns[0]);
 
     node_weights(patch_v(patch, y), v);
     nodes_of_line(patch->col, v, line);
     struct parabola col = parabola_through(line, width);
     nodes_of_line(patch->row, v, line);
     struct parabola row = parabola_through(line, width);
-    double *ret_col = points->col + columns[0], *ret_row = points->row + columns[0];
-    uint32_t count = columns[1] - columns[0];
-    for (uint32_t i = 0; i < count; i++) {
-        double x = i + map->offset;
-
-        ret_col[i] = col.c0 + x * (col.c1 + x * col.c2);
-        ret_row[i] = row.c0 + x * (row.c1 + x * row.c2);
-    }
+    loops->line(&col, map->offset, count, points->col + columns[0]);
+    loops->line(&row, map->offset, count, points->row + columns[0]);
 }
 
 static void update_active(struct warp_cursor *cursor, uint32_t row)
@@ -542,14 +535,31 @@ static void update_active(struct warp_cursor *cursor, uint32_t row)
     cursor->active_count = kept;
 }
 
+/* What no patch of a row covers lies outside the source. */
+static void clear_gaps(const struct warp_cursor *cursor, struct warp_points *points)
+{
+    const struct warp_map *map = cursor->map;
+    uint32_t covered = 0;
+
+    for (size_t i = 0; i < cursor->active_count; i++) {
+        uint32_t columns[2], rows[2];
+
+        warp_patch_points(map, &map->patches[cursor->active[i]], columns, rows);
+        covered += columns[1] - columns[0];
+    }
+    if (covered == map->columns)
+        return;
+    for (uint32_t i = 0; i < map->columns; i++)
+        points->col[i] = points->row[i] = HUGE_VAL;
+}
+
 void warp_cursor_row(struct warp_cursor *cursor, uint32_t row, struct warp_points *points)
 {
     const struct warp_map *map = cursor->map;
     double y = row + map->offset;
 
     update_active(cursor, row);
-    for (uint32_t i = 0; i < map->columns; i++)
-        points->col[i] = points->row[i] = HUGE_VAL;
+    clear_gaps(cursor, points);
     for (size_t i = 0; i < cursor->active_count; i++) {
         const struct warp_patch *patch = &map->patches[cursor->active[i]];
         uint32_t columns[2], rows[2];

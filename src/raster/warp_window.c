@@ -310,6 +310,10 @@ enum tl_code warp_window_plan(struct warp_window *window, const struct warp_map 
     if (level->block_width > UINT16_MAX || level->block_height > UINT16_MAX)
         return tl_fail(err, TL_UNSUPPORTED, "blocks of %u x %u pixels; at most %d on a side",
                        level->block_width, level->block_height, UINT16_MAX);
+    /* Columns and rows are signed 32-bit numbers in the inner loops. */
+    if (level->width > INT32_MAX || level->height > INT32_MAX)
+        return tl_fail(err, TL_UNSUPPORTED, "a raster of %u x %u pixels; at most %d on a side",
+                       level->width, level->height, INT32_MAX);
     window->sets = window->pyramid->planar ? window->band_count : 1;
     if (map->col)
         TL_TRY(plan_separable(window, map, reach, arena, err));
