@@ -334,6 +334,13 @@ void log_time(int64_t unix_us, char ret_text[LOG_TIME_SIZE])
     snprintf(ret_text + 19, LOG_TIME_SIZE - 19, ".%06uZ", (unsigned)(unix_us % 1000000) % 1000000U);
 }
 
+/* Bytes that stand for themselves inside a JSON string. */
+static const bool plain[256] = {
+    [0x20 ... 0x21] = true,
+    [0x23 ... 0x5b] = true,
+    [0x5d ... 0x7e] = true,
+};
+
 static size_t escape_one(char *to, unsigned char c)
 {
     static const char hex[] = "0123456789abcdef";
@@ -342,10 +349,6 @@ static size_t escape_one(char *to, unsigned char c)
         to[0] = '\\';
         to[1] = (char)c;
         return 2;
-    }
-    if (c >= 0x20 && c < 0x7f) {
-        to[0] = (char)c;
-        return 1;
     }
     memcpy(to, "\\u00", 4);
     to[4] = hex[c >> 4];
@@ -359,8 +362,14 @@ size_t log_escape(char *to, size_t room, const char *text, size_t size)
 
     for (size_t i = 0; i < size; i++) {
         char one[6];
-        size_t n = escape_one(one, (unsigned char)text[i]);
 
+        if (plain[(unsigned char)text[i]]) {
+            if (used == room)
+                break;
+            to[used++] = text[i];
+            continue;
+        }
+        size_t n = escape_one(one, (unsigned char)text[i]);
         if (used + n > room)
             break;
         memcpy(to + used, one, n);

@@ -27,10 +27,20 @@ static const char *status_word(int status)
     return "other";
 }
 
-/* "2026-11-23T14:44:43.123456Z"; the part before the point changes once a second. */
-static char *put_time(struct loop_state *loop, char *to)
+/* Wall clock at a monotonic time: the difference of the two clocks is asked once a second. */
+static int64_t unix_us_at(struct loop_state *loop, int64_t now_ns)
 {
-    int64_t us = clock_unix_us();
+    if (now_ns - loop->clock_asked_ns > NS_PER_S || loop->clock_asked_ns == 0) {
+        loop->clock_asked_ns = now_ns;
+        loop->clock_offset_us = clock_unix_us() - clock_now_ns() / 1000;
+    }
+    return now_ns / 1000 + loop->clock_offset_us;
+}
+
+/* "2026-11-23T14:44:43.123456Z"; the part before the point changes once a second. */
+static char *put_time(struct loop_state *loop, int64_t now_ns, char *to)
+{
+    int64_t us = unix_us_at(loop, now_ns);
     int64_t second = us / 1000000;
 
     if (second != loop->date_s) {
@@ -66,7 +76,7 @@ void access_log_write(struct http *http, const struct request *request,
     metric_add(METRIC_HTTP_BYTES, (int64_t)end->bytes);
 
     to = put_text(to, "{\"ts\":\"");
-    to = put_time(&http->loops[request->loop], to);
+    to = put_time(&http->loops[request->loop], end->end_ns, to);
     to = put_text(to, "\",\"id\":\"");
     to = put_text(to, request->id);
     to = put_text(to, "\",\"peer\":\"");

@@ -17,9 +17,10 @@ struct tile_call;
 
 /* What one loop keeps for itself. */
 struct loop_state {
-    struct tile_call *free_calls; /* so that a cached tile costs no allocation */
-    uint64_t id_state;            /* of request ids */
-    int64_t date_s;               /* the second that `date` shows */
+    struct tile_call *free_calls;            /* so that a cached tile costs no allocation */
+    uint64_t id_state;                       /* of request ids */
+    int64_t clock_asked_ns, clock_offset_us; /* unix time = monotonic + offset */
+    int64_t date_s;                          /* the second that `date` shows */
     char date[24];
 };
 

@@ -103,7 +103,7 @@ static struct text put_timing(struct request *request, const struct tile *tile)
         to = put_ms(to, tile->spent_ns[stage]);
     }
     to = put_text(to, ", total;dur=");
-    to = put_ms(to, clock_now_ns() - request->start_ns);
+    to = put_ms(to, tile->total_ns);
     return (struct text){start, (size_t)(to - start)};
 }
 

@@ -1,5 +1,6 @@
 #include "http/text.h"
 
+#include <endian.h>
 #include <strings.h>
 
 bool text_is_nocase(struct text text, const char *string)
@@ -48,13 +49,26 @@ bool text_uint(struct text text, uint64_t max, uint64_t *ret)
     return true;
 }
 
+/* The digits of eight nibbles, all at once: spread them over the bytes, add '0', and 39 more
+ * where a letter is due. */
+static uint64_t hex_digits(uint32_t value)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t x = value;
+
+    x = (x | x << 16) & UINT64_C(0x0000ffff0000ffff);
+    x = (x | x << 8) & UINT64_C(0x00ff00ff00ff00ff);
+    x = (x | x << 4) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    return x + '0' * ones + ((x + 6 * ones) >> 4 & ones) * ('a' - '0' - 10);
+}
+
 char *put_hex64(char *to, uint64_t value)
 {
-    static const char digits[] = "0123456789abcdef";
+    uint64_t digits[2] = {htobe64(hex_digits((uint32_t)(value >> 32))),
+                          htobe64(hex_digits((uint32_t)value))};
 
-    for (int shift = 60; shift >= 0; shift -= 4)
-        *to++ = digits[value >> shift & 15];
-    return to;
+    memcpy(to, digits, sizeof(digits));
+    return to + sizeof(digits);
 }
 
 char *put_uint(char *to, uint64_t value)
@@ -80,12 +94,4 @@ char *put_ms(char *to, int64_t ns)
     *to++ = (char)('0' + us / 10 % 10);
     *to++ = (char)('0' + us % 10);
     return to;
-}
-
-char *put_text(char *to, const char *string)
-{
-    size_t size = strlen(string);
-
-    memcpy(to, string, size);
-    return to + size;
 }

@@ -45,9 +45,16 @@ static inline bool char_in(char c, const char *set)
 bool text_uint(struct text text, uint64_t max, uint64_t *ret);
 
 /* These write without a NUL and return the end. */
+static inline char *put_text(char *to, const char *string)
+{
+    size_t size = strlen(string); /* of a constant: known to the compiler */
+
+    memcpy(to, string, size);
+    return to + size;
+}
+
 char *put_hex64(char *to, uint64_t value); /* 16 lower-case digits */
 char *put_uint(char *to, uint64_t value);  /* at most 20 digits */
 char *put_ms(char *to, int64_t ns);        /* "12.345": milliseconds; at most 20 bytes */
-char *put_text(char *to, const char *string);
 
 #endif

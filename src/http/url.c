@@ -1,41 +1,32 @@
 #include "http/url.h"
 
-/* What a byte may be. */
+/* What a byte may be. HIDDEN: its escape would mean another path to somebody else. */
 enum { IN_PATH = 1, IN_QUERY = 2, HIDDEN = 4 };
 
-/* HIDDEN: a byte whose escape would mean another path to somebody else. */
-static unsigned char_class(unsigned char c)
-{
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
-        return IN_PATH | IN_QUERY;
-    switch (c) {
-    case '.':
-    case '/':
-        return IN_PATH | IN_QUERY | HIDDEN;
-    case '_':
-    case '~':
-    case '-':
-    case '@':
-    case ':':
-    case '=':
-    case ',':
-        return IN_PATH | IN_QUERY;
-    case '!':
-    case '$':
-    case '\'':
-    case '(':
-    case ')':
-    case '*':
-    case ';':
-    case '?':
-        return IN_QUERY;
-    case '%':
-    case '\\':
-        return HIDDEN;
-    default:
-        return 0;
-    }
-}
+static const uint8_t classes[256] = {
+    ['0' ... '9'] = IN_PATH | IN_QUERY,
+    ['A' ... 'Z'] = IN_PATH | IN_QUERY,
+    ['a' ... 'z'] = IN_PATH | IN_QUERY,
+    ['_'] = IN_PATH | IN_QUERY,
+    ['~'] = IN_PATH | IN_QUERY,
+    ['-'] = IN_PATH | IN_QUERY,
+    ['@'] = IN_PATH | IN_QUERY,
+    [':'] = IN_PATH | IN_QUERY,
+    [','] = IN_PATH | IN_QUERY,
+    ['='] = IN_PATH | IN_QUERY,
+    ['.'] = IN_PATH | IN_QUERY | HIDDEN,
+    ['/'] = IN_PATH | IN_QUERY | HIDDEN,
+    ['!'] = IN_QUERY,
+    ['$'] = IN_QUERY,
+    ['\''] = IN_QUERY,
+    ['('] = IN_QUERY,
+    [')'] = IN_QUERY,
+    ['*'] = IN_QUERY,
+    [';'] = IN_QUERY,
+    ['?'] = IN_QUERY,
+    ['%'] = HIDDEN,
+    ['\\'] = HIDDEN,
+};
 
 static int hex_value(char c)
 {
@@ -65,7 +56,7 @@ static enum tl_code decode_escape(struct text *raw, unsigned where, char *ret, s
         return tl_fail(err, TL_INVALID, "the %s holds a %% that two hex digits do not follow",
                        name);
     unsigned char c = (unsigned char)(high << 4 | low);
-    if (c < 0x20 || c > 0x7e || (where == IN_PATH && (char_class(c) & HIDDEN)))
+    if (c < 0x20 || c > 0x7e || (where == IN_PATH && (classes[c] & HIDDEN)))
         return tl_fail(err, TL_INVALID, "the %s holds the escape %%%02X, which is not allowed",
                        name, c);
     *ret = (char)c;
@@ -74,26 +65,48 @@ static enum tl_code decode_escape(struct text *raw, unsigned where, char *ret, s
     return TL_OK;
 }
 
-/* Decodes up to one of `stops`; *to moves on, *ret is what was decoded. */
-static enum tl_code decode(struct text *raw, unsigned where, const char *stops, char **to,
+/* Where the text in front ends: at one of two bytes, or at one that is not plain. */
+static size_t plain_size(struct text raw, unsigned where, const char stops[2])
+{
+    size_t size = 0;
+
+    while (size < raw.size && (classes[(unsigned char)raw.at[size]] & where) &&
+           raw.at[size] != stops[0] && raw.at[size] != stops[1])
+        size++;
+    return size;
+}
+
+/* One byte that is not plain: an escape, or a plus in a query. */
+static enum tl_code decode_odd(struct text *raw, unsigned where, char *ret, struct tl_err *err)
+{
+    unsigned char c = (unsigned char)raw->at[0];
+
+    if (c == '%')
+        return decode_escape(raw, where, ret, err);
+    if (where != IN_QUERY || c != '+')
+        return refuse_byte(where == IN_PATH ? "path" : "query", c, err);
+    *ret = ' ';
+    raw->at++;
+    raw->size--;
+    return TL_OK;
+}
+
+/* Decodes up to one of two stops; *to moves on, *ret is what was decoded. */
+static enum tl_code decode(struct text *raw, unsigned where, const char stops[2], char **to,
                            struct text *ret, struct tl_err *err)
 {
     char *start = *to;
 
-    while (raw->size > 0 && !char_in(raw->at[0], stops)) {
-        unsigned char c = (unsigned char)raw->at[0];
+    for (;;) {
+        size_t size = plain_size(*raw, where, stops);
 
-        if (c == '%') {
-            TL_TRY(decode_escape(raw, where, (*to)++, err));
-            continue;
-        }
-        if (where == IN_QUERY && c == '+')
-            c = ' ';
-        else if (!(char_class(c) & where))
-            return refuse_byte(where == IN_PATH ? "path" : "query", c, err);
-        *(*to)++ = (char)c;
-        raw->at++;
-        raw->size--;
+        memcpy(*to, raw->at, size);
+        *to += size;
+        raw->at += size;
+        raw->size -= size;
+        if (raw->size == 0 || raw->at[0] == stops[0] || raw->at[0] == stops[1])
+            break;
+        TL_TRY(decode_odd(raw, where, (*to)++, err));
     }
     *ret = (struct text){start, (size_t)(*to - start)};
     return TL_OK;
@@ -128,7 +141,7 @@ static enum tl_code parse_path(struct text raw, struct url *url, char **to, stru
 
         raw.at++;
         raw.size--;
-        TL_TRY(decode(&raw, IN_PATH, "/", to, &segment, err));
+        TL_TRY(decode(&raw, IN_PATH, "//", to, &segment, err));
         TL_TRY(add_segment(url, segment, raw.size == 0, err));
     }
     return TL_OK;
@@ -160,7 +173,7 @@ static enum tl_code parse_query(struct text raw, struct url *url, char **to, str
         if (raw.size > 0 && raw.at[0] == '=') {
             raw.at++;
             raw.size--;
-            TL_TRY(decode(&raw, IN_QUERY, "&", to, &value, err));
+            TL_TRY(decode(&raw, IN_QUERY, "&&", to, &value, err));
         }
         if (raw.size > 0) {
             raw.at++;
