@@ -240,7 +240,7 @@ enum tl_code cog_make_blocks(struct raster_source *source, struct raster_batch *
         .works = calloc(count, sizeof(*making.works)),
         .ranges = calloc(count, 2 * sizeof(*making.ranges)),
         .slices = calloc(count, 2 * sizeof(*making.slices)),
-        .pieces = calloc(count, 2 * sizeof(*making.pieces)),
+        .pieces = calloc(count, 2 * sizeof(struct piece *)),
     };
     enum tl_code code = TL_NOMEM;
 

@@ -176,7 +176,7 @@ static void make_path(struct gdal_file *file, uint64_t id)
     for (; *name && *name != '?' && at + 1 < sizeof(file->path); name++) {
         bool plain = (*name >= '0' && *name <= '9') || (*name >= 'A' && *name <= 'Z') ||
                      (*name >= 'a' && *name <= 'z') || *name == '.' || *name == '-';
-        file->path[at++] = plain ? *name : '_';
+        file->path[at++] = (char)(plain ? *name : '_');
     }
     file->path[at] = '\0';
 }

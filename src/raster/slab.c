@@ -131,7 +131,7 @@ static bool reserve(struct slab_heap *heap)
         heap->map = NULL;
         return false;
     }
-    heap->base = (uint8_t *)(((uintptr_t)heap->map + HUGE - 1) & ~(uintptr_t)(HUGE - 1));
+    heap->base = (uint8_t *)heap->map + (-(uintptr_t)heap->map & (HUGE - 1));
     /* Advice: without huge pages everything still works, at a few more faults. */
     (void)madvise(heap->base, size, MADV_HUGEPAGE);
     POISON(heap->base, size);
