@@ -22,7 +22,7 @@ build/release/build.ninja: CMakeLists.txt CMakePresets.json cmake/TilthModule.cm
 	@tools/install_packages.sh build
 	@cmake --preset release >/dev/null
 
-demo/.made-$(SIZE): tools/make_demo.py tools/scene_statistics.json
+demo/.made-$(SIZE): $(wildcard tools/make_demo.py tools/demo_*.py) tools/scene_statistics.json models/crop-mask-south-eastern.tilth
 	@tools/install_packages.sh demo
 	@mkdir -p demo && rm -f demo/.made-*
 	$(PYTHON) tools/make_demo.py --size $(SIZE) --out demo

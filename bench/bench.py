@@ -83,11 +83,6 @@ def cached(options):
                 peer_name="nginx", failed=sum(r["failed"] for r in a))]
 
 
-def s3_for(work):
-    import s3
-    return s3.start_minio(work)
-
-
 def uncached_rounds(options, work, ours, peer, href, tiles):
     our_paths = [tilth_path("worldcover", t) for t in tiles]
     peer_paths = [titiler_path(href, t) for t in tiles]
@@ -128,7 +123,7 @@ def uncached(options):
 def minio(options):
     """The same through MinIO; client, server and store on the same cores."""
     import s3
-    with servers.work_folder() as work, s3.start_minio(work / "minio") as store:
+    with servers.work_folder() as work, s3.minio() as store:
         store.create_bucket("baselines")
         store.put("baselines", "worldcover.tif", pathlib.Path(options.worldcover).read_bytes())
         class_layer(work / "layers", "worldcover", "s3://baselines/worldcover.tif", "esa-worldcover")

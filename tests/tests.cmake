@@ -21,6 +21,16 @@ add_test(NAME lint.size COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tools
                                 ${PROJECT_SOURCE_DIR}/src)
 set_tests_properties(lint.layers lint.size PROPERTIES LABELS lint)
 
+# The Python package, the tools and the viewer: unittest.
+file(GLOB python_tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/python/test_*.py)
+foreach(source ${python_tests})
+  get_filename_component(name ${source} NAME_WE)
+  string(REPLACE "test_" "" short ${name})
+  add_test(NAME python.${short} COMMAND Python3::Interpreter -m unittest -v ${name}
+           WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}/tests/python)
+  set_tests_properties(python.${short} PROPERTIES LABELS python TIMEOUT 300)
+endforeach()
+
 # End to end: every tests/e2e/test_*.py is one ctest, run by unittest with TILTH set.
 if(TARGET tilth)
   file(GLOB e2e CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/e2e/test_*.py)
