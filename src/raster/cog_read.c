@@ -176,7 +176,7 @@ static enum tl_code in_block(const struct block_request *request, enum tl_code c
  * Memory for blocks on their way from pixels to bands. It comes from the pool, whose
  * pages are there already: fresh ones would cost as much as decoding. NULL: none is needed.
  */
-static struct block *lend_scratch(struct making *making, struct codec *codec)
+static struct block *take_scratch(const struct making *making)
 {
     size_t size = 0;
 
@@ -188,20 +188,19 @@ static struct block *lend_scratch(struct making *making, struct codec *codec)
             size = TL_MAX(size, codec_scratch_size(&level->mask));
     }
     struct block shape = {.width = (uint32_t)size, .height = 1, .bands = 1, .dtype = DTYPE_U8};
-    struct block *scratch = size ? block_pool_alloc(making->cog->common.pool, &shape, false) : NULL;
-    if (scratch)
-        codec_lend_scratch(codec, block_samples_mut(scratch), size);
-    return scratch;
+    return size ? block_pool_alloc(making->cog->common.pool, &shape, false) : NULL;
 }
 
 static enum tl_code decode_all(struct making *making, struct errand *errand, struct tl_err *err)
 {
     struct raster_batch *batch = making->batch;
     AUTO(codec) codec = codec_new();
-    AUTO(block) scratch = codec ? lend_scratch(making, codec) : NULL;
+    AUTO(block) scratch = take_scratch(making);
 
     if (!codec)
         return tl_fail(err, TL_NOMEM, "no memory for a block decoder");
+    if (scratch)
+        codec_lend_scratch(codec, block_samples_mut(scratch), scratch->width);
     for (size_t i = 0; i < batch->count; i++) {
         struct block *block = NULL;
 
