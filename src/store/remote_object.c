@@ -30,6 +30,14 @@ static bool in_head(const struct remote_object *remote, struct range range)
     return range.offset <= remote->head.size && range.size <= remote->head.size - range.offset;
 }
 
+/* How many of the first bytes of a range are in the head. */
+static size_t head_part(const struct remote_object *remote, struct range range)
+{
+    if (range.offset >= remote->head.size)
+        return 0;
+    return (size_t)TL_MIN((uint64_t)range.size, remote->head.size - range.offset);
+}
+
 static struct slice slice_of_head(const struct remote_object *remote, struct range range)
 {
     return (struct slice){.owner = blob_ref(remote->head.owner),
@@ -37,7 +45,8 @@ static struct slice slice_of_head(const struct remote_object *remote, struct ran
                           .size = range.size};
 }
 
-/* What the head does not hold is fetched; `places` says where each of it goes. */
+/* What the head does not hold is fetched, also of a range that begins in it: no byte comes
+ * twice. `places` says where each of it goes. */
 struct missing {
     struct range *ranges;
     struct slice *slices;
@@ -61,6 +70,43 @@ static void missing_release(struct missing *missing)
     free(missing->places);
 }
 
+/* Puts the bytes of a range that are in the head before the fetched rest. */
+static enum tl_code join_head(const struct remote_object *remote, struct range range,
+                              struct slice *rest, struct tl_err *err)
+{
+    size_t part = head_part(remote, range);
+
+    if (part == 0)
+        return TL_OK;
+    AUTO(blob) whole = blob_new(range.size);
+    if (!whole)
+        return tl_fail(err, TL_NOMEM, "no memory for %zu bytes of %.300s", range.size,
+                       remote->object.href);
+    memcpy(blob_writable(whole), remote->head.bytes + range.offset, part);
+    memcpy(blob_writable(whole) + part, rest->bytes, range.size - part);
+    blob_unref(rest->owner);
+    *rest = (struct slice){.bytes = blob_bytes(whole), .size = range.size};
+    rest->owner = TL_TAKE(whole);
+    return TL_OK;
+}
+
+static enum tl_code fetch_missing(struct remote_object *remote, const struct range *ranges,
+                                  struct missing *missing, struct errand *errand,
+                                  struct tl_err *err)
+{
+    enum tl_code code = TL_OK;
+
+    if (missing->count == 0)
+        return TL_OK;
+    TL_TRY(
+        fetch_read(remote->target, missing->ranges, missing->count, errand, missing->slices, err));
+    for (size_t i = 0; i < missing->count && code == TL_OK; i++)
+        code = join_head(remote, ranges[missing->places[i]], &missing->slices[i], err);
+    for (size_t i = 0; i < missing->count && code != TL_OK; i++)
+        blob_unref(missing->slices[i].owner);
+    return code;
+}
+
 static enum tl_code remote_read(struct object *object, const struct range *ranges, size_t count,
                                 struct errand *errand, struct slice *ret_slices, struct tl_err *err)
 {
@@ -72,12 +118,12 @@ static enum tl_code remote_read(struct object *object, const struct range *range
     for (size_t i = 0; i < count; i++) {
         if (in_head(remote, ranges[i]))
             continue;
-        missing.ranges[missing.count] = ranges[i];
+        size_t part = head_part(remote, ranges[i]);
+        missing.ranges[missing.count] =
+            (struct range){.offset = ranges[i].offset + part, .size = ranges[i].size - part};
         missing.places[missing.count++] = i;
     }
-    if (missing.count > 0)
-        TL_TRY(
-            fetch_read(remote->target, missing.ranges, missing.count, errand, missing.slices, err));
+    TL_TRY(fetch_missing(remote, ranges, &missing, errand, err));
     for (size_t i = 0, next = 0; i < count; i++) {
         if (next < missing.count && missing.places[next] == i)
             ret_slices[i] = missing.slices[next++];
