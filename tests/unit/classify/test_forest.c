@@ -253,6 +253,77 @@ TEST(more_than_255_trees_overflow_no_counter)
         FLAT_U16, true);
 }
 
+/* All 700 trees vote for the class that is not the base: the left leaf of three. */
+TEST(a_class_that_every_tree_votes_for_gets_every_vote)
+{
+    AUTO(fixture)
+    f = fixture_new(&(struct fixture_wish){.seed = 13,
+                                           .features = 1,
+                                           .classes = 2,
+                                           .trees = 700,
+                                           .splits = 2,
+                                           .chain = true,
+                                           .pure_percent = 100});
+    struct pixels px = pixels_new(f, 130, 1, false);
+    struct compiled c;
+
+    for (uint32_t i = 0; i < f->node_count; i++) {
+        bool left = i % 5 == 1;
+
+        f->threshold[i] = 0.5F;
+        f->rows[(size_t)f->leaf[i] * 2] = !left;
+        f->rows[(size_t)f->leaf[i] * 2 + 1] = left;
+    }
+    f->rows[0] = 1; /* the row that splits point at, and nobody uses */
+    f->rows[1] = 0;
+    for (size_t p = 0; p < px.count; p++)
+        px.values[p] = p % 2 ? 0.25F : 0.75F;
+    compile(f, &c);
+    walk_expected(&c, &px);
+    assert_int_equal(px.expected.label[1], 2);
+    assert_int_equal(px.expected.confidence[1], 100);
+    check_every_way(&c, &px);
+    pixels_free(&px);
+    arena_free(c.memory);
+}
+
+/* The box test sees the least and the greatest of a block; NaN is neither. */
+TEST(a_nan_among_small_values_still_goes_right)
+{
+    static const struct fixture_wish wishes[] = {
+        {.seed = 14, .features = 1, .classes = 3, .trees = 4, .splits = 50, .thresholds = 40},
+        {.seed = 15, .features = 1, .classes = 3, .trees = 4, .splits = 500, .thresholds = 2000},
+        {.seed = 16,
+         .features = 1,
+         .classes = 3,
+         .trees = 4,
+         .splits = 20000,
+         .thresholds = 1U << 20},
+    };
+
+    for (size_t i = 0; i < TL_COUNT(wishes); i++) {
+        AUTO(fixture) f = fixture_new(&wishes[i]);
+        struct pixels px = pixels_new(f, 200, 1, false);
+        struct compiled c;
+
+        for (size_t p = 0; p < px.count; p++)
+            px.values[p] = p % 3 ? -2 : NAN;
+        compile(f, &c);
+        assert_int_equal(c.flat.type, i);
+        walk_expected(&c, &px);
+        bool differ = false;
+        for (size_t k = 0; k < px.classes; k++) {
+            const float *p = px.expected.probability + k * px.count;
+
+            differ = differ || p[0] > p[1] || p[0] < p[1];
+        }
+        assert_true(differ);
+        check_every_way(&c, &px);
+        pixels_free(&px);
+        arena_free(c.memory);
+    }
+}
+
 /* Ten trees of thirds and sevenths that tie but for rounding: the order of the sums decides. */
 TEST(ties_that_only_rounding_breaks_come_out_as_the_library_has_them)
 {
@@ -423,6 +494,8 @@ RUN(T(every_kernel_equals_the_oracle_where_ranks_fit_bytes),
     T(every_kernel_equals_the_oracle_in_forests_of_pure_leaves),
     T(every_kernel_equals_the_oracle_in_forests_of_mixed_leaves),
     T(chains_and_trees_of_one_leaf_are_trees_too), T(more_than_255_trees_overflow_no_counter),
+    T(a_class_that_every_tree_votes_for_gets_every_vote),
+    T(a_nan_among_small_values_still_goes_right),
     T(ties_that_only_rounding_breaks_come_out_as_the_library_has_them),
     T(more_pixels_than_a_unit_come_out_in_their_own_order), T(a_forest_tells_what_it_is),
     T(any_output_may_be_left_out), T(confidence_rounds_halves_up),

@@ -103,7 +103,7 @@ TEST(trees_that_are_none_are_refused)
 TEST(leaves_that_are_no_probabilities_are_refused)
 {
     REFUSED(f->rows[0] = -0.5, TL_CORRUPT, "is not a probability");
-    REFUSED(f->rows[0] = NAN, TL_CORRUPT, "is not a probability");
+    REFUSED(f->rows[0] = (double)NAN, TL_CORRUPT, "is not a probability");
     REFUSED((f->rows[0] = 0.5, f->rows[1] = 0.25), TL_CORRUPT, "adds up to 0.75");
 }
 
