@@ -3,7 +3,6 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/errand.h"
-#include "classify/class_block.h"
 #include "classify/feature.h"
 #include "classify/forest.h"
 #include "classify/prediction.h"
@@ -16,6 +15,12 @@
 
 /* Pixels whose bands are gathered at a time: 33 bands of them stay in a 2 MiB L2 cache. */
 enum { GATHER = 8 * 1024 };
+
+/*
+ * Side of the cells in which sources on another grid are read. Small, because a request for a
+ * corner pays for the whole cell; not smaller, because each is a warp and a fetch of its own.
+ */
+enum { CELL = 256 };
 
 /* A source, and those of its bands that some feature (or the mask) uses. */
 struct stack_source {
@@ -381,8 +386,8 @@ static enum tl_code planes_init(const struct planes *like, struct stack_place pl
 }
 
 /*
- * The grid's own blocks, one by one: where coordinates are rounded, or kernels look beyond a
- * pixel, the numbers then depend on the block alone and never on who asked for which part.
+ * Cells of the grid, one by one: where coordinates are rounded, or kernels look beyond a pixel,
+ * the numbers then depend on the cell alone and never on who asked for which part of it.
  */
 static enum tl_code read_cells(const struct reading *reading, const struct stack_source *source,
                                struct stack_place place, struct planes *ret_planes,
@@ -391,7 +396,7 @@ static enum tl_code read_cells(const struct reading *reading, const struct stack
     AUTO(arena) scratch = arena_new();
     const struct reading one = {reading->stack, reading->errand, scratch};
     const struct grid *grid = &reading->stack->grid;
-    const uint32_t size = CLASS_BLOCK;
+    const uint32_t size = CELL;
     struct planes whole = {.empty = true};
 
     if (!scratch)
