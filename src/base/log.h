@@ -24,8 +24,8 @@ struct log;
 TL_MUST_CHECK enum tl_code log_open(const char *path, struct log **ret_log, struct tl_err *err);
 void log_close(struct log *log);
 
-/* `line` is one finished JSON object without newline, at most LOG_LINE_MAX bytes; a longer one
- * is dropped and counted. It is on its way to the reader within 0.1 s. */
+/* `line` is one finished JSON object without newline, at most LOG_LINE_MAX bytes of ASCII (see
+ * log_escape()); a longer one is dropped and counted. It is on its way within 0.1 s. */
 void log_line(struct log *log, const char *line, size_t size);
 /* {"ts":..,"level":"warn","at":"http/on_tile","msg":".."}: events that are not requests. */
 void log_event(struct log *log, const char *level, const char *at, const char *fmt, ...)

@@ -60,7 +60,7 @@ static void *write_lines(void *arg)
     return NULL;
 }
 
-/* 18 MB through a ring of 2 MB: every line is there, or counted as dropped. */
+/* 18 MB through a ring of 1 MB: every line is there, or counted as dropped. */
 TEST(many_threads_lose_nothing_but_what_is_counted)
 {
     struct log *log = NULL;
