@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/errand.h"
+#include "base/metric.h"
 #include "raster/slab.h"
 
 #include <pthread.h>
@@ -303,6 +304,12 @@ static struct block *hand_out(struct entry *entry)
     return block_ref(&entry->block->block);
 }
 
+static size_t bytes_in_use(struct block_pool *pool)
+{
+    return slab_used(pool->heap) +
+           atomic_load_explicit(&pool->overflow_bytes, memory_order_relaxed);
+}
+
 enum block_claim block_pool_claim(struct block_pool *pool, const struct block_key *key,
                                   struct block **ret_block)
 {
@@ -323,6 +330,7 @@ enum block_claim block_pool_claim(struct block_pool *pool, const struct block_ke
         claim = BLOCK_FOUND;
     }
     pthread_mutex_unlock(&shard->mu);
+    metric_add(claim == BLOCK_MINE ? METRIC_BLOCK_MISSES : METRIC_BLOCK_HITS, 1);
     return claim;
 }
 
@@ -472,6 +480,7 @@ void block_pool_land(struct block_pool *pool, const struct block_key *key, struc
     pthread_mutex_unlock(&shard->mu);
     if (crowded)
         evict_from(shard);
+    metric_set(METRIC_BLOCK_BYTES, (int64_t)bytes_in_use(pool));
 }
 
 void block_pool_abandon(struct block_pool *pool, const struct block_key *key)
@@ -489,7 +498,7 @@ void block_pool_abandon(struct block_pool *pool, const struct block_key *key)
 struct block_pool_stats block_pool_stats(struct block_pool *pool)
 {
     struct block_pool_stats stats = {
-        .bytes = slab_used(pool->heap) + atomic_load(&pool->overflow_bytes),
+        .bytes = bytes_in_use(pool),
         .budget = slab_budget(pool->heap),
     };
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SAMPLES = 4, BELOW_MAX = 64, VALUES = 1 << 16 };
+enum { BELOW_MAX = 64, VALUES = 1 << 16 };
 
 /* One pixel of 500: what rounding at the edges of blocks may bring in. */
 enum { ALLOWED = 500 };
@@ -49,16 +49,16 @@ static void collect(const struct block *block, struct value_set *set)
     }
 }
 
-/* The rectangle of blocks of level - 1 that lie under a block, one pixel around included. */
+/* The rectangle of blocks of level - 1 that lie under a block. */
 static size_t blocks_below(const struct pyramid *pyramid, const struct block_request *above,
                            struct block_request *ret_below)
 {
     const struct pyramid_level *level = &pyramid->levels[above->level], *below = level - 1;
     double fx = (double)below->width / level->width, fy = (double)below->height / level->height;
-    double x0 = (above->col * (double)level->block_width - 1) * fx;
-    double y0 = (above->row * (double)level->block_height - 1) * fy;
-    double x1 = ((above->col + 1.0) * level->block_width + 1) * fx;
-    double y1 = ((above->row + 1.0) * level->block_height + 1) * fy;
+    double x0 = above->col * (double)level->block_width * fx;
+    double y0 = above->row * (double)level->block_height * fy;
+    double x1 = ((above->col + 1.0) * level->block_width - 1) * fx;
+    double y1 = ((above->row + 1.0) * level->block_height - 1) * fy;
     uint32_t col0 = (uint32_t)(fmax(x0, 0) / below->block_width);
     uint32_t row0 = (uint32_t)(fmax(y0, 0) / below->block_height);
     uint32_t col1 = (uint32_t)(fmin(x1, below->width - 1) / below->block_width);
@@ -79,7 +79,10 @@ static size_t blocks_below(const struct pyramid *pyramid, const struct block_req
     return count;
 }
 
-/* Pixels of the block, inside of the picture, whose value is not in the set. */
+/*
+ * Pixels of the block, inside of the picture, whose value is not in the set. Its outermost
+ * pixels do not count: they may come from a block beside the ones that were read.
+ */
 static bool has_strangers(const struct pyramid *pyramid, const struct block_request *request,
                           const struct block *block, const struct value_set *set)
 {
@@ -89,8 +92,8 @@ static bool has_strangers(const struct pyramid *pyramid, const struct block_requ
     size_t pixels = (size_t)block->width * block->height, valid = 0, strange = 0;
 
     for (size_t b = 0; b < block->bands; b++) {
-        for (size_t y = 0; y < height; y++) {
-            for (size_t x = 0; x < width; x++) {
+        for (size_t y = 1; y + 1 < height; y++) {
+            for (size_t x = 1; x + 1 < width; x++) {
                 size_t i = b * pixels + y * block->width + x;
                 bool counts = is_valid(pyramid, block, i);
 
@@ -125,35 +128,20 @@ static enum tl_code probe(struct block_source *source, const struct block_reques
     return code;
 }
 
-/* Without an index to ask: the middle, and the middles of the quarters. */
-static size_t spread_blocks(const struct pyramid_level *level, uint8_t number,
-                            struct block_request *ret_requests)
-{
-    static const uint32_t quarters[SAMPLES][2] = {{2, 2}, {1, 1}, {3, 3}, {1, 3}};
-    uint32_t cols = (level->width - 1) / level->block_width + 1;
-    uint32_t rows = (level->height - 1) / level->block_height + 1;
-
-    for (size_t i = 0; i < SAMPLES; i++)
-        ret_requests[i] =
-            (struct block_request){.level = number,
-                                   .col = (uint32_t)((uint64_t)cols * quarters[i][0] / 4),
-                                   .row = (uint32_t)((uint64_t)rows * quarters[i][1] / 4)};
-    return SAMPLES;
-}
-
-static enum tl_code probe_level(struct block_source *source, uint8_t level, struct errand *errand,
+/* One block of the level, the richest where an index tells, else the middle one. */
+static enum tl_code probe_level(struct block_source *source, uint8_t number, struct errand *errand,
                                 bool *ret_tainted, struct tl_err *err)
 {
-    struct block_request requests[SAMPLES];
-    size_t count = cog_is(source) ? cog_richest_blocks(source, level, requests, SAMPLES)
-                                  : spread_blocks(&source->pyramid->levels[level], level, requests);
+    const struct pyramid_level *level = &source->pyramid->levels[number];
+    struct block_request request = {.level = number,
+                                    .col = (level->width - 1) / level->block_width / 2,
+                                    .row = (level->height - 1) / level->block_height / 2};
 
-    for (size_t i = 0; i < count && !*ret_tainted; i++) {
-        requests[i].x1 = (uint16_t)source->pyramid->levels[level].block_width;
-        requests[i].y1 = (uint16_t)source->pyramid->levels[level].block_height;
-        TL_TRY(probe(source, &requests[i], errand, ret_tainted, err));
-    }
-    return TL_OK;
+    if (cog_is(source) && cog_richest_blocks(source, number, &request, 1) == 0)
+        return TL_OK;
+    request.x1 = (uint16_t)level->block_width;
+    request.y1 = (uint16_t)level->block_height;
+    return probe(source, &request, errand, ret_tainted, err);
 }
 
 enum tl_code taint_find(struct block_source *source, struct errand *errand, uint32_t *ret_levels,

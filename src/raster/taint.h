@@ -9,7 +9,8 @@
  * one pixel of 500, taints the level; and with it the coarser ones, which are made from it.
  *
  * Threads  any
- * Cost     up to 4 blocks of each level and the 9 or so below each; the richest ones
+ * Cost     one block of each level, the richest, and the 4 or so below it; what is read stays
+ *          in the pool
  */
 #ifndef TILTH_RASTER_TAINT_H
 #define TILTH_RASTER_TAINT_H
