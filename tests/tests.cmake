@@ -33,6 +33,8 @@ endforeach()
 
 # End to end: every tests/e2e/test_*.py is one ctest, run by unittest with TILTH set.
 if(TARGET tilth)
+  add_test(NAME lint.config COMMAND ${PROJECT_SOURCE_DIR}/tools/check_config.sh $<TARGET_FILE:tilth>)
+  set_tests_properties(lint.config PROPERTIES LABELS lint)
   file(GLOB e2e CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/e2e/test_*.py)
   foreach(source ${e2e})
     get_filename_component(name ${source} NAME_WE)
