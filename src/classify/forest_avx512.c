@@ -51,6 +51,20 @@ static inline void add_score(double *scores, uint64_t bits, double value)
     }
 }
 
+static inline void add_doubles(double *to, const double *from, uint32_t n)
+{
+    if (n == 2) {
+        _mm_store_pd(to, _mm_add_pd(_mm_load_pd(to), _mm_load_pd(from)));
+        return;
+    }
+    if (n == 4) {
+        _mm256_store_pd(to, _mm256_add_pd(_mm256_load_pd(to), _mm256_load_pd(from)));
+        return;
+    }
+    for (uint32_t i = 0; i < n; i += 8)
+        _mm512_store_pd(to + i, _mm512_add_pd(_mm512_load_pd(to + i), _mm512_load_pd(from + i)));
+}
+
 /* The same operations as flat_rank(), so the same bucket for every float. */
 static inline __m512i linear_buckets(const struct flat_ranker *r, __m512 x)
 {

@@ -366,17 +366,19 @@ static bool make_rows(struct flat *flat, struct arena *arena)
 {
     const struct model *model = flat->model;
     uint32_t width = model->leaf_width;
-    double *rows = arena_alloc(arena, model->leaf_count, width * sizeof(*rows));
+    uint32_t stride = width <= 2 ? 2 : width <= 4 ? 4 : (width + 7) / 8 * 8;
+    double *rows = arena_zalloc(arena, model->leaf_count, stride * sizeof(*rows));
     uint8_t *exact = arena_alloc(arena, model->leaf_count, sizeof(*exact));
 
     if (!rows || !exact)
         return false;
-    memcpy(rows, model->leaf_values, model->leaf_count * width * sizeof(*rows));
     for (uint64_t r = 0; r < model->leaf_count; r++) {
-        exact[r] = exact_row(rows + r * width, width);
-        rows[r * width + flat->base_class] -= 1;
+        memcpy(rows + r * stride, model->leaf_values + r * width, width * sizeof(*rows));
+        exact[r] = exact_row(rows + r * stride, width);
+        rows[r * stride + flat->base_class] -= 1;
     }
     flat->rows = rows;
+    flat->row_stride = stride;
     flat->row_exact = exact;
     return true;
 }

@@ -92,8 +92,10 @@ struct flat {
     uint32_t max_depth; /* splits on the longest path */
     bool has_rows;      /* some leaves are not pure */
     uint32_t base_class;
-    /* KIND_ROW: leaf_values with 1 taken off the base class's column. */
+    /* KIND_ROW: leaf_values with 1 taken off the base class's column, each row filled up
+     * with zeros to `row_stride` doubles: 2, 4 or a multiple of 8. */
     const double *rows;
+    uint32_t row_stride;
     /* Rows whose sums are exact in any order: every value a multiple of 2^-20. */
     const uint8_t *row_exact;
     /* OUTPUT_MEAN: votes to percent and to probability, tree_count + 1 entries. */

@@ -4,6 +4,7 @@
  *   le_u8(x, t)  le_u16(x, t)  le_f32(x, t)   bit i of 64: x[i] <= t
  *   add_bits(counts, bits)                    counts[i] += bit i, 64 bytes
  *   add_score(scores, bits, value)            scores[i] += value where bit i is set
+ *   add_doubles(to, from, n)                  to[i] += from[i]; n is a flat.row_stride
  *
  * and, where entries of lists can be moved many at a time, SPLIT_LISTS, struct entries and
  *
@@ -20,24 +21,19 @@
 static __attribute__((noinline)) void add_row(struct sweep *sweep, uint32_t packet, uint64_t bits,
                                               uint32_t row)
 {
-    uint32_t width = sweep->flat->model->leaf_width;
-    const double *from = sweep->flat->rows + (size_t)row * width;
+    uint32_t stride = sweep->flat->row_stride;
+    const double *from = sweep->flat->rows + (size_t)row * stride;
 
     sweep->rowed[packet] |= bits;
     if (!sweep->flat->row_exact[row])
         sweep->inexact[packet] |= bits;
     if (bits == UINT64_MAX) {
-        for (uint32_t c = 0; c < width; c++)
-            sweep->packet_rows[(size_t)packet * width + c] += from[c];
+        add_doubles(sweep->packet_rows + (size_t)packet * stride, from, stride);
         return;
     }
-    for (; bits; bits &= bits - 1) {
-        size_t pixel = (size_t)packet * PACKET_PX + (size_t)__builtin_ctzll(bits);
-        double *to = sweep->rows + pixel * width;
-
-        for (uint32_t c = 0; c < width; c++)
-            to[c] += from[c];
-    }
+    double *to = sweep->rows + (size_t)packet * PACKET_PX * stride;
+    for (; bits; bits &= bits - 1)
+        add_doubles(to + (size_t)__builtin_ctzll(bits) * stride, from, stride);
 }
 
 /* Pixels that have come to a leaf. `kind` is a constant where this is inlined. */

@@ -70,7 +70,7 @@ static size_t bytes_per_pixel(const struct flat *flat)
 
     if (model->output != OUTPUT_MEAN)
         return bytes + model->score_count * sizeof(double);
-    return bytes + model->info.class_count * (flat->has_rows ? 1 + sizeof(double) : 1);
+    return bytes + model->info.class_count + flat->row_stride * sizeof(double);
 }
 
 struct run_plan run_plan(const struct flat *flat, const struct sweep_kernel *kernel)
@@ -113,8 +113,9 @@ static bool alloc_votes(struct run *run, struct arena *arena)
     }
     if (!run->flat->has_rows)
         return true;
-    sweep->rows = arena_alloc(arena, classes * sweep->room, sizeof(*sweep->rows));
-    sweep->packet_rows = arena_alloc(arena, classes * packets, sizeof(*sweep->packet_rows));
+    size_t stride = run->flat->row_stride;
+    sweep->rows = arena_alloc(arena, stride * sweep->room, sizeof(*sweep->rows));
+    sweep->packet_rows = arena_alloc(arena, stride * packets, sizeof(*sweep->packet_rows));
     sweep->rowed = arena_alloc(arena, packets, sizeof(*sweep->rowed));
     sweep->inexact = arena_alloc(arena, packets, sizeof(*sweep->inexact));
     return sweep->rows && sweep->packet_rows && sweep->rowed && sweep->inexact;
@@ -264,8 +265,9 @@ static void clear_sums(struct run *run)
         memset(run->totals, 0, classes * sweep->room * sizeof(*run->totals));
     if (!run->flat->has_rows)
         return;
-    memset(sweep->rows, 0, classes * packets * PACKET_PX * sizeof(*sweep->rows));
-    memset(sweep->packet_rows, 0, classes * packets * sizeof(*sweep->packet_rows));
+    size_t stride = run->flat->row_stride;
+    memset(sweep->rows, 0, stride * packets * PACKET_PX * sizeof(*sweep->rows));
+    memset(sweep->packet_rows, 0, stride * packets * sizeof(*sweep->packet_rows));
     memset(sweep->rowed, 0, packets * sizeof(*sweep->rowed));
     memset(sweep->inexact, 0, packets * sizeof(*sweep->inexact));
 }
@@ -351,13 +353,14 @@ static void sum_rows(const struct run *run, uint32_t i, double *ret_sums)
     const struct sweep *sweep = &run->sweep;
     uint32_t width = model_of(run)->info.class_count;
     uint32_t base = run->flat->base_class, left = model_of(run)->info.tree_count;
+    const double *own = sweep->rows + (size_t)i * run->flat->row_stride;
+    const double *shared = sweep->packet_rows + (size_t)(i / PACKET_PX) * run->flat->row_stride;
 
     for (uint32_t c = 0; c < width; c++) {
         uint32_t votes = c == base ? 0 : votes_for(run, c, i);
 
         left -= votes;
-        ret_sums[c] = votes + (sweep->rows[(size_t)i * width + c] +
-                               sweep->packet_rows[(size_t)(i / PACKET_PX) * width + c]);
+        ret_sums[c] = votes + (own[c] + shared[c]);
     }
     ret_sums[base] += left;
 }

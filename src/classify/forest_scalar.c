@@ -27,6 +27,12 @@ static void add_score(double *scores, uint64_t bits, double value)
         scores[__builtin_ctzll(bits)] += value;
 }
 
+static void add_doubles(double *to, const double *from, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        to[i] += from[i];
+}
+
 #include "classify/forest_kernel.h"
 
 const struct sweep_kernel sweep_scalar = {

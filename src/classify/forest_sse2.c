@@ -89,6 +89,12 @@ static inline void add_score(double *scores, uint64_t bits, double value)
         scores[__builtin_ctzll(bits)] += value;
 }
 
+static inline void add_doubles(double *to, const double *from, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i += 2)
+        _mm_store_pd(to + i, _mm_add_pd(_mm_load_pd(to + i), _mm_load_pd(from + i)));
+}
+
 #include "classify/forest_kernel.h"
 
 const struct sweep_kernel sweep_sse2 = {

@@ -51,7 +51,7 @@ struct sweep {
     uint64_t *votes;
     uint8_t *counts;
     /* Leaves with rows: sums per pixel and per whole packet, [..][class]; which pixels have
-     * landed on any row, and on one that is not exact. */
+     * landed on any row, and on one that is not exact. A row takes flat->row_stride. */
     double *rows, *packet_rows;
     uint64_t *rowed, *inexact;
 
