@@ -1,0 +1,497 @@
+"""A prediction layer, tile by tile, against tools/reference.py: numpy that classifies the same land in one piece."""
+import concurrent.futures
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import numpy as np
+from osgeo import gdal
+
+import scene
+import support
+from scene import reference
+
+SIZE = 1100  # pixels on a side: 3 x 3 class blocks, the last ones cut, and levels of 1100, 550 and 275
+GOLDEN = support.ROOT / "models" / "crop-mask-south-eastern.tilth"
+FEATURES = {"red": "s1.red / 10000", "ndvi": "nd(s1.nir, s1.red)", "later": "nd(s2.nir, s2.red)",
+            "sdev": "-ln(d1.sdev)", "coarse": "coarse.value", "slope": "slope.slope"}
+CLASSES = [{"value": 0, "name": "bare", "color": "A59B8F"}, {"value": 3, "name": "grass", "color": "88B053"},
+           {"value": 7, "name": "maize", "color": "FFD300"}, {"value": 11, "name": "tobacco", "color": "C4281B"},
+           {"value": 200, "name": "forest", "color": "006400"}]
+KEEP = [2, 4, 5, 7]  # grass, crops, shrub, bare of the baseline
+
+
+class Scene:
+    """The demo's scene, small, with a forest of its own that numpy evaluates quickly."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        scene.make_scene(self.folder, SIZE)
+        demo = json.loads((self.folder / "layers" / "demo-crops.json").read_text())
+        self.sources = {name: {**source, "href": str(self.folder / pathlib.Path(source["href"]).name)}
+                        for name, source in demo["sources"].items()}
+        self.golden = {**demo, "sources": self.sources, "model": {"href": str(GOLDEN)}}
+        self.sources["coarse"] = self.coarse_source()
+        self.baseline = {"href": str(self.folder / "baseline.tif"), "bands": {"label": 1}}
+        self.model = self.folder / "small.tilth"
+        samples = self.samples()
+        scene.write_forest(self.model, list(FEATURES), CLASSES, samples, trees=9, depth=6, seed=5)
+        self.plain = self.truth(self.layer("plain", post=[]))
+        self.raw, self.confidence, self.features = self.plain.raw(0, 0, SIZE, SIZE)
+        self.grid = self.plain.grid
+        self.label = reference.majority(self.raw, 3)
+        self.bounds = bounds_of(self.grid)
+
+    def coarse_source(self):
+        """Slope in pixels of 20 m, to be interpolated. In the scene's own CRS: places and weights are then exact
+        in binary, so that no feature differs from numpy's in its last bit. (The rain of the golden model comes
+        from degrees, where the closed form and PROJ differ by 1e-7 pixels.)"""
+        dataset = gdal.Open(self.sources["slope"]["href"])
+        g = dataset.GetGeoTransform()
+        plane = dataset.ReadAsArray().reshape(SIZE // 2, 2, SIZE // 2, 2).mean(axis=(1, 3), dtype=np.float32)
+        scene.write_cog(self.folder / "coarse.tif", plane, (g[0], g[3]), 20, 6933, options=["COMPRESS=DEFLATE"])
+        return {"href": str(self.folder / "coarse.tif"), "bands": {"value": 1}, "resampling": "bilinear"}
+
+    def samples(self):
+        """Features of some pixels, for thresholds that divide something."""
+        document = self.layer("samples")
+        path = self.folder / "samples.json"
+        scene.write_forest(self.model, list(FEATURES), CLASSES, np.zeros((64, len(FEATURES)), np.float32), 1, 1)
+        path.write_text(json.dumps(document))
+        _, _, features = reference.Prediction(path).raw(400, 400, 300, 300)
+        rows = features.reshape(len(FEATURES), -1).T[::7]
+        return np.ascontiguousarray(rows[np.isfinite(rows).all(axis=1)], np.float32)
+
+    def layer(self, layer_id, **more):
+        """A layer document; `post`, `mask`, `below_native`, `seasons` by keyword, None leaves one out."""
+        used = {name: self.sources[name] for name in ("s1", "s2", "d1", "coarse", "slope")}
+        document = {"id": layer_id, "title": layer_id, "kind": "prediction", "role": "prediction",
+                    "synthetic": True, "grid": {"like": "s1"}, "sources": used, "model": {"href": str(self.model)},
+                    "features": FEATURES, "post": [{"op": "majority", "size": 3}],
+                    "below_native": {"policy": "approx", "budget_blocks": 4}, "zoom": {"min": 0, "max": 18}, **more}
+        return {key: value for key, value in document.items() if value is not None}
+
+    def masked(self, layer_id, **more):
+        document = self.layer(layer_id, **more)
+        return {**document, "sources": {**document["sources"], "land": self.baseline},
+                "mask": {"source": "land", "band": 1, "keep": KEEP}}
+
+    def truth(self, document, season=None):
+        path = self.folder / f"truth-{document['id']}.json"
+        path.write_text(json.dumps(document))
+        return reference.Prediction(path, season)
+
+
+def bounds_of(grid):
+    """West, south, east, north of a reference.Grid in degrees."""
+    corners = reference.Grid("EPSG:4326", 0, 0, 1, 1, 1, 1)
+    edge = reference.Grid(grid.crs, grid.x - grid.dx * grid.width / 2, grid.y - grid.dy * grid.height / 2,
+                          grid.dx * grid.width, grid.dy * grid.height, 2, 2)
+    lon, lat = edge.positions(corners)
+    return lon.min(), lat.min(), lon.max(), lat.max()
+
+
+SCENE = None
+
+
+def setUpModule():
+    global SCENE
+    folder = tempfile.TemporaryDirectory(prefix="tilth-scene-")
+    unittest.addModuleCleanup(folder.cleanup)
+    SCENE = Scene(pathlib.Path(folder.name))
+
+
+class OnScene(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.scene = SCENE
+
+    def serve(self, *layers, **settings):
+        return self.enterContext(support.Tilth(layers, **settings))
+
+    def check_tile(self, tilth, layer, tile, wanted, query="", scale=1):
+        end = "@2x.png" if scale == 2 else ".png"
+        answer = tilth.get(scene.path_of(layer, tile, end) + query)
+        self.assertEqual(answer.status, 200, answer.body[:300])
+        got = self.legend(tilth, layer).values(answer.body)
+        shown = np.where(wanted == scene.MASKED, scene.NODATA, wanted)
+        differ = np.argwhere(got != shown)
+        self.assertEqual(len(differ), 0, f"{layer} {tile}{query}: {len(differ)} pixels differ, the first at "
+                                         f"{differ[:1]}: {got[tuple(differ[0])] if len(differ) else ''} for "
+                                         f"{shown[tuple(differ[0])] if len(differ) else ''}")
+        return answer
+
+    def legend(self, tilth, layer):
+        return scene.Legend.of(tilth, layer, nothing=scene.NODATA)
+
+
+class NativeZoom(OnScene):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.document = cls.scene.layer("small")
+        cls.label, cls.grid, cls.bounds = cls.scene.label, cls.scene.grid, cls.scene.bounds
+
+    def test_the_truth_is_worth_comparing_with(self):
+        """Every class is there and the filter has something to do; the reference agrees with itself."""
+        self.assertEqual(set(np.unique(self.label)), {c["value"] for c in CLASSES})
+        self.assertGreater((self.scene.raw != self.label).mean(), 0.02)
+        label, _ = self.scene.truth(self.document).window(450, 480, 150, 100)
+        np.testing.assert_array_equal(label, self.label[480:580, 450:600])
+
+    def test_every_tile_of_z14_is_the_reference_across_blocks_and_edges(self):
+        tilth = self.serve(self.document)
+        tiles = scene.tiles_over(self.bounds, 14)
+        self.assertGreater(len(tiles), 25)
+        for tile in tiles:
+            answer = self.check_tile(tilth, "small", tile, scene.nearest_tile(self.label, self.scene.grid, tile))
+            self.assertNotIn("x-tilth-exact", answer.headers)
+            self.assertEqual(answer.headers["cache-control"], "public, max-age=300")
+
+    def test_every_order_of_asking_gives_the_same_tiles(self):
+        """Parts of blocks first, many at once, and with a pool too small to keep them."""
+        tilth = self.serve(self.document, block_pool="8 MiB", workers=3)
+        tiles = [t for z in (13, 14, 15, 16) for t in scene.tiles_over(self.bounds, z)[::z - 12]][:120]
+        np.random.default_rng(3).shuffle(tiles)
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda t: tilth.get(scene.path_of("small", t)), tiles))
+        legend = self.legend(tilth, "small")
+        for tile, answer in zip(tiles, answers):
+            self.assertEqual(answer.status, 200, answer.body[:300])
+            np.testing.assert_array_equal(legend.values(answer.body),
+                                          scene.nearest_tile(self.label, self.scene.grid, tuple(tile)), str(tile))
+
+    def test_deeper_zooms_repeat_the_pixels_of_the_grid(self):
+        tilth = self.serve(self.document)
+        grid = self.scene.grid
+        corner = self.lonlat_of(grid, 512, 512)  # where four blocks meet
+        for z in (15, 16, 17, 18):
+            for place in (corner, self.lonlat_of(grid, 0, 0), self.lonlat_of(grid, SIZE, SIZE)):
+                tile = scene.tile_of(*place, z)
+                self.check_tile(tilth, "small", tile, scene.nearest_tile(self.label, grid, tile))
+        tile = scene.tile_of(*corner, 14)
+        self.check_tile(tilth, "small", tile, scene.nearest_tile(self.label, grid, tile, size=512), scale=2)
+
+    @staticmethod
+    def lonlat_of(grid, col, row):
+        part = reference.Grid(grid.crs, grid.x + col * grid.dx - 0.5, grid.y + row * grid.dy + 0.5, 1, -1, 1, 1)
+        lon, lat = part.positions(reference.Grid("EPSG:4326", 0, 0, 1, 1, 1, 1))
+        return float(lon[0, 0]), float(lat[0, 0])
+
+    def test_a_point_says_what_the_tile_shows_and_why(self):
+        tilth = self.serve(self.document)
+        confidence, features = self.scene.confidence, self.scene.features
+        for col, row in ((0, 0), (511, 511), (512, 512), (300, 777), (SIZE - 1, SIZE - 1), (640, 33)):
+            lon, lat = self.lonlat_of(self.scene.grid, col + 0.5, row + 0.5)
+            document = tilth.get(f"/layers/small/point/{lon:.9f},{lat:.9f}").json()
+            self.assertTrue(document["inside"] and document["valid"] and document["synthetic"])
+            self.assertEqual(document["value"], self.label[row, col])
+            self.assertEqual(document["class"]["value"], self.label[row, col])
+            self.assertEqual(document["class"]["name"],
+                             {c["value"]: c["name"] for c in CLASSES}[self.label[row, col]])
+            self.assertEqual(document["confidence"], confidence[row, col])
+            own = features[:, row, col]
+            self.assertEqual(list(document["features"]), list(FEATURES))
+            np.testing.assert_allclose(list(document["features"].values()), own, rtol=1e-6, atol=1e-6)
+            wanted = self.scene.plain.model.probabilities(own[None])[0]
+            self.assertEqual(list(document["probabilities"]), [c["name"] for c in CLASSES])
+            np.testing.assert_allclose(list(document["probabilities"].values()), wanted, rtol=0, atol=1e-6)
+            tile = scene.tile_of(lon, lat, 17)
+            at = self.pixel_in(tile, lon, lat)
+            shown = self.legend(tilth, "small").values(tilth.get(scene.path_of("small", tile)).body)
+            self.assertEqual(shown[at], document["value"])
+
+    @staticmethod
+    def pixel_in(tile, lon, lat):
+        lons, lats = scene.tile_lonlat(*tile)
+        return int(np.abs(lats - lat).argmin()), int(np.abs(lons - lon).argmin())
+
+    def test_a_point_outside_is_outside(self):
+        tilth = self.serve(self.document)
+        west, south, _, _ = self.bounds
+        document = tilth.get(f"/layers/small/point/{west - 0.01:.6f},{south:.6f}").json()
+        self.assertFalse(document["inside"])
+        self.assertNotIn("class", document)
+
+    def test_without_the_filter_the_labels_are_the_forests(self):
+        tilth = self.serve(self.scene.layer("plain", post=[]))
+        for tile in scene.tiles_over(self.bounds, 14)[8:14]:
+            self.check_tile(tilth, "plain", tile, scene.nearest_tile(self.scene.raw, self.grid, tile))
+
+    def test_a_wide_filter_reaches_across_blocks(self):
+        label = reference.majority(self.scene.raw, 9)
+        self.assertGreater((label != self.label).mean(), 0.05)
+        tilth = self.serve(self.scene.layer("wide", post=[{"op": "majority", "size": 9}]))
+        for tile in scene.tiles_over(self.bounds, 14)[::3]:
+            self.check_tile(tilth, "wide", tile, scene.nearest_tile(label, self.grid, tile))
+
+    def test_pixels_are_classified_once(self):
+        """All tiles of two zooms over the scene cost its pixels, and the strips of no halo twice."""
+        tilth = self.serve(self.scene.layer("plain", post=[]))
+        for z in (14, 15):
+            for tile in scene.tiles_over(self.bounds, z):
+                tilth.get(scene.path_of("plain", tile))
+        self.assertEqual(tilth.metric("tilth_classify_pixels_total"), SIZE * SIZE)
+
+    def test_the_golden_model_is_the_reference(self):
+        """250 trees, 33 features, across the corner of four blocks."""
+        document = {**self.scene.golden, "id": "golden"}
+        truth = self.scene.truth(document)
+        tilth = self.serve(document)
+        lon, lat = self.lonlat_of(truth.grid, 512, 512)
+        tile = scene.tile_of(lon, lat, 15)
+        wanted, _ = truth.tile(*tile)
+        self.assertEqual(len(np.unique(wanted)), 2, "the tile shows both classes")
+        legend = scene.Legend.of(tilth, "golden", scene.NODATA)
+        answer = tilth.get(scene.path_of("golden", tile))
+        np.testing.assert_array_equal(legend.values(answer.body), wanted)
+        col, row = 500, 520
+        _, confidence, features = truth.raw(col, row, 1, 1)
+        lon, lat = self.lonlat_of(truth.grid, col + 0.5, row + 0.5)
+        document = tilth.get(f"/layers/golden/point/{lon:.9f},{lat:.9f}").json()
+        np.testing.assert_allclose(list(document["features"].values()), features[:, 0, 0], rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(list(document["probabilities"].values()),
+                                   truth.model.probabilities(features[:, :, 0].T)[0], rtol=0, atol=1e-6)
+        self.assertEqual(document["confidence"], confidence[0, 0])
+
+
+class BelowNative(OnScene):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.levels = [cls.scene.label, scene.mode_level(cls.scene.label)]
+        cls.levels.append(scene.mode_level(cls.levels[1]))
+        cls.bounds = cls.scene.bounds
+        middle = ((cls.bounds[0] + cls.bounds[2]) / 2, (cls.bounds[1] + cls.bounds[3]) / 2)
+        cls.z12, cls.z11, cls.z10 = (scene.tile_of(*middle, z) for z in (12, 11, 10))
+
+    def wanted(self, level, tile):
+        return scene.nearest_tile(self.levels[level], self.scene.grid, tile, level)
+
+    def check_approximate(self, tilth, tile):
+        path = scene.path_of("low", tile)
+        for _ in range(2):  # never stored: a miss each time
+            answer = tilth.get(path)
+            self.assertEqual((answer.status, answer.headers["x-tilth-exact"]), (200, "0"))
+            self.assertEqual(answer.headers["x-cache"], "MISS")
+            age = int(re.search(r"max-age=(\d+)", answer.headers["cache-control"])[1])
+            self.assertLessEqual(age, 60)
+        return self.legend(tilth, "low").values(answer.body)
+
+    def seed(self, tilth):
+        for tile in scene.tiles_over(self.bounds, 14):
+            self.assertEqual(tilth.get(scene.path_of("low", tile)).status, 200)
+
+    def check_exact(self, tilth, tile, level):
+        answer = self.check_tile(tilth, "low", tile, self.wanted(level, tile))
+        self.assertNotIn("x-tilth-exact", answer.headers)
+        self.assertEqual(answer.headers["cache-control"], "public, max-age=300")
+        self.assertEqual(tilth.get(scene.path_of("low", tile)).headers["x-cache"], "HIT")
+
+    def test_a_tile_of_level_0_below_native_is_exact_anyway(self):
+        tilth = self.serve(self.scene.layer("low", below_native={"policy": "exact", "budget_blocks": 0}))
+        for tile in scene.tiles_over(self.bounds, 13)[:6]:
+            self.check_exact(tilth, tile, 0)
+
+    def test_approximate_until_the_children_are_there_and_then_exact(self):
+        tilth = self.serve(self.scene.layer("low", below_native={"policy": "approx", "budget_blocks": 1}))
+        first = self.check_approximate(tilth, self.z12)
+        self.check_approximate(tilth, self.z11)
+        wanted = self.wanted(1, self.z12)
+        self.assertEqual(((first == scene.NODATA) != (wanted == scene.NODATA)).sum(), 0, "the same land is there")
+        self.assertGreater((first == wanted).mean(), 0.3)
+        self.assertGreater((first != wanted).sum(), 0, "so exact is something else")
+        self.seed(tilth)
+        self.check_exact(tilth, self.z12, 1)
+        self.check_exact(tilth, self.z11, 2)
+        self.check_exact(tilth, self.z10, 2)  # coarser than the last level
+
+    def test_what_is_exact_stays_exact_after_a_restart(self):
+        tilth = self.serve(self.scene.layer("low", below_native={"policy": "exact", "budget_blocks": 0}),
+                           cache_ram="1 MiB")
+        self.seed(tilth)
+        self.assertEqual(tilth.stop(), 0)
+        tilth.start()
+        self.check_exact(tilth, self.z11, 2)
+        self.check_exact(tilth, self.z12, 1)
+        self.assertEqual(tilth.metric("tilth_classify_pixels_total"), 0)
+
+    def test_within_the_budget_missing_children_are_classified_now(self):
+        tilth = self.serve(self.scene.layer("low", below_native={"policy": "exact", "budget_blocks": 9}))
+        self.check_exact(tilth, self.z11, 2)
+        self.check_exact(tilth, self.z12, 1)
+
+    def test_policy_exact_is_a_404_that_says_how_to_seed(self):
+        tilth = self.serve(self.scene.layer("low", below_native={"policy": "exact", "budget_blocks": 1}))
+        for tile in (self.z12, self.z11):
+            answer = tilth.get(scene.path_of("low", tile))
+            scene.is_problem(self, answer, 404, "class blocks", "seed")
+        self.seed(tilth)
+        self.check_exact(tilth, self.z12, 1)
+        self.check_exact(tilth, self.z11, 2)
+
+    def test_one_child_more_makes_one_parent_exact(self):
+        """What is there of a level is used; the rest stays approximate."""
+        tilth = self.serve(self.scene.layer("low", below_native={"policy": "approx", "budget_blocks": 0}))
+        self.check_approximate(tilth, self.z12)
+        west, north = NativeZoom.lonlat_of(self.scene.grid, 0, 0)
+        east, south = NativeZoom.lonlat_of(self.scene.grid, 1024, 1024)
+        for tile in scene.tiles_over((west, south, east, north), 14):
+            tilth.get(scene.path_of("low", tile))
+        inner = [t for t in scene.tiles_over(self.bounds, 12) if self.is_inside(t, 1024)]
+        self.assertTrue(inner)
+        for tile in inner:
+            self.check_exact(tilth, tile, 1)
+
+    def is_inside(self, tile, side):
+        """Whether the tile's part of the scene lies in the first `side` pixels of both axes."""
+        step = 2 * scene.WORLD / (256 << tile[0])
+        target = reference.Grid("EPSG:3857", -scene.WORLD + tile[1] * 256 * step, scene.WORLD - tile[2] * 256 * step,
+                                step, -step, 256, 256)
+        col, row = target.positions(self.scene.grid)
+        on = (col >= 0) & (row >= 0) & (col < SIZE) & (row < SIZE)
+        return on.any() and col[on].max() < side and row[on].max() < side
+
+
+class Masked(OnScene):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        truth = cls.scene.truth(cls.scene.masked("masked"))
+        cls.raw, _, _ = truth.raw(0, 0, SIZE, SIZE)
+        cls.label = reference.majority(cls.raw, 3)
+
+    def test_the_baseline_decides_where_there_is_anything(self):
+        share = (self.label == scene.MASKED).mean()
+        self.assertTrue(0.05 < share < 0.95, share)
+        tilth = self.serve(self.scene.masked("masked"))
+        for tile in scene.tiles_over(self.scene.bounds, 14)[::4]:
+            self.check_tile(tilth, "masked", tile, scene.nearest_tile(self.label, self.scene.grid, tile))
+        for which in (self.label == scene.MASKED, self.label != scene.MASKED):
+            row, col = np.argwhere(which)[1234]
+            lon, lat = NativeZoom.lonlat_of(self.scene.grid, col + 0.5, row + 0.5)
+            document = tilth.get(f"/layers/masked/point/{lon:.9f},{lat:.9f}").json()
+            self.assertEqual(document["value"], self.label[row, col])
+        self.assertLessEqual(tilth.metric("tilth_classify_pixels_total"), (self.raw != scene.MASKED).sum())
+
+    def test_a_masked_pyramid_is_exact_too(self):
+        tilth = self.serve(self.scene.masked("masked", below_native={"policy": "exact", "budget_blocks": 16}))
+        west, south, east, north = self.scene.bounds
+        tile = scene.tile_of((west + east) / 2, (south + north) / 2, 12)
+        self.check_tile(tilth, "masked", tile,
+                        scene.nearest_tile(scene.mode_level(self.label), self.scene.grid, tile, 1))
+
+
+class Seasons(OnScene):
+    def test_label_and_date_choose_the_season(self):
+        other = {**self.scene.sources["s1"], "href": self.scene.sources["s2"]["href"]}
+        seasons = {"2023-24": {"start": "2023-11-01", "end": "2024-05-01"},
+                   "2024-25": {"start": "2024-11-01", "end": "2025-05-01",
+                               "sources": {"s1": {"href": other["href"]}}}}
+        document = self.scene.layer("seasons", seasons=seasons)
+        tilth = self.serve(document)
+        truths = {name: self.scene.truth(document, name) for name in seasons}
+        west, south, east, north = self.scene.bounds
+        tile = scene.tile_of((west + east) / 2, (south + north) / 2, 15)
+        wanted = {}
+        for name, truth in truths.items():
+            wanted[name], _ = truth.tile(*tile)
+        self.assertGreater((wanted["2023-24"] != wanted["2024-25"]).mean(), 0.1)
+        tags = {}
+        for query, name in (("", "2023-24"), ("?season=2023-24", "2023-24"), ("?date=2023-11-01", "2023-24"),
+                            ("?date=2024-02-29", "2023-24"), ("?season=2024-25", "2024-25"),
+                            ("?date=2024-11-01", "2024-25"), ("?date=2025-01-15", "2024-25")):
+            answer = self.check_tile(tilth, "seasons", tile, wanted[name], query)
+            self.assertEqual(tags.setdefault(name, answer.headers["etag"]), answer.headers["etag"])
+        self.assertNotEqual(tags["2023-24"], tags["2024-25"])
+        for query in ("?season=1999", "?date=2024-08-01", "?date=2031-01-01"):
+            scene.is_problem(self, tilth.get(scene.path_of("seasons", tile) + query), 404, query[-10:].split("=")[-1])
+        lon, lat = (west + east) / 2, (south + north) / 2
+        points = [tilth.get(f"/layers/seasons/point/{lon:.7f},{lat:.7f}?season={name}").json() for name in seasons]
+        self.assertEqual([p["season"] for p in points], list(seasons))
+        self.assertNotEqual(points[0]["features"]["red"], points[1]["features"]["red"])
+        described = tilth.get("/layers/seasons").json()
+        self.assertIn("2024-25", json.dumps(described))
+
+
+class LightGbm(unittest.TestCase):
+    """A model in LightGBM's own text, over a raster whose pixels are the rows that LightGBM itself predicted."""
+
+    def rows(self, name):
+        x, p = [], []
+        text = (support.ROOT / "tests" / "data" / "forest" / f"{name}.rows").read_text()
+        for line in text.splitlines():
+            left, right = line.split("|")
+            x.append([float("nan") if v == "nan" else float.fromhex(v) for v in left.split()])
+            p.append([float.fromhex(v) for v in right.split()])
+        return np.array(x, np.float32), np.array(p)
+
+    def test_labels_and_probabilities_are_lightgbms(self):
+        x, p = self.rows("lightgbm_multiclass")
+        p = p[:, :3]
+        folder = scene.temporary_folder(type(self))
+        plane = np.full((4, 16, 16), np.nan, np.float32)
+        plane.reshape(4, -1)[:, :len(x)] = x.T
+        scene.write_cog(folder / "rows.tif", plane, (30.0, -17.0), 0.001, nodata=float("nan"),
+                        options=["COMPRESS=DEFLATE", "OVERVIEWS=NONE"])
+        document = {"id": "gbm", "title": "LightGBM", "kind": "prediction", "grid": {"like": "s"},
+                    "sources": {"s": {"href": str(folder / "rows.tif"), "bands": {f"b{i}": i + 1 for i in range(4)}}},
+                    "model": {"href": str(support.ROOT / "tests/data/forest/lightgbm_multiclass.txt")},
+                    "features": {f"Column_{i}": f"s.b{i}" for i in range(4)}}
+        with support.Tilth([document]) as tilth:
+            finite = np.isfinite(x).all(axis=1)
+            self.assertGreater(finite.sum(), 15)
+            for i in range(len(x)):
+                lon, lat = 30.0 + (i % 16 + 0.5) * 0.001, -17.0 - (i // 16 + 0.5) * 0.001
+                point = tilth.get(f"/layers/gbm/point/{lon:.6f},{lat:.6f}").json()
+                self.assertEqual(point["valid"], bool(finite[i]), (i, x[i], point))
+                if not finite[i]:
+                    self.assertEqual(point["value"], scene.NODATA)
+                    continue
+                np.testing.assert_allclose(list(point["probabilities"].values()), p[i], rtol=0, atol=1e-6)
+                self.assertEqual(point["value"], p[i].argmax())
+            answer = tilth.get(scene.path_of("gbm", scene.tile_of(30.004, -17.004, 16)))
+            self.assertEqual(answer.status, 200)
+            self.assertGreater(len(np.unique(np.asarray(answer.image().convert("RGBA")).reshape(-1, 4), axis=0)), 2)
+
+
+class FieldsOfTheWorld(unittest.TestCase):
+    """Real Sentinel-2 of two dates, made a COG by tools/train_ftw.py, in S3."""
+
+    def test_a_tile_is_the_reference(self):
+        source = support.SHARED / "sentinel2" / "ftw_two_date_8band.tif"
+        if not source.exists():
+            self.skipTest(f"{source.name} is absent: ../shared/data is not there")
+        folder = scene.temporary_folder(type(self))
+        tool = [sys.executable, str(support.ROOT / "tools" / "train_ftw.py")]
+        subprocess.run([*tool, "cog", str(folder / "ftw.tif")], check=True, stdout=subprocess.DEVNULL)
+        store, is_minio = self.enterContext(scene.any_s3())
+        scene.put_object(store, "imagery", "ftw/two dates.tif", (folder / "ftw.tif").read_bytes())
+        (folder / "layers").mkdir()
+        for name, more in (("layers/ftw-two-dates.json", ["--href", "s3://imagery/ftw/two dates.tif", "--endpoint",
+                                                          store.endpoint]), ("truth.json", ["--href", str(folder / "ftw.tif")])):
+            subprocess.run([*tool, "layer", str(folder / name), *more], check=True)
+        keys = {"TILTH_FTW_KEY": store.access_key, "TILTH_FTW_SECRET": store.secret_key}
+        truth = reference.Prediction(folder / "truth.json")
+        west, south, east, north = bounds_of(truth.grid)
+        with support.Tilth(folder=folder, environment=keys) as tilth:
+            legend = scene.Legend.of(tilth, "ftw-two-dates", scene.NODATA)
+            classes = set()
+            for z, lon, lat in ((14, (west + east) / 2, (south + north) / 2), (15, west, north), (16, east, south)):
+                tile = scene.tile_of(lon, lat, z)
+                wanted, _ = truth.tile(*tile)
+                answer = tilth.get(scene.path_of("ftw-two-dates", tile))
+                self.assertEqual(answer.status, 200, answer.body[:300])
+                np.testing.assert_array_equal(legend.values(answer.body), wanted, str(tile))
+                classes |= set(np.unique(wanted))
+            self.assertGreater(len(classes), 3)
+        if not is_minio:
+            self.skipTest("no MinIO: compared through the scripted S3")
+
+
+if __name__ == "__main__":
+    unittest.main()
