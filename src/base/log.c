@@ -41,7 +41,7 @@ enum {
     BATCH_BYTES = 64 << 10,
     WORD = sizeof(uint64_t),
     GAP = 0x7fff,  /* size of a record that only fills the end of the ring */
-    SWEEP_MS = 10, /* while lines come */
+    SWEEP_MS = 40, /* while lines come */
     IDLE_MS = 100,
     CLOSE_MS = 1000,
 };
@@ -224,7 +224,7 @@ static void *run(void *arg)
 {
     struct log *log = arg;
 
-    /* Looking 100 times a second is cheaper than one futex call per line. */
+    /* Looking 25 times a second is cheaper than one futex call per line. */
     while (!pause_for(log, sweep(log) ? SWEEP_MS : IDLE_MS)) {
     }
     sweep(log);

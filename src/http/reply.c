@@ -40,8 +40,7 @@ void reply_send(struct http *http, struct request *request, struct reply *reply)
 
     if (*origin) {
         reply_add_string(reply, "access-control-allow-origin", origin);
-        reply_add_string(reply, "access-control-expose-headers",
-                         "ETag, Server-Timing, X-Cache, X-Request-Id, X-Tilth-Exact");
+        reply_add_string(reply, "access-control-expose-headers", "*");
         reply_add_string(reply, "timing-allow-origin", origin);
     }
     reply_add_string(reply, "x-request-id", request->id);

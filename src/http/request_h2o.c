@@ -158,8 +158,9 @@ static const char *reason_of(int status)
 
 static void add_headers(h2o_req_t *h2o, const struct reply *reply)
 {
-    /* Once and large enough: the vector would be copied at each doubling. */
-    h2o_vector_reserve(&h2o->pool, &h2o->res.headers, REPLY_HEADERS + 2);
+    /* Once, so that the vector is not copied at each doubling; more than 16 would not fit into
+     * the request's pool and cost a malloc(). */
+    h2o_vector_reserve(&h2o->pool, &h2o->res.headers, REPLY_HEADERS);
     for (unsigned i = 0; i < reply->header_count; i++)
         h2o_add_header_by_str(&h2o->pool, &h2o->res.headers, reply->headers[i].name,
                               strlen(reply->headers[i].name), 0, NULL, reply->headers[i].value.at,
