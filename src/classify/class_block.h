@@ -19,7 +19,7 @@ struct block;
 struct block_pool;
 
 #define CLASS_BLOCK  512
-#define CLASS_PIXELS (CLASS_BLOCK * CLASS_BLOCK)
+#define CLASS_PIXELS ((size_t)CLASS_BLOCK * CLASS_BLOCK)
 
 /* A rectangle of pixels [x0, x1) x [y0, y1) of one block. */
 struct class_window {

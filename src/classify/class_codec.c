@@ -216,7 +216,7 @@ static inline bool classified(uint8_t label)
 /* -1, 1, -2, 2 ... as 1, 2, 3, 4 ...; differences are modulo 256. */
 static inline unsigned zigzag(uint8_t value, uint8_t before)
 {
-    int difference = (int8_t)(uint8_t)(value - before);
+    int difference = ((value - before + 128) & 255) - 128;
 
     return difference < 0 ? (unsigned)(-2 * difference - 1) : (unsigned)(2 * difference);
 }

@@ -48,7 +48,7 @@ static const struct function functions[] = {
 static enum tl_code expression(struct parser *p, struct operand *ret);
 
 /* Every refusal has the same shape: the text, the column (from 1, in bytes), the reason. */
-#define refuse(p, at, code, fmt, ...)                                                    \
+#define REFUSE(p, at, code, fmt, ...)                                                    \
     tl_fail((p)->err, code, "\"%.200s\", column %zu: " fmt, (p)->text, (size_t)(at) + 1, \
             ##__VA_ARGS__)
 
@@ -81,10 +81,10 @@ static enum tl_code expected(struct parser *p, const char *what)
     unsigned char c = (unsigned char)peek(p);
 
     if (!c)
-        return refuse(p, p->at, TL_INVALID, "expected %s, but the expression ends", what);
+        return REFUSE(p, p->at, TL_INVALID, "expected %s, but the expression ends", what);
     if (!isprint(c))
-        return refuse(p, p->at, TL_INVALID, "expected %s, not byte 0x%02x", what, c);
-    return refuse(p, p->at, TL_INVALID, "expected %s, not \"%c\"", what, c);
+        return REFUSE(p, p->at, TL_INVALID, "expected %s, not byte 0x%02x", what, c);
+    return REFUSE(p, p->at, TL_INVALID, "expected %s, not \"%c\"", what, c);
 }
 
 static enum tl_code take_register(struct parser *p, uint16_t *ret_register)
@@ -97,7 +97,7 @@ static enum tl_code take_register(struct parser *p, uint16_t *ret_register)
         *ret_register = (uint16_t)i;
         return TL_OK;
     }
-    return refuse(p, p->at, TL_LIMIT, "more than %d intermediate values; split the feature",
+    return REFUSE(p, p->at, TL_LIMIT, "more than %d intermediate values; split the feature",
                   FEATURE_MAX_REGISTERS);
 }
 
@@ -152,7 +152,7 @@ static enum tl_code number(struct parser *p, struct operand *ret)
     if (!size)
         return expected(p, "a number, a band or \"(\"");
     if (size >= sizeof(digits))
-        return refuse(p, start, TL_LIMIT, "a number of %zu characters; the limit is %zu", size,
+        return REFUSE(p, start, TL_LIMIT, "a number of %zu characters; the limit is %zu", size,
                       sizeof(digits) - 1);
     memcpy(digits, p->text + start, size);
     digits[size] = '\0';
@@ -162,7 +162,7 @@ static enum tl_code number(struct parser *p, struct operand *ret)
     /* As numpy.float32(0.1) does it: to double, then to float32. */
     double value = strtod(digits, NULL);
     if (!isfinite((float)value))
-        return refuse(p, start, TL_INVALID, "%s is too large for float32", digits);
+        return REFUSE(p, start, TL_INVALID, "%s is too large for float32", digits);
     feature->numbers[feature->number_count] = (float)value;
     *ret = (struct operand){OPERAND_NUMBER, feature->number_count++};
     return TL_OK;
@@ -188,7 +188,7 @@ static enum tl_code band(struct parser *p, size_t start, size_t size, struct ope
     uint16_t i = 0;
 
     if (plane < 0)
-        return refuse(p, start, TL_INVALID, "there is no band \"%.*s\"", (int)TL_MIN(size, 80),
+        return REFUSE(p, start, TL_INVALID, "there is no band \"%.*s\"", (int)TL_MIN(size, 80),
                       p->text + start);
     while (i < feature->band_count && feature->bands[i] != plane)
         i++;
@@ -221,7 +221,7 @@ static enum tl_code call(struct parser *p, size_t start, size_t size, struct ope
     struct operand in[3];
 
     if (!function)
-        return refuse(p, start, TL_INVALID,
+        return REFUSE(p, start, TL_INVALID,
                       "there is no function \"%.*s\"; there are abs, min, max, sqrt, ln, exp, "
                       "clamp(x,lo,hi), nd(a,b), where(cond,a,b)",
                       (int)TL_MIN(size, 40), p->text + start);
@@ -231,7 +231,7 @@ static enum tl_code call(struct parser *p, size_t start, size_t size, struct ope
         TL_TRY(expression(p, &in[i]));
     }
     if (peek(p) == ',')
-        return refuse(p, p->at, TL_INVALID, "%s() takes %u argument%s", function->name,
+        return REFUSE(p, p->at, TL_INVALID, "%s() takes %u argument%s", function->name,
                       function->arguments, function->arguments == 1 ? "" : "s");
     if (!take(p, ")"))
         return expected(p, "\")\"");
@@ -262,7 +262,7 @@ static enum tl_code unary(struct parser *p, struct operand *ret)
     if (!take(p, "-"))
         return primary(p, ret);
     if (++p->depth > FEATURE_MAX_DEPTH)
-        return refuse(p, p->at, TL_LIMIT, "nested deeper than %d", FEATURE_MAX_DEPTH);
+        return REFUSE(p, p->at, TL_LIMIT, "nested deeper than %d", FEATURE_MAX_DEPTH);
     TL_TRY(unary(p, &in));
     p->depth--;
     return emit(p, FEATURE_NEG, &in, 1, ret);
@@ -326,14 +326,14 @@ static enum tl_code expression(struct parser *p, struct operand *ret)
     enum feature_op op;
 
     if (++p->depth > FEATURE_MAX_DEPTH)
-        return refuse(p, p->at, TL_LIMIT, "nested deeper than %d", FEATURE_MAX_DEPTH);
+        return REFUSE(p, p->at, TL_LIMIT, "nested deeper than %d", FEATURE_MAX_DEPTH);
     TL_TRY(sum(p, &in[0]));
     if (comparison(p, &op)) {
         TL_TRY(sum(p, &in[1]));
         TL_TRY(emit(p, op, in, 2, &in[0]));
         size_t at = p->at;
         if (comparison(p, &op))
-            return refuse(p, at, TL_INVALID,
+            return REFUSE(p, at, TL_INVALID,
                           "comparisons do not chain; multiply two of them for \"and\"");
     }
     p->depth--;

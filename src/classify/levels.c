@@ -69,13 +69,12 @@ static void halve_into(struct class_map *parent, const struct block_request *at,
 {
     const uint8_t *label = child->samples;
     size_t from = (size_t)at->y0 * CLASS_BLOCK + at->x0;
-    size_t to = ((at->row & 1u) * HALF + at->y0 / 2u) * (size_t)CLASS_BLOCK +
-                (at->col & 1u) * HALF + at->x0 / 2u;
+    size_t row = (at->row & 1u) * HALF + at->y0 / 2u, col = (at->col & 1u) * HALF + at->x0 / 2u;
 
     if (child->empty)
         return;
     mode_halve(label + from, label + CLASS_PIXELS + from, (uint32_t)(at->x1 - at->x0),
-               (uint32_t)(at->y1 - at->y0), parent, to);
+               (uint32_t)(at->y1 - at->y0), parent, row * CLASS_BLOCK + col);
 }
 
 static enum tl_code exact_block(struct prediction *prediction, const struct block_request *request,

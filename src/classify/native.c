@@ -202,29 +202,32 @@ static enum tl_code classify_region(struct wants *wants, struct partial_region r
     return code;
 }
 
+static enum tl_code wait_for_others(struct wants *wants, struct errand *errand, struct tl_err *err)
+{
+    int64_t start = clock_now_ns();
+
+    TL_TRY(partials_wait(wants->prediction->partials, wants->items, wants->count, errand, err));
+    errand_lap(errand, STAGE_CLASSIFY, start);
+    return TL_OK;
+}
+
 /* Returns when every wanted pixel is classified. */
 static enum tl_code ensure(struct wants *wants, struct errand *errand, struct tl_err *err)
 {
     struct partials *partials = wants->prediction->partials;
     size_t max_pixels = prediction_region_pixels(wants->prediction);
     struct partial_region region;
+    enum partial_state state;
 
-    for (;;) {
+    while ((state = partials_look(partials, wants->items, wants->count, max_pixels, &region)) !=
+           PARTIAL_DONE) {
         TL_TRY(errand_check(errand, err));
-        switch (partials_look(partials, wants->items, wants->count, max_pixels, &region)) {
-        case PARTIAL_DONE:
-            return TL_OK;
-        case PARTIAL_OPEN:
+        if (state == PARTIAL_OPEN)
             TL_TRY(classify_region(wants, region, errand, err));
-            break;
-        case PARTIAL_OTHERS: {
-            int64_t start = clock_now_ns();
-            TL_TRY(partials_wait(partials, wants->items, wants->count, errand, err));
-            errand_lap(errand, STAGE_CLASSIFY, start);
-            break;
-        }
-        }
+        else
+            TL_TRY(wait_for_others(wants, errand, err));
     }
+    return TL_OK;
 }
 
 static enum tl_code wants_init(struct wants *wants, size_t room, struct tl_err *err)

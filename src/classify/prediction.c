@@ -182,7 +182,7 @@ static enum tl_code prediction_read(struct block_source *source,
     struct reading r = {.sorted = arena_alloc(arena, count, sizeof(*r.sorted)),
                         .place = arena_alloc(arena, count, sizeof(*r.place)),
                         .count = count};
-    struct block **blocks = arena_zalloc(arena, count, sizeof(*blocks));
+    struct block **blocks = arena_zalloc(arena, count, sizeof(struct block *));
     if (!r.sorted || !r.place || !blocks)
         return tl_fail(err, TL_NOMEM, "no memory to read %zu class blocks", count);
 

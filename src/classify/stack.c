@@ -1,7 +1,6 @@
 #include "classify/stack.h"
 
 #include "base/arena.h"
-#include "base/check.h"
 #include "base/errand.h"
 #include "classify/feature.h"
 #include "classify/forest.h"
@@ -244,7 +243,7 @@ static enum tl_code stack_alloc(struct stack *stack, const struct prediction_spe
     stack->feature_count = forest_info(spec->forest)->feature_count;
     stack->sources = calloc(TL_MAX(spec->source_count, 1u), sizeof(*stack->sources));
     stack->planes = calloc(TL_MAX(bands, (size_t)1), sizeof(*stack->planes));
-    stack->features = calloc(TL_MAX(stack->feature_count, 1u), sizeof(*stack->features));
+    stack->features = calloc(TL_MAX(stack->feature_count, 1u), sizeof(struct feature *));
     return stack->sources && stack->planes && stack->features ? TL_OK : no_memory(err);
 }
 
@@ -491,33 +490,39 @@ enum tl_code stack_read(const struct stack *stack, struct stack_window *window,
 
 /* ---- features ---- */
 
-/* Samples of one band at `pixels`, as numpy's astype(float32) converts them. */
+/* Samples of a plane at `pixels`, as numpy's astype(float32) converts them. */
+typedef void gather_fn(const void *plane, const uint32_t *pixels, size_t count,
+                       float *restrict ret);
+
+#define GATHER_AS(name, type)                                                                      \
+    static void name(const void *plane, const uint32_t *pixels, size_t count, float *restrict ret) \
+    {                                                                                              \
+        const type *samples = plane;                                                               \
+        for (size_t i = 0; i < count; i++)                                                         \
+            ret[i] = (float)samples[pixels[i]];                                                    \
+    }
+
+GATHER_AS(gather_u8, uint8_t)
+GATHER_AS(gather_i8, int8_t)
+GATHER_AS(gather_u16, uint16_t)
+GATHER_AS(gather_i16, int16_t)
+GATHER_AS(gather_u32, uint32_t)
+GATHER_AS(gather_i32, int32_t)
+GATHER_AS(gather_f32, float)
+GATHER_AS(gather_f64, double)
+
+static gather_fn *const gathers[DTYPE_COUNT] = {
+    [DTYPE_U8] = gather_u8,   [DTYPE_I8] = gather_i8,   [DTYPE_U16] = gather_u16,
+    [DTYPE_I16] = gather_i16, [DTYPE_U32] = gather_u32, [DTYPE_I32] = gather_i32,
+    [DTYPE_F32] = gather_f32, [DTYPE_F64] = gather_f64,
+};
+
 static void gather(const struct planes *planes, uint16_t band, const uint32_t *pixels, size_t count,
                    float *ret)
 {
-    size_t at = (size_t)band * planes->width * planes->height;
+    size_t plane = (size_t)planes->width * planes->height * dtype_size(planes->dtype);
 
-#define GATHER_AS(dtype_id, type)                                 \
-    case dtype_id: {                                              \
-        const type *samples = (const type *)planes->samples + at; \
-        for (size_t i = 0; i < count; i++)                        \
-            ret[i] = (float)samples[pixels[i]];                   \
-        return;                                                   \
-    }
-    switch (planes->dtype) {
-        GATHER_AS(DTYPE_U8, uint8_t)
-        GATHER_AS(DTYPE_I8, int8_t)
-        GATHER_AS(DTYPE_U16, uint16_t)
-        GATHER_AS(DTYPE_I16, int16_t)
-        GATHER_AS(DTYPE_U32, uint32_t)
-        GATHER_AS(DTYPE_I32, int32_t)
-        GATHER_AS(DTYPE_F32, float)
-        GATHER_AS(DTYPE_F64, double)
-    case DTYPE_COUNT:
-        break;
-    }
-#undef GATHER_AS
-    TL_CHECK(!"a dtype that does not exist");
+    gathers[planes->dtype]((const char *)planes->samples + band * plane, pixels, count, ret);
 }
 
 enum tl_code stack_features(const struct stack_window *window, const uint32_t *pixels, size_t count,
