@@ -100,7 +100,7 @@ TEST(points_outside_the_world_get_the_nearest_tile)
     at = tms_tile_at(quad, HALF, -HALF, 24);
     assert_int_equal(at.x, (1 << 24) - 1);
     assert_int_equal(at.y, (1 << 24) - 1);
-    at = tms_tile_at(quad, NAN, NAN, 4);
+    at = tms_tile_at(quad, (double)NAN, (double)NAN, 4);
     assert_int_equal(at.x, 0);
     assert_int_equal(at.y, 0);
 }

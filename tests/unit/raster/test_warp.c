@@ -227,7 +227,7 @@ TEST(nodata_hides_a_pixel_in_every_type)
 
 TEST(a_nodata_value_that_the_type_cannot_hold_hides_nothing)
 {
-    static const double values[] = {-9999, 3.5, 1e300, NAN, HUGE_VAL};
+    static const double values[] = {-9999, 3.5, 1e300, (double)NAN, HUGE_VAL};
 
     for (size_t v = 0; v < TL_COUNT(values); v++) {
         struct synth_spec spec = utm;
@@ -249,7 +249,7 @@ static double some_nan(const struct synth *synth, uint16_t band, uint32_t col, u
 
 TEST(a_nan_is_never_valid_whatever_nodata_says)
 {
-    static const double nodata[] = {NAN, -9999};
+    static const double nodata[] = {(double)NAN, -9999};
     static const enum dtype types[] = {DTYPE_F32, DTYPE_F64};
 
     for (int i = 0; i < 6; i++) {
@@ -431,7 +431,7 @@ TEST(bad_requests_are_refused_with_the_limit_they_break)
     bad = good;
     bad.target.affine.dx = 0;
     assert_read_refused(&bad, TL_INVALID, "no grid");
-    bad.target.affine.dx = NAN;
+    bad.target.affine.dx = (double)NAN;
     assert_read_refused(&bad, TL_INVALID, "no grid");
     bad = good;
     bad.bands = &fifth;
@@ -595,7 +595,7 @@ TEST(an_area_across_the_seam_of_a_world_does_not_cover_the_world)
     for (uint32_t i = 128 * 256; i < 129 * 256; i++) {
         double lon = (i % 256 + 0.5) * 360 / 256 - 180;
         if (fabs(lon) > 2)
-            assert_near(((float *)p.samples)[i], 1000 + lon - 0.5, 1);
+            assert_near(dtype_get(DTYPE_F32, p.samples, i), 1000 + lon - 0.5, 1);
     }
 }
 

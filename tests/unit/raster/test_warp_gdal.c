@@ -279,7 +279,7 @@ static void compare_picks(struct synth *synth, GDALDatasetH ds, const struct pla
 
 static void assert_picks(const struct place *place, synth_value_fn *value, bool nodata)
 {
-    static const int zooms[3] = {0, 18, 1};
+    static const int zooms[3] = {0, 18, 2};
     AUTO(synth) synth = synth_of(place, value, nodata);
     struct picks picks = {0};
     struct crs_map *map;
@@ -290,7 +290,7 @@ static void assert_picks(const struct place *place, synth_value_fn *value, bool 
     print_message("    %-10s %8zu px, %4zu other picks (%.4f %%), at most %.2g px from an edge\n",
                   place->crs, picks.pixels, picks.differing,
                   100.0 * (double)picks.differing / (double)picks.pixels, picks.worst_px);
-    assert_true(picks.pixels > 500000);
+    assert_true(picks.pixels > 250000);
     assert_true((double)picks.differing <= 0.0002 * (double)picks.pixels);
     assert_true(picks.worst_px <= 0.001);
 }
@@ -408,8 +408,9 @@ static void compare_values(struct synth *synth, GDALDatasetH ds, const struct pl
     for (size_t i = 0; i < (size_t)grid->width * grid->height; i++) {
         double ours = value_of(&planes, i);
 
-        if ((ours == want[i] && ours == -999) ||
-            (is_area(values->resampling) && is_rim(synth, grid, i)))
+        if (ours == want[i] && ours == -999)
+            continue;
+        if (is_area(values->resampling) && ours != want[i] && is_rim(synth, grid, i))
             continue;
         compare_value(values, ours, want[i]);
     }
@@ -442,10 +443,10 @@ static double noise_with_holes(const struct synth *synth, uint16_t band, uint32_
 
 static void assert_kernel(size_t place, enum resampling resampling, synth_value_fn *value)
 {
-    static const int zooms[3] = {10, 16, 3};
+    static const int zooms[3] = {10, 15, 5}; /* coarser and finer than the pixels */
     struct values v = compare_kernel(&places[place], resampling, value, zooms);
 
-    assert_true(v.pixels > 100000);
+    assert_true(v.pixels > 50000);
     assert_true((double)v.differing <= 0.0002 * (double)v.pixels);
     /* Points on the very edge of a pixel with data. */
     assert_true((double)(v.missing + v.extra) <= 0.00001 * (double)v.pixels);
