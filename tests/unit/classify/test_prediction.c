@@ -477,7 +477,7 @@ TEST(a_prediction_that_cannot_work_says_why)
     w.spec.grid.width = 0;
     assert_refused(opened(&w), TL_INVALID, "a grid of 0 x 1100 pixels");
     w.spec.grid.width = LAND_WIDTH;
-    w.spec.grid.affine.dx = NAN;
+    w.spec.grid.affine.dx = (double)NAN;
     assert_refused(opened(&w), TL_INVALID, "a grid with pixels of");
     w.spec.grid.affine.dx = 10;
     w.source.band_index = (const uint16_t[]){0, 1, 3};
