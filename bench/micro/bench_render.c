@@ -70,9 +70,9 @@ int main(int argc, char **argv)
 {
     static struct tile_id ids[MAX_TILES];
     struct tl_err err = {"wrong number of arguments"};
-    struct store *store;
-    struct block_pool *blocks;
-    struct pool *workers;
+    struct store *store = NULL;
+    struct block_pool *blocks = NULL;
+    struct pool *workers = NULL;
     struct catalog *catalog;
     struct tiler *tiler;
     struct tile_query query = {.scale = 1, .format = IMAGE_PNG, .deadline_ns = CLOCK_NEVER};

@@ -66,6 +66,7 @@ struct app {
 };
 
 enum app_flags {
+    APP_ALL = 0,
     APP_NO_CACHE = 1 << 0,   /* nothing is read from or written to the tile cache */
     APP_NO_CATALOG = 1 << 1, /* store and block pool only */
 };

@@ -80,7 +80,7 @@ static int run(int argc, char **argv)
         return cli_fail(&cmd_render, code, &err);
     if (args.positional_count != 2 || !args_value(&args, "o="))
         return cli_usage(&cmd_render, "a layer, a tile and -o FILE are needed");
-    code = app_open(&app, &args.config, args_value(&args, "cache") ? 0 : APP_NO_CACHE, &err);
+    code = app_open(&app, &args.config, args_value(&args, "cache") ? APP_ALL : APP_NO_CACHE, &err);
     if (code == TL_OK)
         code = render(&app, &args, args_value(&args, "o="), &err);
     app_close(&app);

@@ -68,7 +68,7 @@ static int run(int argc, char **argv)
         return cli_usage(&cmd_serve, "there is nothing to name: layers come from layers_dir");
     code = log_open(args.config.access_log, &log, &err);
     if (code == TL_OK)
-        code = app_open(&app, &args.config, 0, &err);
+        code = app_open(&app, &args.config, APP_ALL, &err);
     if (code == TL_OK)
         code = serve(&app, log, &err);
     app_close(&app);

@@ -232,7 +232,7 @@ static enum tl_code extent_in(const struct pyramid *pyramid, const char *definit
 {
     enum { STEPS = 64 };
     const struct pyramid_level *full = &pyramid->levels[0];
-    struct bbox box = {INFINITY, INFINITY, -INFINITY, -INFINITY};
+    struct bbox box = {HUGE_VAL, HUGE_VAL, -HUGE_VAL, -HUGE_VAL};
     AUTO(crs) crs = NULL;
     struct crs_map *map;
 

@@ -106,7 +106,7 @@ static struct pool_lane *lane_of(struct tiler *tiler, const struct layer *layer)
     for (size_t i = 0; i < tiler->lane_count; i++)
         if (catalog_layer_at(tiler->options.catalog, i) == layer)
             return tiler->lanes[i];
-    TL_CHECK(!"a layer of the catalog");
+    TL_CHECK(false); /* every layer is one of the catalog */
     return NULL;
 }
 
@@ -122,7 +122,7 @@ static uint32_t style_index(const struct layer_view *view, const struct style *s
     for (uint32_t i = 0; i < info->style_count; i++)
         if (info->styles[i] == style)
             return i;
-    TL_CHECK(!"a style of the layer");
+    TL_CHECK(false); /* a query holds a style of its layer */
     return 0;
 }
 

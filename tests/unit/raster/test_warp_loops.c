@@ -40,7 +40,7 @@ TEST(a_line_is_its_parabola_bit_for_bit_on_every_processor)
 TEST(pixels_hold_their_points_and_the_rest_is_outside_on_every_processor)
 {
     static const double odd[] = {0,      -1e-10,      -1e-8,    99.999999999, 100,
-                                 99.9,   (double)(double)NAN, HUGE_VAL, 1e300,        -HUGE_VAL,
+                                 99.9,   (double)NAN, HUGE_VAL, 1e300,        -HUGE_VAL,
                                  -1e300, -0.5,        5,        4.9999999999};
     static const int32_t want[] = {0, 0, -1, 100, 100, 99, -1, 100, 100, -1, -1, -1, 5, 5};
     double at[COUNT];
