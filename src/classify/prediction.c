@@ -438,24 +438,24 @@ static enum tl_code explain(struct prediction *prediction, const struct stack_wi
     return TL_OK;
 }
 
-enum tl_code prediction_point(struct block_source *source, uint32_t col, uint32_t row,
+enum tl_code prediction_point(struct block_source *source, struct prediction_cell at,
                               struct errand *errand, struct arena *arena,
                               struct prediction_point *ret_point, struct tl_err *err)
 {
     struct prediction *prediction = prediction_of(source);
     struct prediction_point point = {.label = CLASS_NODATA};
-    uint16_t x = (uint16_t)(col % CLASS_BLOCK), y = (uint16_t)(row % CLASS_BLOCK);
-    const struct block_request request = {.col = col / CLASS_BLOCK,
-                                          .row = row / CLASS_BLOCK,
+    uint16_t x = (uint16_t)(at.col % CLASS_BLOCK), y = (uint16_t)(at.row % CLASS_BLOCK);
+    const struct block_request request = {.col = at.col / CLASS_BLOCK,
+                                          .row = at.row / CLASS_BLOCK,
                                           .x0 = x,
                                           .y0 = y,
                                           .x1 = (uint16_t)(x + 1),
                                           .y1 = (uint16_t)(y + 1)};
-    struct stack_window window = {.at = {.x = col, .y = row, .width = 1, .height = 1}};
+    struct stack_window window = {.at = {.x = at.col, .y = at.row, .width = 1, .height = 1}};
     AUTO(block) block = NULL;
 
-    point.inside =
-        col < prediction->pyramid.levels[0].width && row < prediction->pyramid.levels[0].height;
+    point.inside = at.col < prediction->pyramid.levels[0].width &&
+                   at.row < prediction->pyramid.levels[0].height;
     if (!point.inside) {
         *ret_point = point;
         return TL_OK;

@@ -91,8 +91,12 @@ struct prediction_point {
     const float *features;    /* per feature, in the arena */
 };
 
-/* `col`, `row`: a pixel of level 0. */
-TL_MUST_CHECK enum tl_code prediction_point(struct block_source *source, uint32_t col, uint32_t row,
+/* A pixel of level 0; one outside of it is not an error, but not `inside`. */
+struct prediction_cell {
+    uint32_t col, row;
+};
+
+TL_MUST_CHECK enum tl_code prediction_point(struct block_source *source, struct prediction_cell at,
                                             struct errand *errand, struct arena *arena,
                                             struct prediction_point *ret_point, struct tl_err *err);
 

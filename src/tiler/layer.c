@@ -319,6 +319,13 @@ static enum tl_code claim(struct layer *layer, struct slot *slot, const struct e
     }
 }
 
+enum tl_code layer_fault(enum tl_code code)
+{
+    if (code == TL_INVALID || code == TL_UNSUPPORTED || code == TL_LIMIT)
+        return TL_CORRUPT;
+    return code == TL_ABSENT ? TL_UPSTREAM : code;
+}
+
 enum tl_code layer_view_get(struct layer *layer, const char *season, struct errand *errand,
                             struct layer_view **ret_view, struct tl_err *err)
 {
@@ -337,7 +344,7 @@ enum tl_code layer_view_get(struct layer *layer, const char *season, struct erra
     }
 
     struct layer_view *view = NULL;
-    code = refresh(layer, (uint32_t)(slot - layer->slots), old, errand, &view, err);
+    code = layer_fault(refresh(layer, (uint32_t)(slot - layer->slots), old, errand, &view, err));
     if (code != TL_OK)
         tl_context(err, code, "layer %s: ", layer->info.id);
     pthread_mutex_lock(&slot->mu);

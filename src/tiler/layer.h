@@ -17,7 +17,6 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "geo/bbox.h"
-#include "raster/raster.h"
 #include "raster/warp.h"
 #include "tiler/style.h"
 
@@ -40,7 +39,10 @@ struct layer_view {
     uint32_t tiles_ns;          /* cache namespace of its class tiles (indexed PNG) */
     const uint32_t *style_ns;   /* per style of the layer: of tiles whose bytes hold colours */
     const char *season;         /* label, "" when the layer has none */
-    bool classes;               /* samples are class values */
+    bool classes;               /* samples are class values, in the first band */
+    uint16_t band_count;        /* of a stored raster: what the document names, or all */
+    const uint16_t *bands;      /* where they are in the file, 0-based; NULL: in its order */
+    const char *const *band_names; /* NULL: the file's */
     enum resampling resampling; /* the default */
     struct bbox mercator;       /* extent in EPSG:3857, a little generous */
     struct bbox lonlat;         /* extent in degrees */
@@ -73,12 +75,20 @@ const struct layer_info *layer_info(const struct layer *layer);
 TL_MUST_CHECK enum tl_code layer_view_get(struct layer *layer, const char *season,
                                           struct errand *errand, struct layer_view **ret_view,
                                           struct tl_err *err);
-/* The same without ever blocking: NULL when it has to be opened or checked first. */
+/*
+ * The code of a failure that a layer's own document or sources caused: what would otherwise
+ * be the client's fault (4xx) is the operator's, TL_CORRUPT or, when an object is not there,
+ * TL_UPSTREAM.
+ */
+enum tl_code layer_fault(enum tl_code code);
+/* layer_view_get() without ever blocking: NULL when it has to be opened or checked first. */
 struct layer_view *layer_view_peek(struct layer *layer, const char *season);
 /* The objects changed under this view: the next layer_view_get() opens them again. */
 void layer_view_expire(struct layer_view *view);
 struct layer_view *layer_view_ref(struct layer_view *view);
 void layer_view_unref(struct layer_view *view);
+/* Band `i` of the layer as a band of its source, 0-based. */
+uint16_t layer_view_band(const struct layer_view *view, uint16_t i);
 
 /* The model of a prediction; NULL for a stored raster. */
 const struct forest *layer_forest(const struct layer *layer);

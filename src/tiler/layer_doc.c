@@ -64,6 +64,12 @@ static bool is_id(const char *text)
     return size > 0 && size <= 63 && text[size] == '\0' && text[0] != '.';
 }
 
+/* What an expression can hold before the point: s1.red */
+static bool is_word(const char *text)
+{
+    return is_id(text) && !strpbrk(text, ".-") && (text[0] < '0' || text[0] > '9');
+}
+
 /* A string, or { "env": "NAME" } for what should not stand in a file. */
 static enum tl_code read_secret(struct reader *r, struct json_at at, const char **ret,
                                 struct tl_err *err)
@@ -174,8 +180,10 @@ static enum tl_code read_sources(struct reader *r, struct json_at at, struct tl_
     {
         struct json_at item = json_key(&at, id);
 
-        if (!is_id(id))
-            return json_refuse(&item, err, "a source is named by letters, digits, . _ and -");
+        if (!is_word(id))
+            return json_refuse(&item, err,
+                               "a source is named by letters, digits and _, as its "
+                               "bands are written in expressions");
         TL_TRY(read_source(r, item, id, &r->doc->sources[r->doc->source_count++], err));
     }
     return TL_OK;

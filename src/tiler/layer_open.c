@@ -148,6 +148,17 @@ static enum tl_code name_bands(const struct pyramid *pyramid, struct arena *scra
     return TL_OK;
 }
 
+static enum tl_code check_bands(const struct doc_source *from, const struct block_source *source,
+                                struct tl_err *err)
+{
+    for (uint16_t i = 0; i < from->band_count; i++)
+        if (from->band_index[i] >= source->pyramid->bands)
+            return tl_fail(err, TL_INVALID, "source %s: band %u (\"%s\") is wanted and %s has %u",
+                           from->id, from->band_index[i] + 1u, from->band_names[i], from->href,
+                           source->pyramid->bands);
+    return TL_OK;
+}
+
 static enum tl_code bind_source(const struct doc_source *from, struct block_source *source,
                                 struct arena *scratch, struct prediction_source *to,
                                 struct tl_err *err)
@@ -158,11 +169,7 @@ static enum tl_code bind_source(const struct doc_source *from, struct block_sour
                                      .band_count = from->band_count,
                                      .band_names = from->band_names,
                                      .band_index = from->band_index};
-    for (uint16_t i = 0; i < from->band_count; i++)
-        if (from->band_index[i] >= source->pyramid->bands)
-            return tl_fail(err, TL_INVALID, "source %s: band %u (\"%s\") is wanted and %s has %u",
-                           from->id, from->band_index[i] + 1u, from->band_names[i], from->href,
-                           source->pyramid->bands);
+    TL_TRY(check_bands(from, source, err));
     return from->band_count ? TL_OK : name_bands(source->pyramid, scratch, to, err);
 }
 
@@ -305,12 +312,36 @@ static void index_classes(const struct layer_open *open, struct layer_view *view
         add_value(view, CLASS_MASKED);
 }
 
+/* A stored raster: the bands that the document names are the layer's, in its order. */
+static enum tl_code choose_bands(const struct layer_doc *doc, struct layer_view *view,
+                                 struct tl_err *err)
+{
+    const struct doc_source *source = &doc->sources[0];
+
+    view->band_count = view->source->pyramid->bands;
+    if (doc->kind != LAYER_RASTER || source->band_count == 0)
+        return TL_OK;
+    TL_TRY(check_bands(source, view->source, err));
+    view->band_count = source->band_count;
+    view->bands = source->band_index;
+    view->band_names = source->band_names;
+    return TL_OK;
+}
+
+uint16_t layer_view_band(const struct layer_view *view, uint16_t i)
+{
+    return view->bands ? view->bands[i] : i;
+}
+
 static struct hash128 view_fingerprint(const struct layer_view *view)
 {
     uint8_t render[1 + 1 + 256] = {RENDER_EPOCH, (uint8_t)view->resampling};
+    struct hash128 pixels = view->source->fingerprint;
 
     memcpy(render + 2, view->index_of, 256);
-    return hash128_join(view->source->fingerprint, hash128(render, sizeof(render)));
+    if (view->bands)
+        pixels = hash128_join(pixels, hash128(view->bands, view->band_count * sizeof(uint16_t)));
+    return hash128_join(pixels, hash128(render, sizeof(render)));
 }
 
 static enum tl_code name_spaces(const struct layer_open *open, struct owned_view *own,
@@ -346,6 +377,7 @@ static enum tl_code fill_view(const struct layer_open *open, struct owned_view *
     if (doc->kind == LAYER_PREDICTION)
         TL_TRY(open_prediction(open, own, err));
     view->source = own->prediction ? own->prediction : own->sources[0];
+    TL_TRY(choose_bands(doc, view, err));
     view->layer = open->layer;
     view->classes = doc->classes;
     view->resampling = doc->resampling;

@@ -79,9 +79,10 @@ static enum tl_code describe_prediction(const struct pixel *at, struct errand *e
                                         struct arena *arena, json_t *item, struct tl_err *err)
 {
     const struct layer_view *view = at->view;
+    const struct prediction_cell cell = {at->col, at->row};
     struct prediction_point point;
 
-    TL_TRY(prediction_point(view->source, at->col, at->row, errand, arena, &point, err));
+    TL_TRY(prediction_point(view->source, cell, errand, arena, &point, err));
     json_object_set_new(item, "valid", json_boolean(point.valid));
     add_class(item, view, point.label);
     if (!point.valid)
@@ -131,27 +132,38 @@ static enum tl_code read_sample(const struct pixel *at, uint16_t band, struct er
     return TL_OK;
 }
 
+/* As the document names it, or the file, or "b7". */
+static const char *band_name(const struct layer_view *view, uint16_t i, char room[16])
+{
+    uint16_t band = layer_view_band(view, i);
+    const char *in_file = raster_info(view->source)->band_names[band];
+
+    if (view->band_names)
+        return view->band_names[i];
+    snprintf(room, 16, "b%u", band + 1u);
+    return in_file ? in_file : room;
+}
+
 static enum tl_code describe_raster(const struct pixel *at, struct errand *errand, json_t *item,
                                     struct tl_err *err)
 {
     const struct layer_view *view = at->view;
-    uint16_t bands = view->source->pyramid->bands;
-    const struct raster_info *info = raster_info(view->source);
     json_t *values = json_object();
-    double value = (double)NAN;
+    double first = (double)NAN;
 
     json_object_set_new(item, "bands", values);
-    for (uint16_t b = 0; b < bands; b++) {
-        char name[16];
+    for (uint16_t i = 0; i < view->band_count; i++) {
+        char room[16];
+        double value;
 
-        TL_TRY(read_sample(at, b, errand, &value, err));
-        snprintf(name, sizeof(name), "b%u", b + 1u);
-        json_object_set_new(values, info->band_names[b] ? info->band_names[b] : name,
-                            number_json(value));
+        TL_TRY(read_sample(at, layer_view_band(view, i), errand, &value, err));
+        json_object_set_new(values, band_name(view, i, room), number_json(value));
+        if (i == 0)
+            first = value;
     }
-    json_object_set_new(item, "valid", json_boolean(!isnan(value)));
-    if (view->classes && !isnan(value))
-        add_class(item, view, (uint8_t)value);
+    json_object_set_new(item, "valid", json_boolean(!isnan(first)));
+    if (view->classes && !isnan(first))
+        add_class(item, view, (uint8_t)first);
     return TL_OK;
 }
 

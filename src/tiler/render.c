@@ -47,7 +47,7 @@ static const struct style *default_style(const struct layer_view *view)
     return layer_info(view->layer)->styles[0];
 }
 
-/* 0-based bands that a style paints with. */
+/* Bands of the source, 0-based, that a style paints with. */
 struct band_list {
     uint16_t bands[3], count;
 };
@@ -197,15 +197,16 @@ static enum tl_code encode_colored(const struct render_request *request, struct 
 static enum tl_code bands_of(const struct render_request *request, struct band_list *ret_list,
                              struct tl_err *err)
 {
-    uint16_t available = request->view->source->pyramid->bands;
+    uint16_t available = request->view->band_count;
     bool classes = request->view->classes;
     struct band_list list = {.count = !classes && request->style->kind == STYLE_RGB ? 3 : 1};
 
     for (uint16_t i = 0; i < list.count; i++) {
-        list.bands[i] = classes ? 0 : (uint16_t)(request->style->bands[i] - 1);
-        if (list.bands[i] >= available)
+        uint16_t band = classes ? 0 : (uint16_t)(request->style->bands[i] - 1);
+        if (band >= available)
             return tl_fail(err, TL_INVALID, "style %s wants band %u, the layer has %u",
-                           request->style->id, list.bands[i] + 1u, available);
+                           request->style->id, band + 1u, available);
+        list.bands[i] = layer_view_band(request->view, band);
     }
     *ret_list = list;
     return TL_OK;

@@ -338,8 +338,9 @@ static enum tl_code render_current(struct render_job *job, struct errand *errand
             job->key = key_of(job->view, &job->query);
             keep(job->tiler, &job->key, ret);
         }
+        /* TL_ABSENT is an answer: class blocks that nobody made yet. */
         if (code != TL_CHANGED || tries > 0)
-            return code;
+            return code == TL_ABSENT ? code : layer_fault(code);
         layer_view_expire(job->view);
         layer_view_unref(TL_TAKE(job->view));
         TL_TRY(layer_view_get(job->query.layer, job->query.season, errand, &job->view, err));

@@ -546,7 +546,8 @@ TEST(a_point_tells_label_confidence_probabilities_and_features)
     world_init(&w, 5, false);
     world_open(&w, NULL);
     struct raster raster = world_reference(&w);
-    assert_ok(prediction_point(w.prediction, 801, 303, &errand, arena, &point, &err));
+    assert_ok(prediction_point(w.prediction, (struct prediction_cell){801, 303}, &errand, arena,
+                               &point, &err));
     assert_true(point.inside && point.valid);
     assert_int_equal(point.label, raster.label[303 * LAND_WIDTH + 801]);
     assert_int_equal(point.confidence, raster.confidence[303 * LAND_WIDTH + 801]);
@@ -554,10 +555,12 @@ TEST(a_point_tells_label_confidence_probabilities_and_features)
     assert_true(point.probability[2] == 1 && point.probability[1] == 0);
     assert_true(fake_classified() <= 25);
 
-    assert_ok(prediction_point(w.prediction, 730, 600, &errand, arena, &point, &err));
+    assert_ok(prediction_point(w.prediction, (struct prediction_cell){730, 600}, &errand, arena,
+                               &point, &err));
     assert_true(point.inside && !point.valid && !point.features && !point.probability);
     assert_int_equal(point.label, CLASS_NODATA);
-    assert_ok(prediction_point(w.prediction, LAND_WIDTH, 0, &errand, arena, &point, &err));
+    assert_ok(prediction_point(w.prediction, (struct prediction_cell){LAND_WIDTH, 0}, &errand,
+                               arena, &point, &err));
     assert_false(point.inside);
     raster_release(&raster);
     world_release(&w);
