@@ -170,6 +170,7 @@ enum tl_code crs_map_get(const struct crs *from, const struct crs *to, struct cr
         TL_TRY(map_new(thread->context, from, to, &map, err));
         *place_for_map(thread) = map;
     }
+    TL_CHECK(map);
     map->used_at = ++thread->look_ups;
     *ret_map = map;
     return TL_OK;

@@ -20,7 +20,7 @@
 
 /* Values that mode can tell apart in one pixel, and the room for them: half full at most. */
 #define MODE_MAX_VALUES (UINT32_C(1) << 16)
-#define MODE_SLOTS      (2 * MODE_MAX_VALUES)
+#define MODE_SLOTS      (MODE_MAX_VALUES << 1)
 
 struct footprint {
     double x0, x1, y0, y1;          /* clipped to the level */

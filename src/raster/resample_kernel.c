@@ -72,7 +72,8 @@ INLINE void weigh_taps(enum resampling resampling, const struct kernel_axis *axi
                        float *restrict ret_weights, int32_t taps)
 {
     float squeeze = (float)(1 / axis->stretch), sum = 0;
-    float before = (float)(taps / 2 - 1) + frac;
+    int32_t middle = taps / 2 - 1;
+    float before = (float)middle + frac;
 
     for (int32_t i = 0; i < taps; i++) {
         ret_weights[i] = weight_at(resampling, fabsf((float)i - before) * squeeze);
@@ -266,6 +267,7 @@ static void locate_strip(struct kernel *kernel, uint32_t y0, uint32_t rows)
         locate(at, rows, level->height, kernel->axis[1].radius, &kernel->y);
         return;
     }
+    TL_CHECK(kernel->cursor && kernel->points.col && kernel->points.row);
     for (uint32_t j = 0; j < rows; j++) {
         size_t from = (size_t)j * kernel->width;
         struct warp_points row = {kernel->points.col + from, kernel->points.row + from};

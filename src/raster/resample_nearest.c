@@ -44,6 +44,7 @@ static struct run *next_run(struct gather *g, uint32_t begin, uint32_t col, uint
 
 /* --- one run --------------------------------------------------------------------------- */
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type cannot be in parentheses */
 #define PICK(type)                                                                      \
     static void pick_##type(const type *restrict from, const uint32_t *restrict offset, \
                             uint32_t count, type *restrict to)                          \
@@ -55,6 +56,7 @@ PICK(uint8_t)
 PICK(uint16_t)
 PICK(uint32_t)
 PICK(uint64_t)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static void pick(size_t size, const uint8_t *from, const uint32_t *offset, uint32_t count,
                  uint8_t *to)

@@ -305,7 +305,9 @@ static double sag(const double n[9], double du, double dv)
     double across = 0, down = 0;
 
     for (int i = 0; i < 3; i++) {
-        across = fmax(across, fabs(2 * n[3 * i] - 4 * n[3 * i + 1] + 2 * n[3 * i + 2]));
+        const double *row = n + 3L * i;
+
+        across = fmax(across, fabs(2 * row[0] - 4 * row[1] + 2 * row[2]));
         down = fmax(down, fabs(2 * n[i] - 4 * n[3 + i] + 2 * n[6 + i]));
     }
     return 1.25 * (across * du * du + down * dv * dv) / 4;
@@ -379,7 +381,9 @@ static bool middle_derivatives(const struct warp_map *map, double ret_d[4])
     if (derivatives(map, map->width / 2.0, map->height / 2.0, ret_d))
         return true;
     for (int i = 0; i < 25; i++) {
-        if (derivatives(map, map->width * (i % 5 + 0.5) / 5, map->height * (i / 5 + 0.5) / 5,
+        int across = i % 5, down = i / 5;
+
+        if (derivatives(map, map->width * (across + 0.5) / 5, map->height * (down + 0.5) / 5,
                         ret_d))
             return true;
     }

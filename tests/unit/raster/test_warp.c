@@ -67,7 +67,7 @@ TEST(a_raster_on_its_own_grid_is_itself)
         assert_false(p.empty);
         assert_null(p.valid);
         assert_int_equal(p.dtype, resampling_keeps_values(all[r]) ? DTYPE_U32 : DTYPE_F32);
-        for (size_t i = 0; i < 400 * 300; i++)
+        for (uint32_t i = 0; i < 400 * 300; i++)
             assert_near(dtype_get(p.dtype, p.samples, i), (double)i, 0);
         assert_int_equal(synth->reads, 1);
         assert_int_equal(synth->requests, 7 * 5);
@@ -599,6 +599,76 @@ TEST(an_area_across_the_seam_of_a_world_does_not_cover_the_world)
     }
 }
 
+/* --- anything --------------------------------------------------------------------------- */
+
+static double seven(const struct synth *synth, uint16_t band, uint32_t col, uint32_t row)
+{
+    (void)synth, (void)band, (void)col, (void)row;
+    return 7;
+}
+
+static double between(unsigned *seed, double low, double high)
+{
+    *seed = *seed * 1103515245 + 12345;
+    return low + (high - low) * (double)(*seed >> 8) / (1 << 24);
+}
+
+/* A raster somewhere, and a tile of some zoom near it or anywhere. */
+static void warp_at_random(unsigned *seed, const struct crs *mercator, size_t *ret_valid)
+{
+    static const char *const codes[] = {"EPSG:4326",  "EPSG:3857", "EPSG:6933", "EPSG:32736",
+                                        "EPSG:32601", "EPSG:3413", "EPSG:3035", "EPSG:4222"};
+    const char *code = codes[(int)between(seed, 0, 8)];
+    bool degrees = strcmp(code, "EPSG:4326") == 0 || strcmp(code, "EPSG:4222") == 0;
+    double pixel = exp(between(seed, 0, 9)) * (degrees ? 1e-5 : 1);
+    const struct synth_spec spec = {
+        .crs = code,
+        .affine = {between(seed, -1, 1) * (degrees ? 200 : 6e6),
+                   between(seed, -1, 1) * (degrees ? 95 : 9e6), pixel,
+                   pixel * between(seed, 0.3, 3)},
+        .width = (uint32_t)between(seed, 1, 900),
+        .height = (uint32_t)between(seed, 1, 900),
+        .block = 16U << (int)between(seed, 0, 5),
+        .dtype = (enum dtype)between(seed, 0, DTYPE_COUNT),
+        .value = seven,
+        .has_nodata = true, /* of no sample, and of no garbage */
+        .nodata = 0,
+    };
+    AUTO(synth) synth = synth_new(&spec);
+    AUTO(arena) arena = arena_new();
+    struct crs_map *map;
+    struct tl_err err;
+    double x = affine_x(spec.affine, between(seed, -0.2, 1.2) * spec.width);
+    double y = affine_y(spec.affine, between(seed, -0.2, 1.2) * spec.height);
+
+    assert_ok(crs_map_get(synth->pyramid.crs, mercator, &map, &err));
+    crs_map_points(map, &x, &y, 1);
+    struct tile_id id = tms_tile_at(&tms_web_mercator_quad, x, y, (uint8_t)between(seed, 0, 19));
+    struct grid grid = tile_grid(mercator, id, (uint32_t)between(seed, 1, 300));
+    struct planes p =
+        read_ok(synth, grid, (enum resampling)between(seed, 0, RESAMPLE_COUNT), arena);
+    for (uint32_t i = 0; !p.empty && i < p.width * p.height; i++) {
+        if (p.valid && !p.valid[i])
+            continue;
+        assert_near(dtype_get(p.dtype, p.samples, i), 7, 1e-4);
+        ++*ret_valid;
+    }
+}
+
+/* Sevens everywhere, and garbage where nothing was asked for: the result is sevens. */
+TEST(no_warp_looks_at_a_sample_that_it_did_not_ask_for)
+{
+    AUTO(crs) mercator = NULL;
+    struct tl_err err;
+    unsigned seed = 20240229;
+    size_t valid = 0;
+
+    assert_ok(crs_new("EPSG:3857", &mercator, &err));
+    for (int i = 0; i < 600; i++)
+        warp_at_random(&seed, mercator, &valid);
+    assert_true(valid > 100000);
+}
+
 RUN(T(resamplings_have_names_and_two_of_them_keep_values), T(a_raster_on_its_own_grid_is_itself),
     T(an_aligned_window_takes_whole_pixels_though_its_origin_is_a_rounded_number),
     T(only_the_touched_part_of_a_block_is_asked_for), T(pixels_beyond_the_raster_are_not_valid),
@@ -616,4 +686,5 @@ RUN(T(resamplings_have_names_and_two_of_them_keep_values), T(a_raster_on_its_own
     T(a_cancelled_or_late_errand_reads_nothing),
     T(a_source_that_fails_fails_the_warp_and_leaves_the_result_alone),
     T(the_time_of_a_warp_is_booked), T(a_world_may_begin_at_greenwich_or_cross_the_antimeridian),
-    T(an_area_across_the_seam_of_a_world_does_not_cover_the_world))
+    T(an_area_across_the_seam_of_a_world_does_not_cover_the_world),
+    T(no_warp_looks_at_a_sample_that_it_did_not_ask_for))
