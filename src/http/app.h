@@ -5,7 +5,6 @@
 #ifndef TILTH_HTTP_APP_H
 #define TILTH_HTTP_APP_H
 
-#include "base/config.h"
 #include "http/http.h"
 #include "http/route.h"
 #include "http/server.h"
@@ -42,6 +41,12 @@ route_fn on_landing, on_layers, on_layer, on_tile, on_tilejson, on_legend_json, 
 /* Every route, most used first. */
 extern const struct route http_routes[];
 extern const unsigned http_route_count;
+
+/* When an answer is due. */
+int64_t http_deadline_ns(const struct http *http, const struct request *request);
+
+#define DOCUMENT_TYPE  "application/json"
+#define DOCUMENT_CACHE "public, max-age=60"
 
 /* Frees what `http->loops[].free_calls` holds. */
 void tile_calls_free(struct http *http);

@@ -1,6 +1,7 @@
 #include "http/http.h"
 
 #include "base/clock.h"
+#include "base/config.h"
 #include "base/hash.h"
 #include "http/app.h"
 #include "http/reply.h"
@@ -111,6 +112,10 @@ static void on_request(void *udata, struct request *request)
 
     name_request(http, request);
     enum tl_code code = url_parse(request->target, &url, &err);
+    if (code == TL_LIMIT) {
+        reply_problem(http, request, 414, tl_code_key(code), err.msg);
+        return;
+    }
     if (code != TL_OK) {
         reply_error(http, request, code, &err);
         return;
@@ -128,6 +133,11 @@ static void on_request(void *udata, struct request *request)
 static void on_end(void *udata, const struct request *request, const struct request_end *end)
 {
     access_log_write(udata, request, end);
+}
+
+int64_t http_deadline_ns(const struct http *http, const struct request *request)
+{
+    return request->start_ns + http->options.config->render_deadline;
 }
 
 void http_block_signals(void)

@@ -11,7 +11,6 @@
 #include "http/app.h"
 #include "http/reply.h"
 #include "http/tile_args.h"
-#include "tiler/layer.h"
 #include "tiler/tiler.h"
 
 #include <stdlib.h>
@@ -246,6 +245,6 @@ void on_tile(struct http *http, struct request *request, const struct route_args
         reply_error(http, request, TL_NOMEM, NULL);
         return;
     }
-    query.deadline_ns = request->start_ns + http->options.config->render_deadline;
+    query.deadline_ns = http_deadline_ns(http, request);
     get(http, request, call, &query);
 }

@@ -3,6 +3,7 @@
 #include "base/blob.h"
 #include "base/buf.h"
 #include "base/check.h"
+#include "base/config.h"
 #include "base/hash.h"
 #include "http/app.h"
 
@@ -87,6 +88,8 @@ static const char *title_of(int status)
         return "Method Not Allowed";
     case 413:
         return "Content Too Large";
+    case 414:
+        return "URI Too Long";
     case 415:
         return "Unsupported Media Type";
     case 502:

@@ -9,6 +9,7 @@
 
 #include "base/attr.h"
 #include "http/server.h"
+#include "http/url.h"
 
 struct buf;
 struct http;
@@ -45,7 +46,6 @@ void reply_buf(struct http *http, struct request *request, const struct buf *buf
 bool request_is_head(const struct request *request);
 
 /* "https://tiles.example.org": config's public_url, or what the request says of itself. */
-enum { BASE_URL_MAX = 600 };
 void request_base_url(const struct http *http, const struct request *request,
                       char ret_url[BASE_URL_MAX]);
 

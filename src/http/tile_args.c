@@ -32,10 +32,6 @@ enum tl_code args_style(const struct layer *layer, const struct url *url,
     struct text id = url_param(url, "style");
     char name[64];
 
-    if (id.size == 0) {
-        *ret_style = NULL;
-        return TL_OK;
-    }
     if (!text_copy(id, name, sizeof(name)))
         return tl_fail(err, TL_ABSENT, "no style has an id of %zu bytes", id.size);
     return layer_style(layer, name, ret_style, err);
@@ -166,8 +162,8 @@ static enum tl_code show_class(const struct style *style, struct text word,
                    style->id, shown(word), word.at, style->id);
 }
 
-static enum tl_code parse_classes(struct layer *layer, const struct url *url,
-                                  struct tile_query *query, struct tl_err *err)
+static enum tl_code parse_classes(const struct url *url, struct tile_query *query,
+                                  struct tl_err *err)
 {
     struct text list = url_param(url, "classes");
     const struct style *style = query->style;
@@ -176,8 +172,6 @@ static enum tl_code parse_classes(struct layer *layer, const struct url *url,
     if (!query->filter_classes)
         return TL_OK;
     memset(query->show, 0, sizeof(query->show));
-    if (!style)
-        TL_TRY(layer_style(layer, NULL, &style, err));
     if (style->kind != STYLE_CLASSES)
         return tl_fail(err, TL_INVALID, "classes: style %s has no classes", style->id);
     while (list.size > 0)
@@ -192,5 +186,5 @@ enum tl_code args_tile(struct layer *layer, const struct text zxy[3], const stru
     TL_TRY(parse_id(zxy, ret_query, err));
     TL_TRY(args_style(layer, url, &ret_query->style, err));
     TL_TRY(args_season(url, ret_query->season, err));
-    return parse_classes(layer, url, ret_query, err);
+    return parse_classes(url, ret_query, err);
 }

@@ -20,7 +20,7 @@ struct tile_query;
 /* TL_ABSENT, naming the known layers. */
 TL_MUST_CHECK enum tl_code args_layer(const struct catalog *catalog, struct text id,
                                       struct layer **ret_layer, struct tl_err *err);
-/* style=; NULL for the default. */
+/* style=, or the default of the layer. */
 TL_MUST_CHECK enum tl_code args_style(const struct layer *layer, const struct url *url,
                                       const struct style **ret_style, struct tl_err *err);
 /* season= or date=, not both; "" for the default. */

@@ -18,6 +18,9 @@
 
 enum { URL_PATH_MAX = 2048, URL_QUERY_MAX = 4096, URL_SEGMENTS = 12, URL_PARAMS = 16 };
 
+/* Room for what tile addresses in documents begin with: "https://tiles.example.org". */
+enum { BASE_URL_MAX = 600 };
+
 struct url_param {
     struct text key, value;
 };
@@ -30,7 +33,7 @@ struct url {
     char bytes[URL_PATH_MAX + URL_QUERY_MAX];
 };
 
-/* TL_INVALID or TL_LIMIT, saying which byte or limit. */
+/* TL_INVALID or TL_LIMIT (414), saying which byte or limit. */
 TL_MUST_CHECK enum tl_code url_parse(struct text raw, struct url *ret_url, struct tl_err *err);
 /* The value of a query parameter; at == NULL when it is absent. */
 struct text url_param(const struct url *url, const char *key);
