@@ -14,18 +14,18 @@
  * A type opts in once, in its own header, with AUTO_DEFINE(blob, blob_unref).
  */
 #define AUTO(type) __attribute__((cleanup(type##_auto_))) struct type *
-#define AUTO_DEFINE(type, release)                                                                 \
-    __attribute__((unused)) static inline void type##_auto_(struct type **p)                       \
-    {                                                                                              \
-        release(*p);                                                                               \
+#define AUTO_DEFINE(type, release)                                           \
+    __attribute__((unused)) static inline void type##_auto_(struct type **p) \
+    {                                                                        \
+        release(*p);                                                         \
     }
 
 /* Hands an AUTO pointer to its new owner: *ret_tile = TL_TAKE(tile); */
-#define TL_TAKE(p)                                                                                 \
-    __extension__({                                                                                \
-        __typeof__(p) tl_taken_ = (p);                                                             \
-        (p) = NULL;                                                                                \
-        tl_taken_;                                                                                 \
+#define TL_TAKE(p)                     \
+    __extension__({                    \
+        __typeof__(p) tl_taken_ = (p); \
+        (p) = NULL;                    \
+        tl_taken_;                     \
     })
 
 #define TL_COUNT(array) (sizeof(array) / sizeof((array)[0]))

@@ -10,10 +10,10 @@
 void tl_check_failed(const char *expr, const char *file, int line) TL_NORETURN TL_COLD;
 
 /* Always on, in release too. */
-#define TL_CHECK(expr)                                                                             \
-    do {                                                                                           \
-        if (__builtin_expect(!(expr), 0))                                                          \
-            tl_check_failed(#expr, __FILE__, __LINE__);                                            \
+#define TL_CHECK(expr)                                  \
+    do {                                                \
+        if (__builtin_expect(!(expr), 0))               \
+            tl_check_failed(#expr, __FILE__, __LINE__); \
     } while (0)
 
 /* Inside kernels: on in debug builds only. */

@@ -16,20 +16,20 @@
  *
  *      code            HTTP  key            what the user reads
  */
-#define TL_CODES(X)                                                                                \
-    X(TL_OK, 200, "ok", "ok")                                                                      \
-    X(TL_ABSENT, 404, "absent", "no such tile, layer or object")                                   \
-    X(TL_INVALID, 400, "invalid", "the request is not well formed")                                \
-    X(TL_UNSUPPORTED, 415, "unsupported", "this format or feature is not supported")               \
-    X(TL_LIMIT, 413, "limit", "the request or the file is larger than a limit")                    \
-    X(TL_CORRUPT, 502, "corrupt", "the source data is damaged")                                    \
-    X(TL_CHANGED, 502, "changed", "the source object was replaced while it was read")              \
-    X(TL_UPSTREAM, 502, "upstream", "the object store failed")                                     \
-    X(TL_TIMEOUT, 504, "timeout", "the deadline passed")                                           \
-    X(TL_CANCELLED, 499, "cancelled", "every client is gone")                                      \
-    X(TL_BUSY, 503, "busy", "too much work is queued")                                             \
-    X(TL_NOSPACE, 507, "nospace", "the disk or the cache map is full")                             \
-    X(TL_NOMEM, 503, "nomem", "out of memory")                                                     \
+#define TL_CODES(X)                                                                   \
+    X(TL_OK, 200, "ok", "ok")                                                         \
+    X(TL_ABSENT, 404, "absent", "no such tile, layer or object")                      \
+    X(TL_INVALID, 400, "invalid", "the request is not well formed")                   \
+    X(TL_UNSUPPORTED, 415, "unsupported", "this format or feature is not supported")  \
+    X(TL_LIMIT, 413, "limit", "the request or the file is larger than a limit")       \
+    X(TL_CORRUPT, 502, "corrupt", "the source data is damaged")                       \
+    X(TL_CHANGED, 502, "changed", "the source object was replaced while it was read") \
+    X(TL_UPSTREAM, 502, "upstream", "the object store failed")                        \
+    X(TL_TIMEOUT, 504, "timeout", "the deadline passed")                              \
+    X(TL_CANCELLED, 499, "cancelled", "every client is gone")                         \
+    X(TL_BUSY, 503, "busy", "too much work is queued")                                \
+    X(TL_NOSPACE, 507, "nospace", "the disk or the cache map is full")                \
+    X(TL_NOMEM, 503, "nomem", "out of memory")                                        \
     X(TL_INTERNAL, 500, "internal", "a bug in tilth")
 
 enum tl_code {
@@ -52,19 +52,19 @@ enum tl_code tl_fail(struct tl_err *err, enum tl_code code, const char *fmt, ...
     TL_COLD;
 
 /* Puts context before the message that is there: "layer lulc: " + "block 17: HTTP 503". */
-enum tl_code tl_context(struct tl_err *err, enum tl_code code, const char *fmt, ...)
-    TL_PRINTF(3, 4) TL_COLD;
+enum tl_code tl_context(struct tl_err *err, enum tl_code code, const char *fmt, ...) TL_PRINTF(3, 4)
+    TL_COLD;
 
 int tl_code_http(enum tl_code code);
 const char *tl_code_key(enum tl_code code);  /* "upstream": one word, for logs and metrics */
 const char *tl_code_text(enum tl_code code); /* a sentence for a person */
 
 /* The one macro with a hidden return. AUTO() makes leaving early safe. */
-#define TL_TRY(expr)                                                                               \
-    do {                                                                                           \
-        enum tl_code tl_code_ = (expr);                                                            \
-        if (tl_code_ != TL_OK)                                                                     \
-            return tl_code_;                                                                       \
+#define TL_TRY(expr)                    \
+    do {                                \
+        enum tl_code tl_code_ = (expr); \
+        if (tl_code_ != TL_OK)          \
+            return tl_code_;            \
     } while (0)
 
 #endif

@@ -18,12 +18,12 @@
 #include <stdint.h>
 
 /* Stages of a render, in order; the names go to Server-Timing and the metrics. */
-#define ERRAND_STAGES(X)                                                                           \
-    X(STAGE_QUEUE, "queue")                                                                        \
-    X(STAGE_FETCH, "fetch")                                                                        \
-    X(STAGE_DECODE, "decode")                                                                      \
-    X(STAGE_CLASSIFY, "classify")                                                                  \
-    X(STAGE_WARP, "warp")                                                                          \
+#define ERRAND_STAGES(X)          \
+    X(STAGE_QUEUE, "queue")       \
+    X(STAGE_FETCH, "fetch")       \
+    X(STAGE_DECODE, "decode")     \
+    X(STAGE_CLASSIFY, "classify") \
+    X(STAGE_WARP, "warp")         \
     X(STAGE_ENCODE, "encode")
 
 enum errand_stage {

@@ -22,37 +22,37 @@
 
 #define TEST(name) static void name(void **state __attribute__((unused)))
 #define T(name)    cmocka_unit_test(name)
-#define RUN(...)                                                                                   \
-    int main(void)                                                                                 \
-    {                                                                                              \
-        const struct CMUnitTest tests[] = {__VA_ARGS__};                                           \
-        return cmocka_run_group_tests(tests, NULL, NULL);                                          \
+#define RUN(...)                                          \
+    int main(void)                                        \
+    {                                                     \
+        const struct CMUnitTest tests[] = {__VA_ARGS__};  \
+        return cmocka_run_group_tests(tests, NULL, NULL); \
     }
 
-#define assert_near(a, b, tolerance)                                                               \
-    do {                                                                                           \
-        double near_a_ = (a), near_b_ = (b);                                                       \
-        if (!(fabs(near_a_ - near_b_) <= (tolerance)))                                             \
-            fail_msg("%s = %.17g is not within %g of %.17g", #a, near_a_, (double)(tolerance),     \
-                     near_b_);                                                                     \
+#define assert_near(a, b, tolerance)                                                           \
+    do {                                                                                       \
+        double near_a_ = (a), near_b_ = (b);                                                   \
+        if (!(fabs(near_a_ - near_b_) <= (tolerance)))                                         \
+            fail_msg("%s = %.17g is not within %g of %.17g", #a, near_a_, (double)(tolerance), \
+                     near_b_);                                                                 \
     } while (0)
 
 /* The call succeeds; its message is shown when it does not. Needs `struct tl_err err`. */
-#define assert_ok(expr)                                                                            \
-    do {                                                                                           \
-        enum tl_code ok_ = (expr);                                                                 \
-        if (ok_ != TL_OK)                                                                          \
-            fail_msg("%s: %s: %s", #expr, tl_code_key(ok_), err.msg);                              \
+#define assert_ok(expr)                                               \
+    do {                                                              \
+        enum tl_code ok_ = (expr);                                    \
+        if (ok_ != TL_OK)                                             \
+            fail_msg("%s: %s: %s", #expr, tl_code_key(ok_), err.msg); \
     } while (0)
 
 /* The call fails with `code` and a message that holds `text`. */
-#define assert_refused(expr, code, text)                                                           \
-    do {                                                                                           \
-        enum tl_code refused_ = (expr);                                                            \
-        if (refused_ != (code))                                                                    \
-            fail_msg("%s: got %s, not %s", #expr, tl_code_key(refused_), tl_code_key(code));       \
-        if (!strstr(err.msg, (text)))                                                              \
-            fail_msg("%s: \"%s\" does not say \"%s\"", #expr, err.msg, (text));                    \
+#define assert_refused(expr, code, text)                                                     \
+    do {                                                                                     \
+        enum tl_code refused_ = (expr);                                                      \
+        if (refused_ != (code))                                                              \
+            fail_msg("%s: got %s, not %s", #expr, tl_code_key(refused_), tl_code_key(code)); \
+        if (!strstr(err.msg, (text)))                                                        \
+            fail_msg("%s: \"%s\" does not say \"%s\"", #expr, err.msg, (text));              \
     } while (0)
 
 #endif
