@@ -35,18 +35,18 @@ enum layer_kind { LAYER_RASTER, LAYER_PREDICTION };
 struct layer_view {
     struct layer *layer;
     struct block_source *source;
-    struct hash128 fingerprint; /* of the pixels; style is never part of it */
-    uint32_t tiles_ns;          /* cache namespace of its class tiles (indexed PNG) */
-    const uint32_t *style_ns;   /* per style of the layer: of tiles whose bytes hold colours */
-    const char *season;         /* label, "" when the layer has none */
-    bool classes;               /* samples are class values, in the first band */
-    uint16_t band_count;        /* of a stored raster: what the document names, or all */
-    const uint16_t *bands;      /* where they are in the file, 0-based; NULL: in its order */
+    struct hash128 fingerprint;    /* of the pixels; style is never part of it */
+    uint32_t tiles_ns;             /* cache namespace of its class tiles (indexed PNG) */
+    const uint32_t *style_ns;      /* per style of the layer: of tiles whose bytes hold colours */
+    const char *season;            /* label, "" when the layer has none */
+    bool classes;                  /* samples are class values, in the first band */
+    uint16_t band_count;           /* of a stored raster: what the document names, or all */
+    const uint16_t *bands;         /* where they are in the file, 0-based; NULL: in its order */
     const char *const *band_names; /* NULL: the file's */
-    enum resampling resampling; /* the default */
-    struct bbox mercator;       /* extent in EPSG:3857, a little generous */
-    struct bbox lonlat;         /* extent in degrees */
-    uint8_t native_zoom;        /* the zoom whose pixels are nearest to the layer's own */
+    enum resampling resampling;    /* the default */
+    struct bbox mercator;          /* extent in EPSG:3857, a little generous */
+    struct bbox lonlat;            /* extent in degrees */
+    uint8_t native_zoom;           /* the zoom whose pixels are nearest to the layer's own */
     /* Class layers: tile index <-> class value. Index 0 is "nothing here". */
     uint16_t index_count;
     uint8_t index_of[256];

@@ -153,8 +153,8 @@ static enum tl_code check_bands(const struct doc_source *from, const struct bloc
 {
     for (uint16_t i = 0; i < from->band_count; i++)
         if (from->band_index[i] >= source->pyramid->bands)
-            return tl_fail(err, TL_INVALID, "source %s: band %u (\"%s\") is wanted and %s has %u",
-                           from->id, from->band_index[i] + 1u, from->band_names[i], from->href,
+            return tl_fail(err, TL_INVALID, "band %u (\"%s\") is wanted and %s has %u",
+                           from->band_index[i] + 1u, from->band_names[i], from->href,
                            source->pyramid->bands);
     return TL_OK;
 }
