@@ -217,33 +217,48 @@ class Files(unittest.TestCase):
                         found.append((int(at), int(band.GetMetadataItem(f"BLOCK_SIZE_{x}_{y}", "TIFF"))))
         return found
 
-    def test_flipped_bytes_in_the_index_never_bring_it_down(self):
-        """What a header says cannot be wrong, only nonsense; where GDAL reads the same nonsense, so may we."""
+    def test_flipped_bytes_in_the_index_are_read_as_gdal_reads_them(self):
+        """What a header says cannot be wrong, only nonsense: an error, or what GDAL makes of the same nonsense."""
         folder = scene.temporary_folder(type(self))
-        write_land(folder / "land.tif")
+        label = write_land(folder / "land.tif")
         data = (folder / "land.tif").read_bytes()
         first = min(start for start, _ in self.blocks(folder / "land.tif"))
         rng = random.Random(5)
-        mutants = []
+        layers = []
         for i in range(200):
             mutant = bytearray(data)
             for _ in range(1 + i % 3):
                 mutant[rng.randrange(first)] = rng.choice([0, 1, 0x7f, 0x80, 0xff, rng.randrange(256)])
-            mutants.append(bytes(mutant))
-        layers = []
-        for i, mutant in enumerate(mutants):
             (folder / f"m{i}.tif").write_bytes(mutant)
             layers.append(layer(folder / f"m{i}.tif", f"m{i}"))
+        statuses = {}
         with support.Tilth(layers, access_log="") as tilth:
-            statuses = {}
-            for i in range(len(mutants)):
+            legend = scene.Legend(tilth.get("/styles/esa-worldcover").json(), nothing=0)
+            for i in range(len(layers)):
                 answer = tilth.get(scene.path_of(f"m{i}", TILE))
                 statuses[answer.status] = statuses.get(answer.status, 0) + 1
                 if answer.status != 200:
-                    scene.is_problem(self, answer, (404, 413, 415, 502))
-            self.assertGreater(statuses.get(200, 0), 20)
-            self.assertGreater(statuses.get(502, 0), 5, statuses)
+                    scene.is_problem(self, answer, 502)
+                    continue
+                got = legend.values(answer.body)
+                if (got != Grid(TILE).pixels(label)).any():
+                    wanted = self.as_gdal_reads(folder / f"m{i}.tif")
+                    self.assertTrue(wanted is None or (got == wanted).all(), f"mutant {i}: wrong pixels")
             self.assertEqual(tilth.stop(), 0)
+        self.assertGreater(statuses.get(200, 0), 20)
+        self.assertGreater(statuses.get(502, 0), 20)
+
+    @staticmethod
+    def as_gdal_reads(path):
+        """The tile by GDAL, classes that no style knows as nothing; None where GDAL refuses the file."""
+        try:
+            tile = gdal.Warp("", str(path), format="MEM", dstSRS="EPSG:3857", outputBounds=scene.tile_bounds(*TILE),
+                             width=256, height=256, resampleAlg="near", errorThreshold=0, overviewLevel="NONE",
+                             dstNodata=0).ReadAsArray()
+        except RuntimeError:
+            return None
+        plane = tile if tile.ndim == 2 else tile[0]
+        return np.where(np.isin(plane, scene.CLASS_VALUES), plane, 0)
 
     def test_other_things_than_rasters_are_refused_and_the_others_served(self):
         folder = scene.temporary_folder(type(self))
@@ -275,6 +290,23 @@ class Files(unittest.TestCase):
         for name, words in (("band", ["band 5", "1"]), ("wide", ["uint8", "uint16"]), ("rgb", ["band", "1"])):
             answer = tilth.get(scene.path_of(name, TILE))
             scene.is_problem(self, answer, (415, 500, 502), *words)
+
+    def test_the_band_that_is_named_is_the_one_that_is_shown(self):
+        folder = scene.temporary_folder(type(self))
+        planes = np.stack([scene.class_noise(SIZE, SIZE, seed) for seed in (1, 2, 3)])
+        scene.write_cog(folder / "three.tif", planes, (WEST, NORTH), PIXEL, names=("a", "b", "c"))
+        first = layer(folder / "three.tif", "first")
+        third = layer(folder / "three.tif", "third")
+        third["source"]["bands"] = {"map": 3, "other": 1}
+        tilth = self.serve([first, third])
+        for name, plane in (("first", planes[0]), ("third", planes[2])):
+            legend = scene.Legend.of(tilth, name, nothing=0)
+            got = legend.values(tilth.get(scene.path_of(name, TILE)).body)
+            np.testing.assert_array_equal(got, Grid(TILE).pixels(plane))
+        lon, lat = WEST + 100.5 * PIXEL, NORTH - 200.5 * PIXEL
+        point = tilth.get(f"/layers/third/point/{lon:.9f},{lat:.9f}").json()
+        self.assertEqual(point["value"], planes[2, 200, 100])
+        self.assertEqual(point["bands"], {"map": planes[2, 200, 100], "other": planes[0, 200, 100]})
 
     def test_documents_that_are_refused_name_the_place(self):
         folder = scene.temporary_folder(type(self))
@@ -346,7 +378,7 @@ class Models(unittest.TestCase):
     def test_flipped_bits_are_refused_or_change_nothing(self):
         """Of what changes a label or a probability the golden rows tell; the rest is names and spaces."""
         rng = random.Random(6)
-        layers, wanted = [], None
+        layers = []
         size = int.from_bytes(self.good[:8], "little")
         for i in range(120):
             data = bytearray(self.good)
@@ -356,7 +388,6 @@ class Models(unittest.TestCase):
         lines, served = self.refusals(layers)
         self.assertGreater(len(lines), 40)
         self.assertEqual(len(lines) + len(served), len(layers) + 1)
-        del wanted
 
     def test_a_model_that_does_not_fit_the_layer_says_why(self):
         good = self.folder / "good.tilth"
@@ -405,33 +436,33 @@ class Replaced(unittest.TestCase):
         self.labels = [write_land(self.folder / "first.tif", 1, FIRST), write_land(self.folder / "second.tif", 2, SECOND)]
         self.data = [(self.folder / f"{name}.tif").read_bytes() for name in ("first", "second")]
 
-    def generation(self, legend, tile, body):
+    def generations(self, legend, tile, body):
+        """Of which generations a tile may be: both where there is nothing. Of none fails the test."""
         got = legend.values(body)
-        for i, label in enumerate(self.labels):
-            if (got == Grid(tile).pixels(label)).all():
-                return i
-        seen = sorted(set(np.unique(got)) - {0})
-        self.fail(f"{tile} is of no generation: it shows {seen}")
+        found = {i for i, label in enumerate(self.labels) if (got == Grid(tile).pixels(label)).all()}
+        self.assertTrue(found, f"{tile} is of no generation: it shows {sorted(set(np.unique(got)) - {0})}")
+        return found
 
     def check(self, href, replace, **settings):
         with support.Tilth([layer(href)], revalidate="1 s", **settings) as tilth:
             legend = scene.Legend.of(tilth, "land", nothing=0)
             near = land_tiles(15)
-            for tile in near[:len(near) // 3]:  # some blocks in memory, some tiles in the cache
+            some = scene.tile_of(WEST + SIZE * PIXEL / 3, NORTH - SIZE * PIXEL / 3, 15)
+            for tile in near[:len(near) // 3] + [some]:  # some blocks in memory, some tiles in the cache
                 answer = tilth.get(scene.path_of("land", tile))
-                self.assertEqual(self.generation(legend, tile, answer.body), 0)
+                self.assertIn(0, self.generations(legend, tile, answer.body))
             replace()
             # At once: a tile from the cache may be old for a second, a new one is of one generation.
             for tile in land_tiles(13) + land_tiles(14):
                 answer = tilth.get(scene.path_of("land", tile))
                 self.assertEqual(answer.status, 200, answer.body[:300])
-                self.generation(legend, tile, answer.body)
-            support.wait_until(lambda: self.generation(legend, near[0],
-                                                       tilth.get(scene.path_of("land", near[0])).body) == 1,
+                self.generations(legend, tile, answer.body)
+            support.wait_until(lambda: self.generations(legend, some, tilth.get(scene.path_of("land", some)).body) == {1},
                                "the new pixels are there", 10)
             for tile in land_tiles(13) + near:
                 answer = tilth.get(scene.path_of("land", tile))
-                self.assertEqual((answer.status, self.generation(legend, tile, answer.body)), (200, 1))
+                self.assertEqual(answer.status, 200, answer.body[:300])
+                self.assertIn(1, self.generations(legend, tile, answer.body))
 
     def test_a_file_renamed_over(self):
         path = self.folder / "land.tif"
@@ -445,28 +476,28 @@ class Replaced(unittest.TestCase):
 
     def test_an_object_in_s3(self):
         with scene.FakeS3() as store:
-            store.put("b", "land.tif", self.data[0])
-            self.check("s3://b/land.tif", lambda: store.put("b", "land.tif", self.data[1]),
+            store.put("lands", "land.tif", self.data[0])
+            self.check("s3://lands/land.tif", lambda: store.put("lands", "land.tif", self.data[1]),
                        **scene.store_settings(store))
 
     def test_an_object_replaced_again_and_again_while_tiles_are_asked(self):
         with scene.FakeS3() as store:
-            store.put("b", "land.tif", self.data[0])
-            with support.Tilth([layer("s3://b/land.tif")], revalidate="1 s", block_pool="8 MiB", cache_tiles="false",
+            store.put("lands", "land.tif", self.data[0])
+            with support.Tilth([layer("s3://lands/land.tif")], revalidate="1 s", block_pool="8 MiB", cache_tiles="false",
                                **scene.store_settings(store)) as tilth:
                 legend = scene.Legend.of(tilth, "land", nothing=0)
                 tiles = (land_tiles(13) + land_tiles(14)) * 8
                 with concurrent.futures.ThreadPoolExecutor(4) as pool:
                     answers = [pool.submit(tilth.get, scene.path_of("land", tile)) for tile in tiles]
                     for i in range(30):
-                        store.put("b", "land.tif", self.data[i % 2])
+                        store.put("lands", "land.tif", self.data[i % 2])
                         time.sleep(0.05)
                     answers = [future.result() for future in answers]
                 statuses = set()
                 for tile, answer in zip(tiles, answers):
                     statuses.add(answer.status)
                     if answer.status == 200:
-                        self.generation(legend, tile, answer.body)
+                        self.generations(legend, tile, answer.body)
                     else:
                         scene.is_problem(self, answer, 502, "replaced")
                 self.assertIn(200, statuses)
@@ -501,17 +532,21 @@ class Stores(unittest.TestCase):
             "drops": [{"kind": "drop", "times": -1}],
             "a redirect": [{"kind": "redirect", "location": "http://127.0.0.1:1/", "times": -1}]}
 
+    LIKE_ANOTHER_OBJECT = ("another ETag", "no ETag", "another range")
+
     def setUp(self):
         self.folder = scene.temporary_folder(type(self))
-        self.label = write_land(self.folder / "land.tif", options=("COMPRESS=NONE", "BLOCKSIZE=128"))
+        # Without overviews nothing is read at the first look but the head; it holds the first row of blocks.
+        self.label = write_land(self.folder / "land.tif", options=("COMPRESS=NONE", "BLOCKSIZE=128", "OVERVIEWS=NONE"))
         self.store = self.enterContext(scene.FakeS3())
-        self.store.put("b", "land.tif", (self.folder / "land.tif").read_bytes())
-        self.fresh = iter(land_tiles(15))
+        self.store.put("lands", "land.tif", (self.folder / "land.tif").read_bytes())
+        # Small tiles, each in the middle of a block of its own: none of them is there before it is asked for.
+        self.fresh = iter([scene.tile_of(WEST + (col * 128 + 64) * PIXEL, NORTH - (row * 128 + 64) * PIXEL, 17)
+                           for row in range(1, 7) for col in range(7)])
 
     def serve(self, **settings):
-        tilth = support.Tilth([layer("s3://b/land.tif")], fetch_retries=settings.pop("fetch_retries", 0),
-                              fetch_timeout="500 ms", block_pool="8 MiB",
-                              **{**scene.store_settings(self.store), **settings})
+        tilth = support.Tilth([layer("s3://lands/land.tif")], **{"fetch_retries": 0, "fetch_timeout": "500 ms", "block_pool": "8 MiB",
+                                                            **scene.store_settings(self.store), **settings})
         return self.enterContext(tilth)
 
     def check_pixels(self, tilth, tile, answer):
@@ -525,27 +560,28 @@ class Stores(unittest.TestCase):
         for name, faults in self.LIES.items():
             with self.subTest(name):
                 tile = next(self.fresh)
-                self.store.faults("b", "land.tif", *faults)
+                self.store.faults("lands", "land.tif", *faults)
                 document = scene.is_problem(self, tilth.get(scene.path_of("land", tile)), (502, 504))
                 self.assertIn("land.tif", document["detail"])
-                self.store.faults("b", "land.tif")
-                answer = tilth.get(scene.path_of("land", tile))
-                self.assertEqual(answer.headers["x-cache"], "MISS")
-                self.check_pixels(tilth, tile, answer)
+                self.store.faults("lands", "land.tif")
+                if name in self.LIKE_ANOTHER_OBJECT:
+                    # It was opened again, in vain, and that is remembered for a second.
+                    support.wait_until(lambda t=tile: tilth.get(scene.path_of("land", t)).status == 200, "it heals", 5)
+                self.check_pixels(tilth, tile, tilth.get(scene.path_of("land", tile)))
 
     def test_every_lie_at_the_first_look_is_an_error_too(self):
         for name, faults in self.LIES.items():
             if name in ("another ETag", "no ETag"):
                 continue  # nothing to compare with yet
-            with self.subTest(name), support.Tilth([layer("s3://b/land.tif")], fetch_retries=0, fetch_timeout="500 ms",
+            with self.subTest(name), support.Tilth([layer("s3://lands/land.tif")], fetch_retries=0, fetch_timeout="500 ms",
                                                    **scene.store_settings(self.store)) as tilth:
-                self.store.faults("b", "land.tif", *faults)
+                self.store.faults("lands", "land.tif", *faults)
                 answer = tilth.get(scene.path_of("land", TILE))
                 if answer.status == 200:  # a server without ranges sent all of it: that is the object
                     self.assertEqual(name, "200 for a range")
                 else:
                     scene.is_problem(self, answer, (502, 504))
-                self.store.faults("b", "land.tif")
+                self.store.faults("lands", "land.tif")
                 support.wait_until(lambda: tilth.get(scene.path_of("land", TILE)).status == 200, "it heals", 5)
                 self.check_pixels(tilth, TILE, tilth.get(scene.path_of("land", TILE)))
 
@@ -553,20 +589,20 @@ class Stores(unittest.TestCase):
         tilth = self.serve(render_deadline="1 s", fetch_timeout="5 s")
         self.assertEqual(tilth.get("/layers/land/tilejson.json").status, 200)
         tile = next(self.fresh)
-        self.store.faults("b", "land.tif", {"kind": "stall", "seconds": 3, "times": -1})
+        self.store.faults("lands", "land.tif", {"kind": "stall", "seconds": 3, "times": -1})
         begin = time.monotonic()
         scene.is_problem(self, tilth.get(scene.path_of("land", tile)), 504, "deadline")
         self.assertLess(time.monotonic() - begin, 2.9, "the answer did not wait for the store")
-        self.store.faults("b", "land.tif")
+        self.store.faults("lands", "land.tif")
         self.check_pixels(tilth, tile, tilth.get(scene.path_of("land", tile)))
 
     def test_a_trickle_is_an_error_and_heals(self):
         tilth = self.serve()
         self.assertEqual(tilth.get("/layers/land/tilejson.json").status, 200)
         tile = next(self.fresh)
-        self.store.faults("b", "land.tif", {"kind": "trickle", "rate": 50, "times": -1})
+        self.store.faults("lands", "land.tif", {"kind": "trickle", "rate": 50, "times": -1})
         scene.is_problem(self, tilth.get(scene.path_of("land", tile)), (502, 504), "land.tif")
-        self.store.faults("b", "land.tif")
+        self.store.faults("lands", "land.tif")
         self.check_pixels(tilth, tile, tilth.get(scene.path_of("land", tile)))
 
     def test_what_passes_is_retried_and_nobody_notices(self):
@@ -575,29 +611,29 @@ class Stores(unittest.TestCase):
         for faults in ({"kind": "status", "status": 503, "times": 2}, {"kind": "reset", "times": 1},
                        {"kind": "short", "bytes": 100, "times": 1}, {"kind": "drop", "times": 2}):
             tile = next(self.fresh)
-            self.store.faults("b", "land.tif", faults)
+            self.store.faults("lands", "land.tif", faults)
             self.check_pixels(tilth, tile, tilth.get(scene.path_of("land", tile)))
         self.assertGreater(tilth.metric("tilth_source_retries_total"), 3)
 
     def test_a_storm_of_503_is_answered_quickly_and_ends_with_it(self):
         tilth = self.serve(fetch_retries=2)
         self.assertEqual(tilth.get("/layers/land/tilejson.json").status, 200)
-        self.store.faults("b", "land.tif", {"kind": "status", "status": 503, "times": -1})
-        tiles = land_tiles(16)[:60]
+        self.store.faults("lands", "land.tif", {"kind": "status", "status": 503, "times": -1})
+        tiles = list(self.fresh)
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda t: tilth.get(scene.path_of("land", t)), tiles))
         for answer in answers:
             scene.is_problem(self, answer, (502, 503))
         asked = len([e for e in self.store.log() if e["status"] == 503])
-        self.assertLess(asked, 180, "a store that fails is left in peace")
-        self.store.faults("b", "land.tif")
+        self.assertLess(asked, 2 * len(tiles), "a store that fails is left in peace")
+        self.store.faults("lands", "land.tif")
         support.wait_until(lambda: tilth.get(scene.path_of("land", tiles[0])).status == 200, "it heals", 5)
-        for tile in tiles[::10]:
+        for tile in tiles[::7]:
             self.check_pixels(tilth, tile, tilth.get(scene.path_of("land", tile)))
 
     def test_cached_tiles_are_served_while_the_store_is_down(self):
         tilth = self.serve(revalidate="1 s")
-        tile, other = next(self.fresh), land_tiles(16)[0]
+        tile, other = next(self.fresh), next(self.fresh)
         first = tilth.get(scene.path_of("land", tile))
         self.check_pixels(tilth, tile, first)
         port = self.store.port
@@ -610,7 +646,7 @@ class Stores(unittest.TestCase):
         scene.is_problem(self, tilth.get(scene.path_of("land", other)), (502, 504), "land.tif")
         self.assertEqual(tilth.get("/healthz").status, 200)
         with scene.FakeS3(port=port) as back:
-            back.put("b", "land.tif", (self.folder / "land.tif").read_bytes())
+            back.put("lands", "land.tif", (self.folder / "land.tif").read_bytes())
             support.wait_until(lambda: tilth.get(scene.path_of("land", other)).status == 200, "it heals", 10)
             self.check_pixels(tilth, other, tilth.get(scene.path_of("land", other)))
         self.store.__enter__()
@@ -623,8 +659,8 @@ class Stores(unittest.TestCase):
         self.assertNotIn("tilthsecret", document["detail"])
 
     def test_an_absent_object_and_a_port_where_nobody_listens(self):
-        layers = [layer("s3://b/nope.tif", "nope"), layer(f"http://127.0.0.1:{support.free_port()}/x.tif", "nobody"),
-                  layer("s3://b/land.tif")]
+        layers = [layer("s3://lands/nope.tif", "nope"), layer(f"http://127.0.0.1:{support.free_port()}/x.tif", "nobody"),
+                  layer("s3://lands/land.tif")]
         with support.Tilth(layers, fetch_retries=0, **scene.store_settings(self.store)) as tilth:
             scene.is_problem(self, tilth.get(scene.path_of("nope", TILE)), (502,), "nope.tif")
             scene.is_problem(self, tilth.get(scene.path_of("nobody", TILE)), 502, "x.tif")
