@@ -15,17 +15,16 @@ static const struct {
 #undef X
 };
 
-enum tl_code tl_fail(struct tl_err *err, enum tl_code code, const char *fmt, ...)
+void tl_err_set(struct tl_err *err, const char *fmt, ...)
 {
     va_list ap;
 
     va_start(ap, fmt);
     vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
     va_end(ap);
-    return code;
 }
 
-enum tl_code tl_context(struct tl_err *err, enum tl_code code, const char *fmt, ...)
+void tl_err_prefix(struct tl_err *err, const char *fmt, ...)
 {
     struct tl_err inner = *err;
     va_list ap;
@@ -35,7 +34,6 @@ enum tl_code tl_context(struct tl_err *err, enum tl_code code, const char *fmt, 
     va_end(ap);
     if (n >= 0 && (size_t)n < sizeof(err->msg))
         snprintf(err->msg + n, sizeof(err->msg) - (size_t)n, "%s", inner.msg);
-    return code;
 }
 
 int tl_code_http(enum tl_code code)

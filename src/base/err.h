@@ -47,13 +47,23 @@ struct tl_err {
     char msg[480];
 };
 
-/* Sets the message and hands `code` back: return tl_fail(err, TL_CORRUPT, ...). */
-enum tl_code tl_fail(struct tl_err *err, enum tl_code code, const char *fmt, ...) TL_PRINTF(3, 4)
-    TL_COLD;
+void tl_err_set(struct tl_err *err, const char *fmt, ...) TL_PRINTF(2, 3) TL_COLD;
+void tl_err_prefix(struct tl_err *err, const char *fmt, ...) TL_PRINTF(2, 3) TL_COLD;
+
+/* A value, so that a caller who knows its code may ignore it. */
+static inline enum tl_code tl_same(enum tl_code code)
+{
+    return code;
+}
+
+/*
+ * Sets the message and hands `code` back: return tl_fail(err, TL_CORRUPT, ...). Macros, so that
+ * compilers and analysers see which code comes out.
+ */
+#define tl_fail(err, code, ...) ((void)tl_err_set((err), __VA_ARGS__), tl_same(code))
 
 /* Puts context before the message that is there: "layer lulc: " + "block 17: HTTP 503". */
-enum tl_code tl_context(struct tl_err *err, enum tl_code code, const char *fmt, ...) TL_PRINTF(3, 4)
-    TL_COLD;
+#define tl_context(err, code, ...) ((void)tl_err_prefix((err), __VA_ARGS__), tl_same(code))
 
 int tl_code_http(enum tl_code code);
 const char *tl_code_key(enum tl_code code);  /* "upstream": one word, for logs and metrics */
