@@ -113,6 +113,36 @@ static int open_env(struct disk *disk, const struct cache_options *options)
     return rc;
 }
 
+/*
+ * A file that was cut off, by a copy or a file system, is a SIGBUS behind its end. Pages that
+ * LMDB took and gave back in one transaction may be missing there and nobody misses them:
+ * those few are made up for. Where they were more, the reader finds zeros, which LMDB refuses.
+ */
+static int check_length(const struct disk *disk)
+{
+    enum { NEVER_WRITTEN_MAX = 64 };
+    MDB_stat stat;
+    MDB_envinfo info;
+    struct stat file;
+    int fd;
+    int rc = mdb_env_stat(disk->env, &stat);
+
+    if (rc == 0)
+        rc = mdb_env_info(disk->env, &info);
+    if (rc == 0)
+        rc = mdb_env_get_fd(disk->env, &fd);
+    if (rc == 0 && fstat(fd, &file) != 0)
+        rc = errno;
+    if (rc != 0)
+        return rc;
+    off_t page = (off_t)stat.ms_psize, length = ((off_t)info.me_last_pgno + 1) * page;
+    if (file.st_size >= length)
+        return 0;
+    if (disk->read_only || length - file.st_size > NEVER_WRITTEN_MAX * page)
+        return MDB_CORRUPTED;
+    return ftruncate(fd, length) == 0 ? 0 : errno;
+}
+
 /* The number in `meta`, written when the file is new. */
 static int check_format(struct disk *disk, MDB_txn *txn)
 {
@@ -201,6 +231,8 @@ static int open_file(struct disk *disk, const struct cache_options *options)
     MDB_envinfo info;
     int rc = open_env(disk, options);
 
+    if (rc == 0)
+        rc = check_length(disk);
     if (rc == 0)
         rc = open_tables(disk);
     if (rc == 0)
