@@ -246,7 +246,7 @@ void ticket_post(struct ticket *ticket)
     while (!atomic_compare_exchange_weak_explicit(&loop->arrivals, &first, ticket,
                                                   memory_order_release, memory_order_relaxed));
     if (!first)
-        h2o_multithread_send_message(&loop->receiver, &loop->arrived);
+        loop_wake(loop, &loop->arrived);
 }
 
 static struct ticket *oldest_first(struct ticket *newest)
@@ -296,13 +296,13 @@ void connection_leave(struct connection *connection, enum leave_reason why)
         connection->loop->tickets--;
 }
 
-/* Nobody reads this; but answering is how the library is told to close. */
-static void dismiss(struct connection *connection)
+void connection_dismiss(struct connection *connection)
 {
+    /* Nobody reads this; but answering is how the library is told to close. */
     const struct reply reply = {.status = 499, .close = true};
 
-    if (!connection->replied)
-        request_reply(&connection->request, &reply);
+    connection_leave(connection, LEAVE_GONE);
+    request_reply(&connection->request, &reply);
 }
 
 void loop_watch_ready(struct loop *loop)
@@ -313,9 +313,7 @@ void loop_watch_ready(struct loop *loop)
     for (int i = 0; i < count; i++) {
         struct connection *connection = events[i].data.ptr;
 
-        if (!connection->ticket)
-            continue;
-        connection_leave(connection, LEAVE_GONE);
-        dismiss(connection);
+        if (connection->ticket)
+            connection_dismiss(connection);
     }
 }

@@ -10,6 +10,7 @@
 #include "base/metric.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -52,11 +53,27 @@ bool server_draining(const struct server *server)
     return atomic_load_explicit(&server->draining, memory_order_relaxed);
 }
 
+/* Under the mutex, so that no loop is closed while somebody is still sending to it. */
+void loop_wake(struct loop *loop, h2o_multithread_message_t *message)
+{
+    pthread_mutex_lock(&loop->mu);
+    if (loop->up)
+        h2o_multithread_send_message(&loop->receiver, message);
+    pthread_mutex_unlock(&loop->mu);
+}
+
+static void set_up(struct loop *loop, bool up)
+{
+    pthread_mutex_lock(&loop->mu);
+    loop->up = up;
+    pthread_mutex_unlock(&loop->mu);
+}
+
 void server_drain(struct server *server)
 {
     atomic_store_explicit(&server->draining, true, memory_order_relaxed);
     for (unsigned i = 0; i < server->loop_count; i++)
-        h2o_multithread_send_message(&server->loops[i].receiver, NULL);
+        loop_wake(&server->loops[i], NULL);
 }
 
 /* Listening */
@@ -388,20 +405,41 @@ static h2o_socket_t *wrap(struct loop *loop, int fd, void *data, h2o_socket_cb r
     return sock;
 }
 
-static enum tl_code loop_init(struct server *server, struct loop *loop, struct tl_err *err)
+/* On the loop's own thread: the library keeps free lists per thread, and what a socket reads
+ * into comes from the list of the thread that made the socket. */
+static void loop_open(struct loop *loop)
 {
-    loop->watch_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (loop->watch_fd < 0)
-        return tl_fail(err, TL_NOMEM, "no descriptor for a loop's epoll");
+    struct server *server = loop->server;
+
     h2o_context_init(&loop->ctx, h2o_evloop_create(), &server->config);
     loop->accept_ctx = (h2o_accept_ctx_t){.ctx = &loop->ctx, .hosts = server->config.hosts};
     h2o_multithread_register_receiver(loop->ctx.queue, &loop->receiver, on_arrivals);
     loop->watch = wrap(loop, loop->watch_fd, loop, on_watch);
     loop->listener = wrap(loop, loop->listen_fd, loop, on_accept);
     loop->accepting = true;
+    if (loop->index == 0)
+        loop->signals = wrap(loop, server->signal_fd, server, on_signal);
     loop->tick.cb = on_tick;
     h2o_timeout_link(loop->ctx.loop, &loop->ctx.one_sec_timeout, &loop->tick);
-    return TL_OK;
+    /* A server_drain() from now on wakes this loop; turn() sees an earlier one. */
+    set_up(loop, true);
+}
+
+static void loop_close(struct loop *loop)
+{
+    h2o_evloop_t *evloop = loop->ctx.loop;
+
+    set_up(loop, false);
+    h2o_timeout_unlink(&loop->tick);
+    if (loop->listener)
+        h2o_socket_close(loop->listener);
+    if (loop->signals)
+        h2o_socket_close(loop->signals);
+    h2o_socket_close(loop->watch);
+    h2o_multithread_unregister_receiver(loop->ctx.queue, &loop->receiver);
+    h2o_evloop_run(evloop, 0); /* closed sockets are freed at the end of a turn */
+    h2o_context_dispose(&loop->ctx);
+    h2o_evloop_destroy(evloop);
 }
 
 /* Takes what the kernel has accepted for us already, then closes the door. */
@@ -409,8 +447,10 @@ static void begin_drain(struct loop *loop)
 {
     loop->drain_start_ns = clock_now_ns();
     loop->ctx.shutdown_requested = 1;
-    if (loop->connection_count < loop->cap)
+    for (unsigned before = UINT_MAX; loop->accepting && loop->connection_count != before;) {
+        before = loop->connection_count;
         on_accept(loop->listener, NULL);
+    }
     h2o_socket_close(TL_TAKE(loop->listener));
 }
 
@@ -427,11 +467,11 @@ static bool is_drained(struct loop *loop)
 
 static void turn(struct loop *loop)
 {
+    if (!loop->drain_start_ns && server_draining(loop->server))
+        begin_drain(loop);
     h2o_evloop_run(loop->ctx.loop, loop->drain_start_ns ? DRAIN_TICK_MS : LOOP_WAIT_MS);
     if (loop->drain_start_ns)
         sweep(loop);
-    else if (server_draining(loop->server))
-        begin_drain(loop);
 }
 
 /* Closes what is still open after the drain gave up; nobody is waited for. */
@@ -441,7 +481,7 @@ static void hang_up_all(struct loop *loop)
         for (struct connection *at = loop->connections, *next; at; at = next) {
             next = at->next;
             if (at->ticket)
-                connection_leave(at, LEAVE_GONE);
+                connection_dismiss(at);
             hang_up(at);
         }
         h2o_evloop_run(loop->ctx.loop, DRAIN_TICK_MS);
@@ -452,9 +492,14 @@ static void *loop_run(void *arg)
 {
     struct loop *loop = arg;
 
+    loop_open(loop);
     while (!is_drained(loop))
         turn(loop);
     hang_up_all(loop);
+    /* Work that others still do for clients that have left comes home first. */
+    while (loop->tickets > 0)
+        h2o_evloop_run(loop->ctx.loop, DRAIN_TICK_MS);
+    loop_close(loop);
     return NULL;
 }
 
@@ -476,14 +521,10 @@ static void configure(struct server *server)
     request_register(server, &host->fallback_path);
 }
 
-static enum tl_code start(struct server *server, struct tl_err *err)
+static enum tl_code open_descriptors(struct server *server, struct tl_err *err)
 {
     sigset_t set;
 
-    TL_TRY(listen_on(server, err));
-    configure(server);
-    for (unsigned i = 0; i < server->loop_count; i++)
-        TL_TRY(loop_init(server, &server->loops[i], err));
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
@@ -491,7 +532,11 @@ static enum tl_code start(struct server *server, struct tl_err *err)
     server->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (server->signal_fd < 0)
         return tl_fail(err, TL_NOMEM, "no descriptor for signals");
-    server->signals = wrap(&server->loops[0], server->signal_fd, server, on_signal);
+    for (unsigned i = 0; i < server->loop_count; i++) {
+        server->loops[i].watch_fd = epoll_create1(EPOLL_CLOEXEC);
+        if (server->loops[i].watch_fd < 0)
+            return tl_fail(err, TL_NOMEM, "no descriptor for the epoll of loop %u", i);
+    }
     return TL_OK;
 }
 
@@ -513,10 +558,26 @@ enum tl_code server_new(const struct server_options *options, struct server **re
                                          .listen_fd = -1,
                                          .watch_fd = -1,
                                          .cap = TL_MAX(connections / loops, 1)};
+        pthread_mutex_init(&server->loops[i].mu, NULL);
     }
-    TL_TRY(start(server, err));
+    TL_TRY(listen_on(server, err));
+    TL_TRY(open_descriptors(server, err));
+    configure(server);
     *ret_server = TL_TAKE(server);
     return TL_OK;
+}
+
+static void close_descriptor(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+/* Of a loop that never opened; from loop_open() on they belong to its sockets. */
+static void close_descriptors(const struct loop *loop)
+{
+    close_descriptor(loop->listen_fd);
+    close_descriptor(loop->watch_fd);
 }
 
 static enum tl_code start_thread(struct loop *loop, struct tl_err *err)
@@ -537,6 +598,7 @@ enum tl_code server_run(struct server *server, struct tl_err *err)
     unsigned started = 1;
 
     server_block_signals();
+    server->ran = true;
     server->loops[0].thread = pthread_self();
     while (started < server->loop_count && code == TL_OK) {
         code = start_thread(&server->loops[started], err);
@@ -547,38 +609,23 @@ enum tl_code server_run(struct server *server, struct tl_err *err)
     loop_run(&server->loops[0]);
     for (unsigned i = 1; i < started; i++)
         pthread_join(server->loops[i].thread, NULL);
+    for (unsigned i = started; i < server->loop_count; i++)
+        close_descriptors(&server->loops[i]);
     return code;
-}
-
-static void loop_release(struct loop *loop)
-{
-    if (!loop->ctx.loop) {
-        if (loop->listen_fd >= 0)
-            close(loop->listen_fd);
-        return;
-    }
-    /* Work that others still do for clients that have left. */
-    while (loop->tickets > 0)
-        h2o_evloop_run(loop->ctx.loop, DRAIN_TICK_MS);
-    h2o_timeout_unlink(&loop->tick);
-    if (loop->listener)
-        h2o_socket_close(loop->listener);
-    h2o_socket_close(loop->watch);
-    h2o_multithread_unregister_receiver(loop->ctx.queue, &loop->receiver);
-    h2o_evloop_run(loop->ctx.loop, 0); /* closed sockets are freed at the end of a turn */
-    h2o_evloop_t *evloop = loop->ctx.loop;
-    h2o_context_dispose(&loop->ctx);
-    h2o_evloop_destroy(evloop);
 }
 
 void server_free(struct server *server)
 {
     if (!server)
         return;
-    if (server->signals)
-        h2o_socket_close(server->signals);
+    /* One that ran has closed its loops, and their sockets with them. */
+    if (!server->ran) {
+        close_descriptor(server->signal_fd);
+        for (unsigned i = 0; i < server->loop_count; i++)
+            close_descriptors(&server->loops[i]);
+    }
     for (unsigned i = 0; i < server->loop_count; i++)
-        loop_release(&server->loops[i]);
+        pthread_mutex_destroy(&server->loops[i].mu);
     if (server->config.hosts)
         h2o_config_dispose(&server->config);
     free(server);

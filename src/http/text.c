@@ -14,17 +14,22 @@ bool text_copy(struct text text, char *to, size_t room)
 {
     if (text.size >= room)
         return false;
-    memcpy(to, text.at, text.size);
+    if (text.size > 0) /* an absent text has no address */
+        memcpy(to, text.at, text.size);
     to[text.size] = '\0';
     return true;
 }
 
 struct text text_cut(struct text *rest, char separator)
 {
-    const char *found = rest->size ? memchr(rest->at, separator, rest->size) : NULL;
-    struct text part = {rest->at, found ? (size_t)(found - rest->at) : rest->size};
-    size_t taken = part.size + (found != NULL);
+    struct text part = *rest;
 
+    if (rest->size == 0)
+        return part;
+    const char *found = memchr(rest->at, separator, rest->size);
+    if (found)
+        part.size = (size_t)(found - rest->at);
+    size_t taken = part.size + (found != NULL);
     rest->at += taken;
     rest->size -= taken;
     return part;

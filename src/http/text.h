@@ -26,7 +26,7 @@ static inline bool text_is(struct text text, const char *string)
 {
     size_t size = strlen(string);
 
-    return text.size == size && memcmp(text.at, string, size) == 0;
+    return text.size == size && (size == 0 || memcmp(text.at, string, size) == 0);
 }
 
 /* The same, letters in any case. */

@@ -125,6 +125,18 @@ TEST(numbers_are_digits_alone)
     assert_int_equal(value, 7);
 }
 
+TEST(an_absent_text_is_an_empty_one)
+{
+    struct text absent = {NULL, 0};
+    char copy[4] = "xyz";
+
+    assert_true(text_is(absent, ""));
+    assert_false(text_is(absent, "a"));
+    assert_true(text_copy(absent, copy, sizeof(copy)));
+    assert_string_equal(copy, "");
+    assert_int_equal(text_cut(&absent, ',').size, 0);
+}
+
 static void assert_put(const char *end, const char *start, const char *expected)
 {
     assert_int_equal(end - start, strlen(expected));
@@ -149,4 +161,4 @@ RUN(T(a_path_is_cut_into_its_segments), T(the_root_and_a_trailing_slash_are_told
     T(paths_that_climb_or_hide_a_separator_are_refused), T(a_query_is_decoded_into_pairs),
     T(queries_that_two_readers_would_read_differently_are_refused),
     T(the_limits_of_length_and_number_hold), T(numbers_are_digits_alone),
-    T(numbers_are_written_without_printf))
+    T(an_absent_text_is_an_empty_one), T(numbers_are_written_without_printf))
