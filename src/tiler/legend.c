@@ -140,7 +140,7 @@ static enum tl_code draw_channels(const struct style *style, struct arena *arena
 enum tl_code describe_legend_png(const struct style *style, struct arena *arena,
                                  struct blob **ret_png, struct tl_err *err)
 {
-    static const struct encode_options png = {.format = IMAGE_PNG};
+    static const struct encode_options png = {.format = IMAGE_PNG, .quality = 100};
     struct canvas canvas;
 
     if (style->kind == STYLE_CLASSES)
