@@ -109,6 +109,8 @@ static enum tl_code resolve(const char *listen, struct addrinfo **ret, struct tl
     const char *port = NULL;
 
     TL_TRY(split_address(listen, host, &port, err));
+    if (strtol(port, NULL, 10) > UINT16_MAX) /* which getaddrinfo() would wrap around */
+        return tl_fail(err, TL_INVALID, "listen = \"%.200s\": ports end at %d", listen, UINT16_MAX);
     int why = getaddrinfo(*host ? host : NULL, port, &hints, ret);
     if (why != 0)
         return tl_fail(err, TL_INVALID, "listen = \"%.200s\": %s", listen, gai_strerror(why));
@@ -168,7 +170,7 @@ static in_port_t *port_of(struct sockaddr *address)
  */
 static int bind_all(struct server *server, struct addrinfo *at)
 {
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = {0};
     socklen_t size = sizeof(bound);
     int first = bind_socket(at, false);
 
@@ -222,7 +224,8 @@ static unsigned connection_limit(unsigned wanted)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
         return wanted;
-    rlim_t room = limit.rlim_cur > 2 * SPARE_FDS ? limit.rlim_cur - SPARE_FDS : limit.rlim_cur / 2;
+    rlim_t room =
+        limit.rlim_cur > 2 * (rlim_t)SPARE_FDS ? limit.rlim_cur - SPARE_FDS : limit.rlim_cur / 2;
     return (unsigned)TL_MIN((rlim_t)wanted, room);
 }
 
