@@ -120,8 +120,15 @@ const char *args_value(const struct args *args, const char *own)
 
 int cli_fail(const struct command *command, enum tl_code code, const struct tl_err *err)
 {
+    int status = cli_fail_file(command, err);
+
+    return code == TL_INVALID ? EXIT_USAGE : status;
+}
+
+int cli_fail_file(const struct command *command, const struct tl_err *err)
+{
     fprintf(stderr, "tilth %s: %s\n", command->name, err->msg);
-    return code == TL_INVALID ? EXIT_USAGE : EXIT_FAILURE;
+    return EXIT_FAILURE;
 }
 
 int cli_usage(const struct command *command, const char *what)

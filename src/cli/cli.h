@@ -76,8 +76,13 @@ TL_MUST_CHECK enum tl_code app_open(struct app *app, const struct config *config
 void app_close(struct app *app);
 struct raster_env app_raster(const struct app *app);
 
-/* "tilth check: <message>" on standard error; the exit status. */
+/*
+ * "tilth check: <message>" on standard error; the exit status: EXIT_USAGE when the command
+ * line was wrong (TL_INVALID), else EXIT_FAILURE. What a file holds is never the line's fault:
+ * that is cli_fail_file().
+ */
 int cli_fail(const struct command *command, enum tl_code code, const struct tl_err *err);
+int cli_fail_file(const struct command *command, const struct tl_err *err);
 int cli_usage(const struct command *command, const char *what);
 /* "12.3 MiB" */
 void cli_bytes(double bytes, char ret_text[32]);

@@ -13,7 +13,7 @@ static int stat_cache(struct cache *cache)
     enum tl_code code = cache_stat(cache, &out, &err);
 
     if (code != TL_OK)
-        return cli_fail(&cmd_cache, code, &err);
+        return cli_fail_file(&cmd_cache, &err);
     buf_puts(&out, "\n");
     fwrite(out.bytes, 1, out.size, stdout);
     return EXIT_SUCCESS;
@@ -27,7 +27,7 @@ static int verify_cache(struct cache *cache, bool repair)
     enum tl_code code = cache_verify(cache, repair, &verdict, &err);
 
     if (code != TL_OK)
-        return cli_fail(&cmd_cache, code, &err);
+        return cli_fail_file(&cmd_cache, &err);
     cli_bytes((double)verdict.bytes, size);
     printf("%llu values, %s, %llu corrupt, %llu orphaned chunks%s\n",
            (unsigned long long)verdict.values, size, (unsigned long long)verdict.corrupt,
@@ -55,7 +55,7 @@ static int run(int argc, char **argv)
         return cli_usage(&cmd_cache, "cache_dir is empty: there is no cache on disk");
     code = cache_open(&options, &cache, &err);
     if (code != TL_OK)
-        return cli_fail(&cmd_cache, code, &err);
+        return cli_fail_file(&cmd_cache, &err);
     if (strcmp(args.positional[0], "stat") == 0)
         return stat_cache(cache);
     if (strcmp(args.positional[0], "verify") == 0)

@@ -111,7 +111,7 @@ static int run(int argc, char **argv)
     if (code == TL_OK)
         code = check(&app, &args, &err);
     app_close(&app);
-    return code == TL_OK ? EXIT_SUCCESS : cli_fail(&cmd_check, code, &err);
+    return code == TL_OK ? EXIT_SUCCESS : cli_fail_file(&cmd_check, &err);
 }
 
 const struct command cmd_check = {

@@ -56,7 +56,7 @@ static int inspect(const struct args *args, bool print)
         code = load(&app, args->positional[1], &forest, &err);
     app_close(&app);
     if (code != TL_OK)
-        return cli_fail(&cmd_model, code, &err);
+        return cli_fail_file(&cmd_model, &err);
     if (print)
         print_info(forest_info(forest));
     else
