@@ -1,0 +1,298 @@
+"""The command line: what each command says, that errors teach, and that exit statuses tell."""
+import json
+import os
+import subprocess
+import unittest
+
+import numpy as np
+
+import scene
+import support
+
+WEST, NORTH, PIXEL, SIZE = 30.0, -17.0, 1 / 4096, 700
+MIDDLE = (WEST + SIZE * PIXEL / 2, NORTH - SIZE * PIXEL / 2)
+COMMANDS = ("serve", "check", "model", "render", "cache", "config")
+OK, FAILED, USAGE = 0, 1, 2
+
+
+class Cli(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        support.program()
+        cls.folder = scene.temporary_folder(cls)
+        cls.label = scene.class_noise(SIZE, SIZE, 1)
+        cls.cog(cls.folder / "land.tif", "NEAREST")
+
+    @classmethod
+    def cog(cls, path, resampling, **more):
+        scene.write_cog(path, cls.label, (WEST, NORTH), PIXEL, nodata=0,
+                        options=["COMPRESS=DEFLATE", "BLOCKSIZE=128", f"OVERVIEW_RESAMPLING={resampling}"], **more)
+
+    def run_tilth(self, *arguments, status=OK, environment=None):
+        """(standard output, standard error) of a command that has to end with `status`."""
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("TILTH_")}
+        done = subprocess.run([support.program(), *map(str, arguments)], capture_output=True, text=True,
+                              env={**clean, **(environment or {})}, timeout=support.PATIENCE, cwd=self.folder)
+        self.assertEqual(done.returncode, status, (arguments, done.stdout[-500:], done.stderr[-500:]))
+        if status != OK:
+            self.assertGreater(len(done.stderr), 20, "an error says something")
+        return done.stdout, done.stderr
+
+
+class Help(Cli):
+    def test_help_lists_the_commands_and_each_one_teaches(self):
+        out, _ = self.run_tilth("--help")
+        for command in COMMANDS:
+            self.assertRegex(out, rf"(?m)^ +{command} +\S+")
+            teaching, _ = self.run_tilth(command, "--help")
+            self.assertTrue(teaching.startswith(f"usage: tilth {command}"), teaching)
+            self.assertGreater(len(teaching.splitlines()), 4, teaching)
+            self.assertEqual(self.run_tilth(command, "-h")[0], teaching)
+        self.assertRegex(self.run_tilth("--version")[0], r"^tilth \d+\.\d+\.\d+\n$")
+
+    def test_a_wrong_line_is_status_2_and_says_what_is_right(self):
+        for arguments, words in (((), ["usage", "serve"]), (("srve",), ["srve", "serve"]), (("check",), ["usage", "FILE"]),
+                                 (("model", "info"), ["usage"]), (("model", "burn", "x"), ["info", "check"]),
+                                 (("cache",), ["usage"]), (("render", "a"), ["usage", "-o"]),
+                                 (("serve", "extra"), ["layers_dir"]), (("check", "a", "--no-such-key", "1"), ["no-such-key"]),
+                                 (("config", "--workers", "lots"), ["workers", "lots"]),
+                                 (("config", "--workers", "100000"), ["workers", "256"]),
+                                 (("config", "--workers"), ["value"]), (("check",) + ("a",) * 20, ["too many"])):
+            _, said = self.run_tilth(*arguments, status=USAGE)
+            for word in words:
+                self.assertIn(word, said, arguments)
+
+
+class Check(Cli):
+    def test_a_cog_takes_the_fast_path(self):
+        out, _ = self.run_tilth("check", self.folder / "land.tif", "--classes")
+        self.assertIn("reader       tilth (fast path)", out)
+        self.assertIn("EPSG:4326", out)
+        self.assertIn("700 x 700, blocks of 128 x 128", out)
+        self.assertIn("1 band of uint8", out)
+        self.assertIn("nodata 0", out)
+        self.assertIn("deflate", out)
+        self.assertNotIn("tainted", out)
+        self.assertRegex(out, r"opened with +\d+ requests?, \d+ bytes")
+
+    def test_tainted_overviews_are_named_with_a_way_out(self):
+        self.cog(self.folder / "average.tif", "AVERAGE")
+        out, _ = self.run_tilth("check", self.folder / "average.tif", "--classes")
+        self.assertIn("not used", out)
+        self.assertIn("tainted", out)
+        self.assertIn("-r mode", out)
+        plain, _ = self.run_tilth("check", self.folder / "average.tif")
+        self.assertNotIn("tainted", plain)
+
+    def test_what_is_no_cog_goes_to_gdal_and_the_reason_is_said(self):
+        gdal = scene.reference.gdal
+        land = gdal.Open(str(self.folder / "land.tif"))
+        gdal.GetDriverByName("GTiff").CreateCopy(str(self.folder / "strips.tif"), land)
+        gdal.GetDriverByName("HFA").CreateCopy(str(self.folder / "land.img"), land)
+        for name, word in (("strips.tif", "strip"), ("land.img", "TIFF")):
+            out, _ = self.run_tilth("check", self.folder / name)
+            reason = [line for line in out.splitlines() if line.startswith("reader")][0]
+            self.assertRegex(reason, r"reader +gdal: \w+")
+            self.assertIn(word, reason)
+        out, _ = self.run_tilth("check", self.folder / "land.tif", "--gdal")
+        self.assertIn("gdal", out)
+
+    def test_a_palette_becomes_a_style(self):
+        gdal = scene.reference.gdal
+        memory = gdal.GetDriverByName("MEM").CreateCopy("", gdal.Open(str(self.folder / "land.tif")))
+        table = gdal.ColorTable()
+        table.SetColorEntry(10, (1, 2, 3, 255))
+        table.SetColorEntry(20, (250, 200, 0, 255))
+        memory.GetRasterBand(1).SetColorTable(table)
+        gdal.GetDriverByName("COG").CreateCopy(str(self.folder / "palette.tif"), memory)
+        out, _ = self.run_tilth("check", self.folder / "palette.tif", "--style")
+        style = json.loads(out)
+        colors = {c["value"]: c["color_hint"].lstrip("#") for c in style["classification:classes"]}
+        self.assertEqual((colors[10], colors[20]), ("010203", "FAC800"))
+        self.assertNotIn(0, colors, "nodata is no class")
+        _, said = self.run_tilth("check", self.folder / "land.tif", "--style", status=FAILED)
+        self.assertIn("palette", said)
+
+    def test_what_cannot_be_opened_is_status_1_and_named(self):
+        (self.folder / "text.tif").write_text("no raster")
+        for href, word in ((self.folder / "absent.tif", "absent.tif"), (self.folder / "text.tif", "text.tif"),
+                           (f"http://127.0.0.1:{support.free_port()}/x.tif", "x.tif")):
+            _, said = self.run_tilth("check", href, "--fetch-retries", "0", status=FAILED)
+            self.assertTrue(said.startswith("tilth check: "), said)
+            self.assertIn(word, said)
+
+    def test_an_object_in_s3_is_one_request(self):
+        with scene.FakeS3() as store:
+            store.put("lands", "land.tif", (self.folder / "land.tif").read_bytes())
+            settings = scene.store_settings(store)
+            options = [f"--{k.replace('_', '-')}={v}" for k, v in settings.items() if "secret" not in k]
+            out, _ = self.run_tilth("check", "s3://lands/land.tif", *options,
+                                    environment={"TILTH_S3_SECRET_KEY": store.secret_key})
+            self.assertIn("opened with  1 request,", out)
+            _, said = self.run_tilth("check", "s3://lands/land.tif", *options, status=FAILED,
+                                     environment={"TILTH_S3_SECRET_KEY": "wrong"})
+            self.assertIn("403", said)
+
+
+class Model(Cli):
+    GOLDEN = support.ROOT / "models" / "crop-mask-south-eastern.tilth"
+    LIGHTGBM = support.ROOT / "tests" / "data" / "forest" / "lightgbm_multiclass.txt"
+
+    def test_info_says_what_a_model_is(self):
+        out, _ = self.run_tilth("model", "info", self.GOLDEN)
+        self.assertIn("trees        250", out)
+        self.assertIn("features     33", out)
+        self.assertRegex(out, r"  0 +#\w{6} +\S+")
+        self.assertIn("NDVI_S1", out)
+        self.assertIn("provenance", out)
+        out, _ = self.run_tilth("model", "info", self.LIGHTGBM)
+        self.assertIn("Column_3", out)
+
+    def test_check_replays_the_golden_rows(self):
+        out, _ = self.run_tilth("model", "check", self.GOLDEN)
+        self.assertRegex(out, r"^ok: .*: \d+ golden rows")
+        data = bytearray(self.GOLDEN.read_bytes())
+        cut = self.folder / "cut.tilth"
+        cut.write_bytes(data[:len(data) // 2])
+        _, said = self.run_tilth("model", "check", cut, status=FAILED)
+        self.assertIn("cut.tilth", said)
+        from tilth import container
+        manifest, tensors = container.read(self.GOLDEN)
+        labels = tensors["golden_label"].copy()
+        labels[3] = 1 - labels[3]
+        container.write(self.folder / "liar.tilth", manifest, {**tensors, "golden_label": labels})
+        _, said = self.run_tilth("model", "check", self.folder / "liar.tilth", status=FAILED)
+        self.assertIn("golden row 3", said)
+
+    def test_a_pickle_is_never_opened(self):
+        import pickle
+        path = self.folder / "model.pkl"
+        path.write_bytes(pickle.dumps({"a": [1, 2, 3]}))
+        _, said = self.run_tilth("model", "check", path, status=FAILED)
+        self.assertIn("model.pkl", said)
+        self.assertIn("export", said)
+
+
+class Render(Cli):
+    def test_it_is_the_tile_that_the_server_gives(self):
+        samples = np.random.default_rng(1).random((300, 2)).astype(np.float32)
+        planes = np.random.default_rng(2).random((2, SIZE, SIZE), np.float32)
+        scene.write_cog(self.folder / "s.tif", planes, (WEST, NORTH), PIXEL, options=["COMPRESS=DEFLATE"])
+        scene.write_forest(self.folder / "m.tilth", ["a", "b"], [{"value": 4, "name": "four", "color": "112233"},
+                                                                 {"value": 5, "name": "five", "color": "AABBCC"}],
+                           samples, trees=4, depth=4)
+        crops = {"id": "crops", "title": "Crops", "kind": "prediction", "grid": {"like": "s"},
+                 "sources": {"s": {"href": str(self.folder / "s.tif"), "bands": {"a": 1, "b": 2}}},
+                 "model": {"href": str(self.folder / "m.tilth")}, "features": {"a": "s.a", "b": "s.b"},
+                 "post": [{"op": "majority", "size": 3}]}
+        land = support.land_layer(self.folder / "land.tif")
+        tile = "%d/%d/%d" % scene.tile_of(*MIDDLE, 14)
+        with support.Tilth([land, crops]) as tilth:
+            options = ["--config", tilth.folder / "tilth.conf"]
+            for layer in ("land", "crops"):
+                for end in (".png", "@2x.png", ".webp", ".jpg"):
+                    served = tilth.get(f"/tiles/{layer}/{tile}{end}")
+                    path = self.folder / f"out{end}"
+                    out, _ = self.run_tilth("render", layer, tile + end, "-o", path, *options)
+                    self.assertEqual(path.read_bytes(), served.body, (layer, end))
+                    self.assertIn(f"{len(served.body)} bytes", out)
+            path = self.folder / "out.png"
+            self.run_tilth("render", "crops", tile, "--o", path, "--cache", *options)
+            self.assertEqual(path.read_bytes(), tilth.get(f"/tiles/crops/{tile}.png").body)
+
+    def test_errors_say_what_is_wrong(self):
+        with support.Tilth([support.land_layer(self.folder / "land.tif")]) as tilth:
+            options = ["-o", self.folder / "x.png", "--config", tilth.folder / "tilth.conf"]
+            for layer, tile, status, word in (("nope", "1/0/0", FAILED, "nope"), ("land", "1/0", USAGE, "14/9650/8901"),
+                                              ("land", "1/9/0", FAILED, "column"), ("land", "1/0/0.gif", FAILED, "png"),
+                                              ("land", "1/0/0x", USAGE, "x")):
+                _, said = self.run_tilth("render", layer, tile, *options, status=status)
+                self.assertIn(word, said)
+            _, said = self.run_tilth("render", "land", "1/0/0", *options, "--style", "nope", status=FAILED)
+            self.assertIn("esa-worldcover", said)
+            _, said = self.run_tilth("render", "land", "1/0/0", "-o", "/nowhere/x.png", *options[2:], status=FAILED)
+            self.assertIn("/nowhere/x.png", said)
+        self.assertFalse((self.folder / "x.png").exists())
+
+
+class Cache(Cli):
+    def test_stat_and_verify_beside_a_server_and_after_it(self):
+        with support.Tilth([support.land_layer(self.folder / "land.tif")]) as tilth:
+            tiles = scene.tiles_over((WEST, NORTH - SIZE * PIXEL, WEST + SIZE * PIXEL, NORTH), 14)
+            for tile in tiles:
+                tilth.get(scene.path_of("land", tile))
+            support.wait_until(lambda: tilth.metric("tilth_cache_written_total") >= len(tiles), "all is written")
+            folder = tilth.folder / "cache"
+            for _ in range(2):
+                out, _ = self.run_tilth("cache", "stat", "--cache-dir", folder)
+                stat = json.loads(out)
+                self.assertIn("land", json.dumps(stat))
+                out, _ = self.run_tilth("cache", "verify", "--cache-dir", folder)
+                self.assertRegex(out, r"^(\d+) values, .* 0 corrupt, 0 orphaned")
+                self.assertGreaterEqual(int(out.split()[0]), len(tiles))
+                tilth.stop()
+
+    def test_no_cache_is_said(self):
+        _, said = self.run_tilth("cache", "stat", "--cache-dir", self.folder / "absent", status=FAILED)
+        self.assertIn("absent", said)
+        self.assertFalse((self.folder / "absent").exists(), "looking makes nothing")
+        self.run_tilth("cache", "verify", "--cache-dir", "", status=USAGE)
+        _, said = self.run_tilth("cache", "burn", "--cache-dir", self.folder, status=FAILED)
+
+
+class Config(Cli):
+    def test_it_prints_what_it_reads(self):
+        out, _ = self.run_tilth("config")
+        path = self.folder / "tilth.conf"
+        path.write_text(out)
+        self.assertEqual(self.run_tilth("config", "--config", path)[0], out)
+        for key in ("listen", "cache_size", "s3_endpoint", "render_deadline"):
+            self.assertRegex(out, rf"(?m)^#?{key} *=")
+
+    def test_file_then_environment_then_line(self):
+        path = self.folder / "one.conf"
+        path.write_text("workers = 3\nlane_queue = 7\nloops = 2\n")
+        out, _ = self.run_tilth("config", "--config", path, "--loops", "5",
+                                environment={"TILTH_LANE_QUEUE": "9", "TILTH_LOOPS": "4"})
+        for key, value in (("workers", 3), ("lane_queue", 9), ("loops", 5)):
+            self.assertRegex(out, rf"(?m)^{key} *= *{value}$")
+
+    def test_secrets_are_not_printed(self):
+        out, _ = self.run_tilth("config", environment={"TILTH_S3_SECRET_KEY": "hushhush"})
+        self.assertNotIn("hushhush", out)
+
+    def test_a_mistake_in_a_file_has_a_place(self):
+        path = self.folder / "bad.conf"
+        path.write_text("# fine\nworkers = 3\nworkrs = 3\n")
+        _, said = self.run_tilth("config", "--config", path, status=USAGE)
+        self.assertIn("bad.conf", said)
+        self.assertIn("3", said)
+        self.assertIn("workrs", said)
+        _, said = self.run_tilth("config", "--config", self.folder / "absent.conf", status=FAILED)
+        self.assertIn("absent.conf", said)
+
+
+class Serve(Cli):
+    def test_what_cannot_start_says_why(self):
+        _, said = self.run_tilth("serve", "--layers-dir", self.folder / "absent", "--cache-dir", "", "--styles-dir",
+                                 support.ROOT / "styles", status=FAILED)
+        self.assertIn("absent", said)
+        (self.folder / "layers").mkdir(exist_ok=True)
+        good = ("serve", "--layers-dir", self.folder / "layers", "--styles-dir", support.ROOT / "styles", "--cache-dir", "")
+        for listen, word in (("nowhere", "nowhere"), ("127.0.0.1:99999", "99999"), ("256.1.1.1:80", "256.1.1.1")):
+            clean = subprocess.run([support.program(), *map(str, good), "--listen", listen], capture_output=True, text=True,
+                                   timeout=support.PATIENCE)
+            self.assertIn(clean.returncode, (FAILED, USAGE))
+            self.assertIn(word, clean.stderr)
+        with support.socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            address = "127.0.0.1:%d" % taken.getsockname()[1]
+            done = subprocess.run([support.program(), *map(str, good), "--listen", address], capture_output=True, text=True,
+                                  timeout=support.PATIENCE)
+            self.assertIn(done.returncode, (FAILED, USAGE))
+            self.assertIn(address.rsplit(":", 1)[1], done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
