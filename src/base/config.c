@@ -94,7 +94,7 @@ static void set_text(struct config *config, const struct setting *setting, const
     char *field = field_of(config, setting);
 
     memset(field, 0, CONFIG_STRING_MAX);
-    memcpy(field, value, strlen(value));
+    memcpy(field, value, strlen(value) + 1);
 }
 
 void config_defaults(struct config *config)
@@ -288,18 +288,22 @@ enum tl_code config_set(struct config *config, const char *where, const char *ke
     return TL_OK;
 }
 
+static enum tl_code read_variable(struct config *config, const struct setting *setting,
+                                  struct tl_err *err)
+{
+    char name[64];
+    int n = snprintf(name, sizeof(name), "TILTH_%s", setting->key);
+
+    for (int at = 0; at < n; at++)
+        name[at] = (char)toupper((unsigned char)name[at]);
+    const char *value = getenv(name); /* NOLINT(concurrency-mt-unsafe): before any thread */
+    return value ? config_set(config, name, setting->key, value, err) : TL_OK;
+}
+
 enum tl_code config_read_environment(struct config *config, struct tl_err *err)
 {
-    for (unsigned i = 0; i < SETTINGS; i++) {
-        char name[64];
-        int n = snprintf(name, sizeof(name), "TILTH_%s", settings[i].key);
-
-        for (int at = 0; at < n; at++)
-            name[at] = (char)toupper((unsigned char)name[at]);
-        const char *value = getenv(name); /* NOLINT(concurrency-mt-unsafe): before any thread */
-        if (value)
-            TL_TRY(config_set(config, name, settings[i].key, value, err));
-    }
+    for (unsigned i = 0; i < SETTINGS; i++)
+        TL_TRY(read_variable(config, &settings[i], err));
     return TL_OK;
 }
 

@@ -357,7 +357,10 @@ static size_t escape_one(char *to, unsigned char c)
         to[1] = (char)c;
         return 2;
     }
-    memcpy(to, "\\u00", 4);
+    to[0] = '\\';
+    to[1] = 'u';
+    to[2] = '0';
+    to[3] = '0';
     to[4] = hex[c >> 4];
     to[5] = hex[c & 15];
     return 6;

@@ -61,6 +61,11 @@ static enum tl_code load_one(struct http *http, const char *dir, const char *nam
     return TL_OK;
 }
 
+static struct dirent *next_entry(DIR *folder)
+{
+    return readdir(folder); /* NOLINT(concurrency-mt-unsafe): nobody else has this DIR */
+}
+
 /* Files of dir/sub whose ending is known; others are not served. */
 static enum tl_code load_folder(struct http *http, const char *dir, const char *sub,
                                 struct tl_err *err)
@@ -72,7 +77,7 @@ static enum tl_code load_folder(struct http *http, const char *dir, const char *
     DIR *folder = opendir(path);
     if (!folder)
         return TL_OK; /* no such folder: no viewer, or none with images */
-    for (struct dirent *entry; code == TL_OK && (entry = readdir(folder));) {
+    for (struct dirent *entry; code == TL_OK && (entry = next_entry(folder));) {
         int size = snprintf(name, sizeof(name), "%s%s", sub, entry->d_name);
 
         if (entry->d_name[0] != '.' && type_of(entry->d_name) && size > 0 &&

@@ -194,7 +194,7 @@ static int bind_all(struct server *server, struct addrinfo *at)
 static enum tl_code listen_on(struct server *server, struct tl_err *err)
 {
     const char *listen = server->options.listen;
-    struct addrinfo *at;
+    struct addrinfo *at = NULL;
     char text[128];
 
     TL_TRY(resolve(listen, &at, err));

@@ -49,7 +49,7 @@ static inline char *put_text(char *to, const char *string)
 {
     size_t size = strlen(string); /* of a constant: known to the compiler */
 
-    memcpy(to, string, size);
+    memcpy(to, string, size); /* NOLINT(bugprone-not-null-terminated-result): no NUL is wanted */
     return to + size;
 }
 
