@@ -5,7 +5,8 @@ SIZE   ?= 4096
 PYTHON ?= /usr/bin/python3
 TILTH   = build/release/tilth
 
-.PHONY: all demo demo-data test bench lint format asan tsan fuzz coverage clean help
+.PHONY: all release demo demo-data test bench lint format asan tsan fuzz coverage clean help
+.NOTPARALLEL: # two of the steps may install packages; the builds below are parallel in themselves
 
 all: release
 
@@ -14,6 +15,7 @@ help:
 	@echo "make test                          install, build and run every test"
 	@echo "make bench                         measure against the peers, bench/results/latest.json"
 	@echo "make lint | format | asan | tsan | fuzz | coverage"
+	@echo "make clean                         remove the builds and the demo scene"
 
 release: build/release/build.ninja
 	@cmake --build build/release
@@ -41,10 +43,9 @@ demo: release demo-data build/viewer/index.html
 
 test:
 	@tools/install_packages.sh build demo test
-	@tools/install_minio.sh >/dev/null
 	@cmake --preset ci >/dev/null
 	@cmake --build --preset ci
-	@ctest --preset ci
+	@TILTH_MINIO="$$(tools/install_minio.sh)" ctest --preset ci
 
 bench:
 	@tools/install_packages.sh build demo test
