@@ -72,7 +72,7 @@ function(tilth_unit_tests name)
     target_compile_definitions(${target} PRIVATE TILTH_ROOT="${PROJECT_SOURCE_DIR}")
     target_link_libraries(${target} PRIVATE tilth_${name} tilth_flags cmocka m)
     add_test(NAME unit.${name}.${short} COMMAND ${target})
-    set_tests_properties(unit.${name}.${short} PROPERTIES LABELS unit TIMEOUT 120)
+    set_tests_properties(unit.${name}.${short} PROPERTIES LABELS unit TIMEOUT 600)
   endforeach()
 endfunction()
 

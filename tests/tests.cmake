@@ -28,7 +28,7 @@ foreach(source ${python_tests})
   string(REPLACE "test_" "" short ${name})
   add_test(NAME python.${short} COMMAND Python3::Interpreter -m unittest -v ${name}
            WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}/tests/python)
-  set_tests_properties(python.${short} PROPERTIES LABELS python TIMEOUT 300)
+  set_tests_properties(python.${short} PROPERTIES LABELS python TIMEOUT 600)
 endforeach()
 
 # End to end: every tests/e2e/test_*.py is one ctest, run by unittest with TILTH set.
@@ -41,7 +41,15 @@ if(TARGET tilth)
     string(REPLACE "test_" "" short ${name})
     add_test(NAME e2e.${short} COMMAND Python3::Interpreter -m unittest -v ${name}
              WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}/tests/e2e)
-    set_tests_properties(e2e.${short} PROPERTIES LABELS e2e TIMEOUT 300
+    set_tests_properties(e2e.${short} PROPERTIES LABELS e2e TIMEOUT 900
                          ENVIRONMENT "TILTH=$<TARGET_FILE:tilth>" SKIP_RETURN_CODE 77)
   endforeach()
 endif()
+
+# The longest first, so that none of them is left alone on one core at the end.
+foreach(name e2e.bad_input unit.raster.warp_gdal e2e.cache python.demo e2e.http_wire e2e.prediction e2e.worldcover
+        unit.raster.cog)
+  if(TEST ${name})
+    set_tests_properties(${name} PROPERTIES COST 100)
+  endif()
+endforeach()
