@@ -52,10 +52,8 @@ static bool has_entity(const h2o_req_t *h2o)
     return h2o->entity.base || h2o->timestamps.request_body_begin_at.tv_sec != 0;
 }
 
-static int on_req(h2o_handler_t *self, h2o_req_t *h2o)
+static void begin(struct connection *connection, h2o_req_t *h2o)
 {
-    struct server *server = ((struct handler *)self)->server;
-    struct connection *connection = connection_of(h2o);
     struct request *request = &connection->request;
 
     connection->h2o = h2o;
@@ -70,9 +68,17 @@ static int on_req(h2o_handler_t *self, h2o_req_t *h2o)
     request->cache = NULL;
     request->render_ns = 0;
     request->scratch_used = 0;
+}
+
+static int on_req(h2o_handler_t *self, h2o_req_t *h2o)
+{
+    struct server *server = ((struct handler *)self)->server;
+    struct connection *connection = connection_of(h2o);
+
+    begin(connection, h2o);
     if (has_entity(h2o))
         h2o->http1_is_persistent = 0;
-    server->options.on_request(server->options.udata, request);
+    server->options.on_request(server->options.udata, &connection->request);
     return 0;
 }
 
@@ -82,8 +88,11 @@ static void log_access(h2o_logger_t *self, h2o_req_t *h2o)
     struct server *server = ((struct logger *)self)->server;
     struct connection *connection = connection_of(h2o);
 
-    if (connection->h2o != h2o)
-        return; /* refused by the library before it reached us */
+    if (connection->h2o != h2o) {
+        /* Refused by the library before it reached us: too large a body, a broken length. */
+        begin(connection, h2o);
+        connection->replied = true;
+    }
     if (connection->ticket)
         connection_leave(connection, LEAVE_GONE);
     struct request_end end = {

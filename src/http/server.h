@@ -1,7 +1,8 @@
 /*
  * server: the seam to the HTTP library. Everything tilth wants of an HTTP/1.1 server is on
- * this page; server_h2o.c and request_h2o.c give it with libh2o and close that library's
- * holes (reference: docs/decisions on HTTP). Another library would replace those two files.
+ * this page; server_h2o.c and request_h2o.c give it with libh2o 2.2.5 and close that library's
+ * holes: no notice of clients that leave, no write timeout, no cap on connections, heads of
+ * 400 KB, lax framing, HTTP/2. Another library would replace those two files.
  *
  *   loop thread: accept, read --> on_request() --> request_reply()            at once, or
  *                                      \--> request_park() ... work elsewhere
@@ -66,6 +67,7 @@ struct server_options {
     int64_t idle_timeout_ns; /* also the longest a request may take to arrive */
     int64_t drain_ns;        /* after this a drain no longer waits for answers */
     void (*on_request)(void *udata, struct request *request);
+    /* Also for what was refused before on_request(). */
     void (*on_end)(void *udata, const struct request *request, const struct request_end *end);
     void *udata;
 };

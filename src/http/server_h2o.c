@@ -176,6 +176,7 @@ static int bind_all(struct server *server, struct addrinfo *at)
 
     if (first < 0 || getsockname(first, (struct sockaddr *)&bound, &size) != 0)
         return -1;
+    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): getsockname() has written it */
     server->port = ntohs(*port_of((struct sockaddr *)&bound));
     *port_of(at->ai_addr) = htons(server->port);
     if (server->loop_count == 1) {
@@ -394,8 +395,10 @@ static void on_signal(h2o_socket_t *sock, const char *why)
 static void on_arrivals(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
 {
     /* Unlinked before the list is taken: who pushes onto the empty list sends it again. */
-    while (!h2o_linklist_is_empty(messages))
-        h2o_linklist_unlink(messages->next);
+    for (h2o_linklist_t *first; (first = messages->next) != messages;) {
+        TL_CHECK(h2o_linklist_is_linked(first));
+        h2o_linklist_unlink(first);
+    }
     loop_take_arrivals(H2O_STRUCT_FROM_MEMBER(struct loop, receiver, receiver));
 }
 

@@ -129,18 +129,19 @@ static enum tl_code parse_row(struct text arg, struct tile_query *query, struct 
     return parse_number("y", number, &query->id.y, err);
 }
 
-static enum tl_code parse_id(const struct text zxy[3], struct tile_query *query, struct tl_err *err)
+enum tl_code args_address(const struct text zxy[3], struct tile_query *ret_query,
+                          struct tl_err *err)
 {
     uint32_t z = 0;
 
     TL_TRY(parse_number("z", zxy[0], &z, err));
-    TL_TRY(parse_number("x", zxy[1], &query->id.x, err));
-    TL_TRY(parse_row(zxy[2], query, err));
+    TL_TRY(parse_number("x", zxy[1], &ret_query->id.x, err));
+    TL_TRY(parse_row(zxy[2], ret_query, err));
     if (z > TMS_MAX_ZOOM)
         return tl_fail(err, TL_ABSENT, "WebMercatorQuad has zooms 0 to %d, %u was asked",
                        TMS_MAX_ZOOM, z);
-    query->id.z = (uint8_t)z;
-    return tms_check(&tms_web_mercator_quad, query->id, err);
+    ret_query->id.z = (uint8_t)z;
+    return tms_check(&tms_web_mercator_quad, ret_query->id, err);
 }
 
 /* "11" or "maize" */
@@ -183,7 +184,7 @@ enum tl_code args_tile(struct layer *layer, const struct text zxy[3], const stru
                        struct tile_query *ret_query, struct tl_err *err)
 {
     ret_query->layer = layer;
-    TL_TRY(parse_id(zxy, ret_query, err));
+    TL_TRY(args_address(zxy, ret_query, err));
     TL_TRY(args_style(layer, url, &ret_query->style, err));
     TL_TRY(args_season(url, ret_query->season, err));
     return parse_classes(url, ret_query, err);

@@ -29,9 +29,12 @@ TL_MUST_CHECK enum tl_code args_season(const struct url *url, char ret_season[32
 /* "{lon},{lat}" in degrees. */
 TL_MUST_CHECK enum tl_code args_lonlat(struct text arg, double *ret_lon, double *ret_lat,
                                        struct tl_err *err);
+/* z, x and "y[@2x][.png|.webp|.jpg|.jpeg]" (no extension: png) into id, scale and format. */
+TL_MUST_CHECK enum tl_code args_address(const struct text zxy[3], struct tile_query *ret_query,
+                                        struct tl_err *err);
 /*
- * z, x and "y[@2x][.png|.webp|.jpg|.jpeg]" (no extension: png), then style=, season= or date=
- * and classes=. Fills everything of the query but layer (given) and deadline.
+ * The address, then style=, season= or date= and classes=. Fills everything of the query but
+ * the deadline.
  */
 TL_MUST_CHECK enum tl_code args_tile(struct layer *layer, const struct text zxy[3],
                                      const struct url *url, struct tile_query *ret_query,

@@ -369,7 +369,7 @@ class Parked(unittest.TestCase):
         self.assertEqual(tilth.get("/tiles/land/10/597/562.png").status, 200)
 
     def test_many_clients_that_come_and_go_leave_nothing_behind(self):
-        tilth = self.serve(workers=2)
+        tilth = self.serve(workers=2, loops=2)
 
         def pan(seed):
             for i in range(30):

@@ -241,6 +241,15 @@ class Methods(OneServer):
 class Connections(unittest.TestCase):
     """Each test starts its own tilth."""
 
+    def test_what_is_refused_before_it_is_read_is_in_the_log_too(self):
+        with Tilth() as tilth:
+            with tilth.wire() as wire:
+                wire.send("POST /too-large HTTP/1.1\r\nHost: h\r\nContent-Length: 2000000\r\n\r\n")
+                self.assertEqual(wire.reply().status, 413)
+            wait_until(lambda: [(line["path"], line["status"], line["route"])
+                                for line in tilth.access_log()] == [("/too-large", 413, "none")],
+                       "the line is there")
+
     def test_at_the_cap_connections_wait_and_are_served_later(self):
         with Tilth(max_connections=16) as tilth:
             held = [tilth.wire() for _ in range(16)]
