@@ -4,6 +4,7 @@
 #include "base/errand.h"
 #include "base/file.h"
 #include "cli/cli.h"
+#include "http/tile_args.h"
 #include "tiler/catalog.h"
 #include "tiler/layer.h"
 #include "tiler/tiler.h"
@@ -12,26 +13,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "14/9650/8901[@2x][.png]" */
+/* "14/9650/8901[@2x][.png]", read as the server reads it. */
 static enum tl_code read_tile(const char *text, struct tile_query *query, struct tl_err *err)
 {
-    unsigned z, x, y;
-    int end = 0;
+    struct text rest = text_of(text), zxy[3];
 
-    if (sscanf(text, "%2u/%10u/%10u%n", &z, &x, &y, &end) != 3 || z > TMS_MAX_ZOOM)
+    for (size_t i = 0; i < 2; i++)
+        zxy[i] = text_cut(&rest, '/');
+    zxy[2] = rest;
+    if (rest.size == 0)
         return tl_fail(err, TL_INVALID, "\"%s\" is not a tile like 14/9650/8901", text);
-    query->id = (struct tile_id){.x = x, .y = y, .z = (uint8_t)z};
-    query->scale = 1;
-    const char *rest = text + end;
-    if (strncmp(rest, "@2x", 3) == 0) {
-        query->scale = 2;
-        rest += 3;
-    }
-    if (rest[0] == '\0')
-        return TL_OK;
-    if (rest[0] != '.')
-        return tl_fail(err, TL_INVALID, "\"%s\": what is \"%s\"?", text, rest);
-    return image_format_find(rest + 1, &query->format, err);
+    return args_address(zxy, query, err);
 }
 
 static enum tl_code read_query(const struct app *app, const struct args *args,

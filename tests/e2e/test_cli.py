@@ -205,7 +205,8 @@ class Render(Cli):
             options = ["-o", self.folder / "x.png", "--config", tilth.folder / "tilth.conf"]
             for layer, tile, status, word in (("nope", "1/0/0", FAILED, "nope"), ("land", "1/0", USAGE, "14/9650/8901"),
                                               ("land", "1/9/0", FAILED, "column"), ("land", "1/0/0.gif", FAILED, "png"),
-                                              ("land", "1/0/0x", USAGE, "x")):
+                                              ("land", "1/0/0x", USAGE, "x"),
+                                              ("land", "1/4294967296/0", USAGE, "4294967296"), ("land", "1/-1/0", USAGE, "-1")):
                 _, said = self.run_tilth("render", layer, tile, *options, status=status)
                 self.assertIn(word, said)
             _, said = self.run_tilth("render", "land", "1/0/0", *options, "--style", "nope", status=FAILED)
