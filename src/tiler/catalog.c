@@ -54,10 +54,11 @@ static enum tl_code read_folder(struct catalog *catalog, const char *dir, read_d
                                 const struct complaints *complaints, struct tl_err *err)
 {
     struct dirent **entries;
+    char text[128];
     int count = scandir(dir, &entries, is_document, alphasort);
 
     if (count < 0)
-        return tl_fail(err, TL_ABSENT, "%s: %s", dir, strerror(errno));
+        return tl_fail(err, TL_ABSENT, "%s: %s", dir, strerror_r(errno, text, sizeof(text)));
     for (int i = 0; i < count; i++) {
         char path[4096];
         AUTO(blob) document = NULL;
@@ -140,9 +141,10 @@ static enum tl_code read_layer_document(struct catalog *catalog, const char *pat
     AUTO(layer) layer = NULL;
     struct layer_doc doc;
 
+    if (layers)
+        catalog->layers = layers;
     if (!layers || !arena)
         return tl_fail(err, TL_NOMEM, "no memory for layer %s", path);
-    catalog->layers = layers;
     TL_TRY(layer_doc_parse(path, blob_bytes(document), blob_size(document), arena, &doc, err));
     if (find_layer(catalog, doc.id))
         return tl_fail(err, TL_INVALID, "%s: id: the layer \"%s\" is there already", path, doc.id);
@@ -160,7 +162,7 @@ enum tl_code catalog_open(const struct catalog_options *options,
                           struct catalog **ret_catalog, struct tl_err *err)
 {
     const struct complaints complaints = {complain_fn, udata};
-    AUTO(catalog) catalog = calloc(1, sizeof(*catalog));
+    AUTO(catalog) catalog = TL_OWNED(calloc(1, sizeof(*catalog)));
 
     if (!catalog)
         return tl_fail(err, TL_NOMEM, "no memory for the catalog");

@@ -79,7 +79,8 @@ static enum tl_code read_secret(struct reader *r, struct json_at at, const char 
     struct json_at env = json_key(&at, "env");
     const char *name;
     TL_TRY(json_read_string(env, &name, err));
-    const char *value = getenv(name); /* before any thread starts */
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): the environment is never written */
+    const char *value = getenv(name);
     if (!value)
         return json_refuse(&env, err, "the environment variable %s is not set", name);
     return keep_text(r, value, ret, err);

@@ -24,7 +24,7 @@ static enum tl_code read_color(struct json_at at, uint8_t ret_rgba[4], struct tl
     const char *digits = text + (text[0] == '#');
     if (strlen(digits) != 6 || strspn(digits, "0123456789abcdefABCDEF") != 6)
         return json_refuse(&at, err, "\"%s\" is not a colour; six hex digits are needed", text);
-    for (int i = 0; i < 3; i++)
+    for (size_t i = 0; i < 3; i++)
         ret_rgba[i] = (uint8_t)(hex_digit(digits[2 * i]) * 16 + hex_digit(digits[2 * i + 1]));
     ret_rgba[3] = 255;
     return TL_OK;

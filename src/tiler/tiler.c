@@ -69,14 +69,14 @@ struct render_job {
 enum tl_code tiler_new(const struct tiler_options *options, struct tiler **ret_tiler,
                        struct tl_err *err)
 {
-    AUTO(tiler) tiler = calloc(1, sizeof(*tiler));
+    AUTO(tiler) tiler = TL_OWNED(calloc(1, sizeof(*tiler)));
 
     if (!tiler)
         return tl_fail(err, TL_NOMEM, "no memory for the tiler");
     tiler->options = *options;
     size_t layers = catalog_layer_count(options->catalog);
     tiler->flights = flights_new();
-    tiler->lanes = calloc(layers + 1, sizeof(*tiler->lanes));
+    tiler->lanes = calloc(layers + 1, sizeof(struct pool_lane *));
     if (!tiler->flights || !tiler->lanes)
         return tl_fail(err, TL_NOMEM, "no memory for the tiler");
     /* No layer may hold every worker: one that waits for its store must not stop the others. */
@@ -306,7 +306,7 @@ bool tiler_cancel(struct tiler *tiler, struct tiler_wait *wait)
     pthread_mutex_unlock(&wait->mu);
     if (left)
         wait_release(wait); /* the flight's hold */
-    wait_release(wait);
+    wait_release(wait);     /* NOLINT(clang-analyzer-unix.Malloc): the caller's, there until now */
     return mine;
 }
 
@@ -341,9 +341,11 @@ static enum tl_code render_current(struct render_job *job, struct errand *errand
         /* TL_ABSENT is an answer: class blocks that nobody made yet. */
         if (code != TL_CHANGED || tries > 0)
             return code == TL_ABSENT ? code : layer_fault(code);
+        AUTO(layer_view) fresh = NULL;
         layer_view_expire(job->view);
-        layer_view_unref(TL_TAKE(job->view));
-        TL_TRY(layer_view_get(job->query.layer, job->query.season, errand, &job->view, err));
+        TL_TRY(layer_view_get(job->query.layer, job->query.season, errand, &fresh, err));
+        layer_view_unref(job->view);
+        job->view = TL_TAKE(fresh);
     }
 }
 
@@ -449,7 +451,7 @@ static void join(struct tiler_wait *wait, const struct cache_key *key)
     } else if (place.first) {
         start_flight(wait, key, place.flight);
     }
-    wait_release(wait);
+    wait_release(wait); /* NOLINT(clang-analyzer-unix.Malloc): our own, there until now */
 }
 
 static bool outside(const struct layer_view *view, struct tile_id id)
