@@ -4,7 +4,7 @@
 #include "base/clock.h"
 
 static const char *const stage_names[] = {
-#define X(stage, name) [stage] = name,
+#define X(stage, name) [stage] = (name),
     ERRAND_STAGES(X)
 #undef X
 };

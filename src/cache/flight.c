@@ -223,6 +223,7 @@ void flight_land(struct flight *flight, enum tl_code code, const void *result,
     if (!flight->abandoned)
         abandon(flight);
     for (struct waiter *waiter; (waiter = flight->first);) {
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): `first` is the next one by then */
         remove_waiter(shard, waiter);
         pthread_mutex_unlock(&shard->mu);
         waiter->done(waiter->udata, code, result, err);

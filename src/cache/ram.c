@@ -1,6 +1,7 @@
 #include "cache/ram.h"
 
 #include "base/blob.h"
+#include "base/check.h"
 #include "cache/record.h"
 
 #include <pthread.h>
@@ -193,6 +194,7 @@ static bool evict_step(struct ram *ram, struct shard *shard, struct queue *queue
 {
     struct entry *entry = queue->oldest;
 
+    TL_CHECK(entry); /* over the budget: somebody holds the bytes */
     queue_remove(queue, entry);
     if (entry->unwritten) {
         queue_push(queue, entry);

@@ -218,7 +218,7 @@ static enum tl_code emit_clamp(struct parser *p, const struct operand in[3], str
 static enum tl_code call(struct parser *p, size_t start, size_t size, struct operand *ret)
 {
     const struct function *function = function_find(p->text + start, size);
-    struct operand in[3];
+    struct operand in[3] = {0};
 
     if (!function)
         return REFUSE(p, start, TL_INVALID,

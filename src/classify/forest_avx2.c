@@ -54,7 +54,7 @@ static inline uint64_t le_f32(const float *x, float t)
     const __m256 cut = _mm256_set1_ps(t);
     uint64_t bits = 0;
 
-    for (unsigned i = 0; i < 8; i++) {
+    for (size_t i = 0; i < 8; i++) {
         __m256 le = _mm256_cmp_ps(_mm256_loadu_ps(x + 8 * i), cut, _CMP_LE_OQ);
 
         bits |= (uint64_t)(uint32_t)_mm256_movemask_ps(le) << (8 * i);
@@ -75,7 +75,7 @@ static inline __m256i spread(uint32_t bits)
 
 static inline void add_bits(uint8_t *counts, uint64_t bits)
 {
-    for (unsigned i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 2; i++) {
         __m256i *at = (__m256i *)(void *)(counts + 32 * i);
         __m256i more = spread((uint32_t)(bits >> (32 * i)));
 
@@ -101,7 +101,7 @@ static inline void add_score(double *scores, uint64_t bits, double value)
             scores[__builtin_ctzll(bits)] += value;
         return;
     }
-    for (unsigned i = 0; i < 16; i++, bits >>= 4) {
+    for (size_t i = 0; i < 16; i++, bits >>= 4) {
         __m256d at = _mm256_load_pd(scores + 4 * i);
         __m256d more = _mm256_and_pd(_mm256_set1_pd(value), lanes(bits));
 

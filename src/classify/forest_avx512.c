@@ -27,7 +27,7 @@ static inline uint64_t le_f32(const float *x, float t)
     const __m512 cut = _mm512_set1_ps(t);
     uint64_t bits = 0;
 
-    for (unsigned i = 0; i < 4; i++)
+    for (size_t i = 0; i < 4; i++)
         bits |= (uint64_t)_mm512_cmp_ps_mask(_mm512_loadu_ps(x + 16 * i), cut, _CMP_LE_OQ)
                 << (16 * i);
     return bits;
@@ -44,7 +44,7 @@ static inline void add_score(double *scores, uint64_t bits, double value)
 {
     const __m512d more = _mm512_set1_pd(value);
 
-    for (unsigned i = 0; i < 8; i++, bits >>= 8) {
+    for (size_t i = 0; i < 8; i++, bits >>= 8) {
         __m512d at = _mm512_load_pd(scores + 8 * i);
 
         _mm512_store_pd(scores + 8 * i, _mm512_mask_add_pd(at, (__mmask8)bits, at, more));

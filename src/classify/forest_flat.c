@@ -503,7 +503,7 @@ static bool compile_nodes(struct flat *flat, const struct plane_map *map, struct
 /* ---- guide ---- */
 
 static void fill_guide_slot(const struct model_node *tree, struct flat_guide *guide, uint32_t t,
-                            unsigned slot, const int32_t *at)
+                            size_t slot, const int32_t *at)
 {
     const struct model_node *node = at[slot] < 0 ? NULL : &tree[at[slot]];
     bool split = node && !is_leaf(node);
@@ -522,7 +522,7 @@ static void make_guide(struct flat *flat)
         const struct model_node *tree = model->nodes + model->tree_offsets[t];
         int32_t at[2 * GUIDE_SLOTS] = {-1, 0};
 
-        for (unsigned slot = 1; slot < GUIDE_SLOTS; slot++) {
+        for (size_t slot = 1; slot < GUIDE_SLOTS; slot++) {
             bool split = at[slot] >= 0 && !is_leaf(&tree[at[slot]]);
 
             at[2 * slot] = split ? tree[at[slot]].left : -1;

@@ -108,7 +108,7 @@ static void count_votes(uint8_t *counts, uint64_t *votes, uint32_t packets)
 }
 
 /* Bit i of the mask of `slot`: pixel i goes right there. */
-ALWAYS_INLINE uint64_t guide_slot(const struct flat_guide *guide, uint32_t tree, unsigned slot,
+ALWAYS_INLINE uint64_t guide_slot(const struct flat_guide *guide, uint32_t tree, size_t slot,
                                   const float *const *planes, size_t at)
 {
     int32_t feature = guide->slot[tree][slot].feature;
@@ -123,17 +123,17 @@ static void guide_bits(const struct flat_guide *guide, const float *const *plane
         /* here[slot]: the pixels whose path comes by. */
         uint64_t here[2 * GUIDE_SLOTS] = {0, UINT64_MAX};
 
-        for (unsigned level = 0, first = 1; level < GUIDE_LEVELS; level++, first *= 2) {
+        for (size_t level = 0, first = 1; level < GUIDE_LEVELS; level++, first *= 2) {
             uint64_t right = 0;
 
-            for (unsigned slot = first; slot < 2 * first; slot++) {
+            for (size_t slot = first; slot < 2 * first; slot++) {
                 uint64_t side = here[slot] & guide_slot(guide, t, slot, planes, at);
 
                 here[2 * slot] = here[slot] & ~side;
                 here[2 * slot + 1] = side;
                 right |= side;
             }
-            ret_bits[t * GUIDE_LEVELS + level] = right;
+            ret_bits[(size_t)t * GUIDE_LEVELS + level] = right;
         }
     }
 }

@@ -208,6 +208,7 @@ static void fill_raster(struct run *run, uint32_t plane)
 }
 
 /* Puts the raster into the guide's order, as one plane of one block; its range on the way. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): of a type */
 #define DEFINE_PERMUTE(name, raster_type, type)                                           \
     static void name(struct run *run, uint32_t block, uint32_t plane)                     \
     {                                                                                     \
@@ -227,6 +228,7 @@ static void fill_raster(struct run *run, uint32_t plane)
         ((type *)run->low)[at] = low;                                                     \
         ((type *)run->high)[at] = high;                                                   \
     }
+/* NOLINTEND(bugprone-macro-parentheses) */
 DEFINE_PERMUTE(permute_u8, uint16_t, uint8_t)
 DEFINE_PERMUTE(permute_u16, uint16_t, uint16_t)
 DEFINE_PERMUTE(permute_f32, float, float)

@@ -14,7 +14,7 @@ static inline uint64_t le_u8(const uint8_t *x, uint8_t t)
     const __m128i cut = _mm_set1_epi8((char)t);
     uint64_t bits = 0;
 
-    for (unsigned i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 4; i++) {
         __m128i v = load(x + 16 * i);
         __m128i le = _mm_cmpeq_epi8(_mm_min_epu8(v, cut), v);
 
@@ -34,7 +34,7 @@ static inline uint64_t le_u16(const uint16_t *x, uint16_t t)
     const __m128i cut = _mm_set1_epi16((short)t);
     uint64_t bits = 0;
 
-    for (unsigned i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 4; i++) {
         __m128i le = _mm_packs_epi16(le_words(x + 16 * i, cut), le_words(x + 16 * i + 8, cut));
 
         bits |= (uint64_t)(uint32_t)_mm_movemask_epi8(le) << (16 * i);
@@ -76,7 +76,7 @@ static inline __m128i spread(uint64_t bits)
 
 static inline void add_bits(uint8_t *counts, uint64_t bits)
 {
-    for (unsigned i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 4; i++) {
         __m128i *at = (__m128i *)(void *)(counts + 16 * i);
 
         _mm_store_si128(at, _mm_sub_epi8(_mm_load_si128(at), spread(bits >> (16 * i))));

@@ -198,7 +198,7 @@ static enum tl_code read_features(struct reader *reader, const struct header_tex
     if (!features)
         return no_memory(reader);
     for (uint32_t f = 0; f < count; f++) {
-        if (!next_word(&names, &word) || word.size > 4 * MAX_TOKEN)
+        if (!next_word(&names, &word) || word.size > (size_t)4 * MAX_TOKEN)
             return corrupt(reader, "feature_names", "there are not max_feature_idx + 1 of them");
         features[f] = arena_printf(reader->arena, "%.*s", (int)word.size, word.at);
         if (!features[f])
@@ -482,7 +482,8 @@ static enum tl_code finish(struct reader *reader, bool average)
     info->node_count = reader->nodes.size / sizeof(struct model_node);
     model->leaf_count = reader->leaves.size / sizeof(double);
     model->leaf_width = 1;
-    model->divisor = average ? (double)(reader->tree / model->score_count) : 1;
+    uint32_t iterations = reader->tree / model->score_count;
+    model->divisor = average ? iterations : 1;
     return model_check_trees(reader->name, model, reader->err);
 }
 

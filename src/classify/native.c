@@ -232,8 +232,8 @@ static enum tl_code ensure(struct wants *wants, struct errand *errand, struct tl
 
 static enum tl_code wants_init(struct wants *wants, size_t room, struct tl_err *err)
 {
-    wants->items = calloc(room, sizeof(*wants->items));
-    wants->blocks = calloc(room, sizeof(struct block *));
+    wants->items = TL_OWNED(calloc(room, sizeof(*wants->items)));
+    wants->blocks = TL_OWNED(calloc(room, sizeof(struct block *)));
     if (!wants->items || !wants->blocks)
         return tl_fail(err, TL_NOMEM, "no memory to read %zu class blocks", room);
     return TL_OK;
@@ -338,8 +338,8 @@ static enum tl_code frame_init(struct frame *frame, const struct block_request *
     frame->width = (uint32_t)(request->x1 - request->x0) + 2 * frame->halo;
     frame->height = (uint32_t)(request->y1 - request->y0) + 2 * frame->halo;
     size_t pixels = (size_t)frame->width * frame->height;
-    frame->label = malloc(pixels);
-    frame->confidence = malloc(pixels);
+    frame->label = TL_OWNED(malloc(pixels));
+    frame->confidence = TL_OWNED(malloc(pixels));
     if (!frame->label || !frame->confidence)
         return tl_fail(err, TL_NOMEM, "no memory to filter %zu pixels", pixels);
     memset(frame->label, CLASS_NODATA, pixels);
@@ -407,7 +407,8 @@ static enum tl_code read_filtered(struct prediction *prediction,
                                   struct tl_err *err)
 {
     AUTO_WANTS wants = {.prediction = prediction};
-    AUTO_ENDS size_t *ends = calloc(count, sizeof(*ends)); /* of each request's wants */
+    /* Of each request's wants. */
+    AUTO_ENDS size_t *ends = TL_OWNED(calloc(count, sizeof(*ends)));
 
     TL_TRY(wants_init(&wants, count * WANTS_PER_REQUEST, err));
     if (!ends)

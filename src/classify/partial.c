@@ -350,6 +350,7 @@ static void claim_word(struct claim *claim, struct partial *partial, struct part
         uint64_t gaps = ~(open >> from);
         unsigned size = gaps ? (unsigned)__builtin_ctzll(gaps) : 64;
         size = TL_MIN(size, PARTIAL_UNIT - claim->pixels);
+        TL_CHECK(size > 0 && size <= 64);
         uint64_t bits = (~UINT64_C(0) >> (64 - size)) << from;
 
         partial->claimed[at.y][word] |= bits;

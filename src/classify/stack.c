@@ -250,7 +250,7 @@ static enum tl_code stack_alloc(struct stack *stack, const struct prediction_spe
 enum tl_code stack_new(const struct prediction_spec *spec, struct stack **ret_stack,
                        struct tl_err *err)
 {
-    AUTO(stack) stack = calloc(1, sizeof(*stack));
+    AUTO(stack) stack = TL_OWNED(calloc(1, sizeof(*stack)));
 
     if (!stack)
         return no_memory(err);

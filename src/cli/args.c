@@ -64,7 +64,8 @@ static enum tl_code read_option(struct args *args, int argc, char **argv, int *i
 
 static enum tl_code read_config_file(struct args *args, int argc, char **argv, struct tl_err *err)
 {
-    const char *path = getenv("TILTH_CONFIG");
+    const char *path =
+        getenv("TILTH_CONFIG"); /* NOLINT(concurrency-mt-unsafe): before any thread */
 
     for (int i = 0; i < argc; i++) {
         if (strcmp(argv[i], "--config") == 0 && i + 1 < argc)
@@ -86,7 +87,7 @@ enum tl_code args_read(struct args *args, const struct command *command, int arg
     for (int i = 0; i < argc; i++)
         if (wants_help(argv[i])) {
             fputs(command->help, stdout);
-            exit(EXIT_SUCCESS);
+            exit(EXIT_SUCCESS); /* NOLINT(concurrency-mt-unsafe): before any thread */
         }
     config_defaults(&args->config);
     TL_TRY(read_config_file(args, argc, argv, err));

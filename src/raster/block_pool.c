@@ -374,16 +374,17 @@ static bool evict_from(struct shard *shard)
 
     pthread_mutex_lock(&shard->mu);
     /* Two rounds: the first may only cool what is hot. */
-    for (size_t steps = 2 * shard->ring_count; steps && !victim; steps--) {
+    for (size_t steps = 2 * shard->ring_count; steps; steps--) {
         struct entry *entry = shard->hand;
 
         shard->hand = entry->ring_next;
         if (atomic_load_explicit(&entry->block->refs, memory_order_acquire) > 1)
             continue;
-        if (entry->hot)
-            entry->hot = false;
-        else
+        if (!entry->hot) {
             victim = forget(shard, find(shard, &entry->key));
+            break;
+        }
+        entry->hot = false;
     }
     shard->evictions += victim != NULL;
     pthread_mutex_unlock(&shard->mu);

@@ -6,6 +6,7 @@
  * The stride is a constant in the common cases, so that the running sums stay in registers
  * instead of going through memory. Sums wrap, as they did when they were made.
  */
+/* NOLINTBEGIN(bugprone-macro-parentheses): of a type */
 #define DEFINE_UNDO(type)                                                                     \
     static inline void undo_row_##type(type *row, size_t count, size_t stride)                \
     {                                                                                         \
@@ -84,6 +85,7 @@
         else                                                                                  \
             split_many_##type(pixels, rows->bands, in, out);                                  \
     }
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* Pixels that are taken apart band by band before the next ones: their input stays in L1. */
 enum { SPLIT_RUN = 256 };

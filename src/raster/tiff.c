@@ -347,7 +347,7 @@ static enum tl_code parse_header(struct parse *parse, uint64_t *ret_first, struc
 
 enum tl_code tiff_open(const struct tiff_input *input, struct tiff **ret_tiff, struct tl_err *err)
 {
-    AUTO(tiff) tiff = calloc(1, sizeof(*tiff));
+    AUTO(tiff) tiff = TL_OWNED(calloc(1, sizeof(*tiff)));
     struct parse parse = {.input = input, .tiff = tiff};
     uint64_t first = 0;
 

@@ -16,7 +16,7 @@ enum { DEFAULT_GAP = 64, SPAN_SIZE = 1 << 20, DEFAULT_CONNECTIONS = 32, IDLE_TUR
 enum tl_code engine_new(const struct store_options *options, struct engine **ret_engine,
                         struct tl_err *err)
 {
-    AUTO(engine) engine = calloc(1, sizeof(*engine));
+    AUTO(engine) engine = TL_OWNED(calloc(1, sizeof(*engine)));
 
     if (!engine)
         return tl_fail(err, TL_NOMEM, "no memory for the fetch thread");

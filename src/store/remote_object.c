@@ -56,9 +56,9 @@ struct missing {
 
 static bool missing_init(struct missing *missing, size_t room)
 {
-    missing->ranges = calloc(room, sizeof(*missing->ranges));
-    missing->slices = calloc(room, sizeof(*missing->slices));
-    missing->places = calloc(room, sizeof(*missing->places));
+    missing->ranges = TL_OWNED(calloc(room, sizeof(*missing->ranges)));
+    missing->slices = TL_OWNED(calloc(room, sizeof(*missing->slices)));
+    missing->places = TL_OWNED(calloc(room, sizeof(*missing->places)));
     missing->count = 0;
     return missing->ranges && missing->slices && missing->places;
 }
