@@ -14,7 +14,7 @@
 struct buf;
 struct http;
 
-/* Room for `size` bytes that live as long as the request; a request needs a few hundred. */
+/* Room for `size` bytes until the handler returns; an answer needs a few hundred. */
 char *reply_scratch(struct request *request, size_t size);
 void reply_add(struct reply *reply, const char *name, struct text value);
 void reply_add_string(struct reply *reply, const char *name, const char *value);

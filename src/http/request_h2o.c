@@ -67,7 +67,13 @@ static void begin(struct connection *connection, h2o_req_t *h2o)
     request->route = NULL;
     request->cache = NULL;
     request->render_ns = 0;
-    request->scratch_used = 0;
+}
+
+/* The library writes an answer's head before h2o_send() returns, so one scratch serves a loop. */
+static void lend_scratch(struct connection *connection)
+{
+    connection->request.scratch = connection->loop->scratch;
+    connection->request.scratch_used = 0;
 }
 
 static int on_req(h2o_handler_t *self, h2o_req_t *h2o)
@@ -76,6 +82,7 @@ static int on_req(h2o_handler_t *self, h2o_req_t *h2o)
     struct connection *connection = connection_of(h2o);
 
     begin(connection, h2o);
+    lend_scratch(connection);
     if (has_entity(h2o))
         h2o->http1_is_persistent = 0;
     server->options.on_request(server->options.udata, &connection->request);
@@ -286,6 +293,7 @@ void loop_take_arrivals(struct loop *loop)
 
             connection->ticket = NULL;
             unwatch(connection);
+            lend_scratch(connection);
         }
         loop->tickets--;
         ticket->arrived(ticket, request);
@@ -301,6 +309,7 @@ void connection_leave(struct connection *connection, enum leave_reason why)
     if (why == LEAVE_GONE)
         metric_add(METRIC_CLIENT_GONE, 1);
     ticket->request = NULL;
+    lend_scratch(connection);
     if (ticket->leave(ticket, &connection->request, why))
         connection->loop->tickets--;
 }

@@ -51,7 +51,8 @@ struct request {
     const char *cache; /* "HIT", .. or NULL: a constant */
     int64_t render_ns; /* 0: nothing was rendered */
     size_t scratch_used;
-    char scratch[REQUEST_SCRATCH]; /* header values live here until the answer is out */
+    char *scratch; /* REQUEST_SCRATCH bytes of the loop, for header values; good until the
+                    * handler returns */
 };
 
 struct request_end {
@@ -104,7 +105,7 @@ struct reply {
     bool close;
 };
 
-/* Answers. Exactly once per request. Header values must live until on_end(). */
+/* Answers. Exactly once per request. Header values must live until it returns. */
 void request_reply(struct request *request, const struct reply *reply);
 
 enum leave_reason { LEAVE_GONE, LEAVE_LATE };

@@ -43,6 +43,7 @@ struct loop {
     unsigned connection_count, cap;
     unsigned tickets; /* parked and not yet home */
     int64_t drain_start_ns;
+    char scratch[REQUEST_SCRATCH]; /* of the request that is being handled */
 
     pthread_mutex_t mu; /* guards: up, sending to `receiver` */
     bool up;            /* from loop_open() to loop_close() */
