@@ -1,17 +1,11 @@
 #include "base/json.h"
 
-#include "base/blob.h"
-#include "base/file.h"
 #include "base/nearest.h"
 
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-/* Documents are written by people and small; a model's trees are not kept in JSON text
- * beyond this. jansson needs up to some 30 bytes per byte of text. */
-enum { DOCUMENT_MAX_BYTES = 64 << 20 };
 
 enum tl_code json_parse(const char *name, const void *bytes, size_t size, json_t **ret_root,
                         struct tl_err *err)
@@ -28,14 +22,6 @@ enum tl_code json_parse(const char *name, const void *bytes, size_t size, json_t
         return tl_fail(err, TL_NOMEM, "%s: no memory to parse %zu bytes of JSON", name, size);
     return tl_fail(err, TL_INVALID, "%s:%d:%d: not valid JSON: %s", name, why.line, why.column,
                    why.text);
-}
-
-enum tl_code json_parse_file(const char *path, json_t **ret_root, struct tl_err *err)
-{
-    AUTO(blob) text = NULL;
-
-    TL_TRY(file_read(path, DOCUMENT_MAX_BYTES, &text, err));
-    return json_parse(path, blob_bytes(text), blob_size(text), ret_root, err);
 }
 
 struct json_at json_root(const char *document, const json_t *root)

@@ -33,7 +33,6 @@ struct json_at {
  */
 TL_MUST_CHECK enum tl_code json_parse(const char *name, const void *bytes, size_t size,
                                       json_t **ret_root, struct tl_err *err);
-TL_MUST_CHECK enum tl_code json_parse_file(const char *path, json_t **ret_root, struct tl_err *err);
 
 struct json_at json_root(const char *document, const json_t *root);
 struct json_at json_key(const struct json_at *parent, const char *key);
