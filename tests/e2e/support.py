@@ -1,13 +1,11 @@
-"""What the end-to-end tests share: a tilth on a free port, a MinIO, an object server with
-faults, a raster to serve, and HTTP without a library between the test and the wire.
+"""What the end-to-end tests share: a tilth on a free port, an object server with faults, a
+raster to serve, and HTTP without a library between the test and the wire. MinIO: tests/support/s3.py.
 
 Only the standard library; Pillow for looking into tiles. TILTH names the program under test.
 Everything listens on loopback and is stopped by its process id.
 """
 import contextlib
-import datetime
 import hashlib
-import hmac
 import http.client
 import http.server
 import io
@@ -400,100 +398,3 @@ class ObjectServer:
         handler.end_headers()
         if handler.command != "HEAD":
             handler.wfile.write(body)
-
-
-# MinIO
-
-def minio_program():
-    """TILTH_MINIO, else minio on PATH, else the one that `make test` built; or a named skip."""
-    built = pathlib.Path.home() / ".cache" / "tilth" / "bin" / "minio"
-    path = os.environ.get("TILTH_MINIO") or shutil.which("minio") or \
-        (str(built) if built.exists() else None)
-    if not path:
-        raise unittest.SkipTest("no MinIO: not on PATH, not in ~/.cache/tilth/bin, no TILTH_MINIO")
-    return path
-
-
-class Minio:
-    """A MinIO of its own on free ports, with a signer of our own (AWS Signature Version 4).
-
-    with Minio() as store: store.make_bucket("b"); store.put("b", "key", data)
-    Tilth(.., **store.settings())
-    """
-
-    access_key, secret_key, region = "tilthtest", "tilthtestsecret", "us-east-1"
-
-    def __enter__(self):
-        path = minio_program()
-        self.folder = tempfile.mkdtemp(prefix="tilth-minio-")
-        self.port = free_port()
-        self.base = f"http://127.0.0.1:{self.port}"
-        environment = {**os.environ, "MINIO_ROOT_USER": self.access_key,
-                       "MINIO_ROOT_PASSWORD": self.secret_key, "MINIO_UPDATE": "off",
-                       "MINIO_BROWSER": "off", "MINIO_REGION": self.region}
-        self.process = subprocess.Popen(
-            [path, "server", "--quiet", "--address", f"127.0.0.1:{self.port}",
-             "--console-address", f"127.0.0.1:{free_port()}", self.folder],
-            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            wait_until(self._is_up, "MinIO is up", 60)
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _is_up(self):
-        if self.process.poll() is not None:
-            raise AssertionError(f"MinIO ended with status {self.process.returncode}")
-        try:
-            return request(self.base, "/minio/health/ready", timeout=2).status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-
-    def settings(self):
-        """What a Tilth needs to read from here."""
-        return {"s3_endpoint": self.base, "s3_region": self.region, "s3_path_style": "true",
-                "s3_access_key": self.access_key, "s3_secret_key": self.secret_key}
-
-    def make_bucket(self, bucket):
-        self._call("PUT", f"/{bucket}", b"")
-
-    def put(self, bucket, key, data):
-        self._call("PUT", f"/{bucket}/{urllib.parse.quote(key)}", data)
-
-    def delete(self, bucket, key):
-        self._call("DELETE", f"/{bucket}/{urllib.parse.quote(key)}", b"")
-
-    def _call(self, method, path, body):
-        answer = request(self.base, path, method, self._sign(method, path, body), body)
-        if answer.status not in (200, 204):
-            raise AssertionError(f"MinIO: {method} {path}: {answer.status} {answer.body[:300]!r}")
-
-    def _sign(self, method, path, body):
-        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-        scope = f"{now[:8]}/{self.region}/s3/aws4_request"
-        digest = hashlib.sha256(body).hexdigest()
-        headers = {"host": f"127.0.0.1:{self.port}", "x-amz-content-sha256": digest,
-                   "x-amz-date": now}
-        names = ";".join(sorted(headers))
-        canonical = "\n".join([method, path, "",
-                               *(f"{name}:{headers[name]}" for name in sorted(headers)), "",
-                               names, digest])
-        text = "\n".join(["AWS4-HMAC-SHA256", now, scope,
-                          hashlib.sha256(canonical.encode()).hexdigest()])
-        key = ("AWS4" + self.secret_key).encode()
-        for part in scope.split("/"):
-            key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-        signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
-        headers["Authorization"] = (f"AWS4-HMAC-SHA256 Credential={self.access_key}/{scope}, "
-                                    f"SignedHeaders={names}, Signature={signature}")
-        return headers
