@@ -116,9 +116,19 @@ static const struct asset *asset_of(const struct http *http, const char *name)
 void on_viewer_moved(struct http *http, struct request *request, const struct route_args *args)
 {
     struct reply reply = {.status = 301};
+    struct text query = request->target;
 
     (void)args;
-    reply_add_string(&reply, "location", "viewer/");
+    /* The query goes along; url_parse() let nothing through that could end a header. */
+    text_cut(&query, '?');
+    size_t size = query.size <= 512 ? query.size : 0;
+    char *location = reply_scratch(request, size + 8), *to = put_text(location, "viewer/");
+    if (size > 0) {
+        *to++ = '?';
+        memcpy(to, query.at, size);
+        to += size;
+    }
+    reply_add(&reply, "location", (struct text){location, (size_t)(to - location)});
     reply_add_string(&reply, "cache-control", "no-cache");
     reply_send(http, request, &reply);
 }

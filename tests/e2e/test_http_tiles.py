@@ -246,6 +246,8 @@ class Viewer(unittest.TestCase):
             with Tilth(viewer_dir=folder) as tilth:
                 moved = tilth.get("/viewer")
                 self.assertEqual((moved.status, moved.headers["location"]), (301, "viewer/"))
+                moved = tilth.get("/viewer?layer=a%20b")
+                self.assertEqual(moved.headers["location"], "viewer/?layer=a%20b")
                 self.assertEqual(tilth.get("/viewer/").body, b"<title>map</title>")
                 self.assertEqual(tilth.get("/viewer/?layer=land").status, 200)
                 script = tilth.get("/viewer/leaflet.js")
