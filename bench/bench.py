@@ -210,11 +210,34 @@ def in_process(options):
     result = json.loads(out)
     rows.append(row("in-process render, CPU per tile", result["tilth_us"], peer, "us", ">= 60x",
                     "lower", peer_name="rio-tiler 9.4 loop"))
-    if (options.build / "bench_warp").exists():
-        out = subprocess.run([str(options.build / "bench_warp"), str(options.worldcover), str(0)],
-                             capture_output=True, text=True).stdout
-        print(out)
+    rows.append(gdal_in_c(options, result["tilth_us"]))
     return rows
+
+
+def json_lines(argv):
+    out = subprocess.run([str(a) for a in argv], capture_output=True, text=True, check=True).stdout
+    return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+
+
+def gdal_in_c(options, tilth_us):
+    """GDAL's C warper with everything kept between tiles, then libpng at its fastest setting.
+
+    Two programs of bench/micro, each with its own oracle side: the warp of EPSG:4326 tiles of
+    z11-z15, and the encoders on a window of the same land cover.
+    """
+    warps = [r for r in json_lines([options.build / "bench_warp"])
+             if r["crs"] == "EPSG:4326" and 11 <= r["z"] <= 15]
+    with servers.work_folder() as work:
+        raw = work / "window.raw"
+        tile_lists.dump_window(options.worldcover, raw, 2048)
+        encoders = {r["encoder"]: r["median_us"]
+                    for r in json_lines([options.build / "bench_png", raw, 2048])}
+    warp_us = statistics.mean(r["gdal_us"] for r in warps)
+    png_us = encoders["libpng indexed 4 bits, Z_RLE, no filter"]
+    return row("in-process render, CPU per tile", tilth_us, warp_us + png_us, "us", ">= 6x", "lower",
+               peer_name="GDAL's C warp + libpng", gdal_warp_us=warp_us, libpng_us=png_us,
+               tilth_warp_us=statistics.mean(r["tilth_us"] for r in warps),
+               tilth_png_us=encoders["indexed_png_encode"])
 
 
 @figure

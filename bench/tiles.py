@@ -4,6 +4,7 @@ import random
 
 import numpy
 import rasterio
+import rasterio.windows
 from rasterio.enums import Resampling
 
 HALF = 20037508.342789244
@@ -50,3 +51,17 @@ def over_land(path, zooms, count, seed=1, share=0.5):
     tiles = sorted(found)
     pick.shuffle(tiles)
     return tiles
+
+
+def dump_window(path, to, side):
+    """The raw bytes of the `side` x `side` window around the raster's richest spot."""
+    with rasterio.open(path) as raster:
+        step = 30
+        small = raster.read(1, out_shape=(raster.height // step, raster.width // step))
+        valid = (small != raster.nodata).astype(numpy.int64).cumsum(0).cumsum(1)
+        reach = side // step
+        sums = valid[reach:, reach:] - valid[:-reach, reach:] - valid[reach:, :-reach] + valid[:-reach, :-reach]
+        row, col = (int(v) * step for v in numpy.unravel_index(sums.argmax(), sums.shape))
+        window = rasterio.windows.Window(col, row, side, side)
+        with open(to, "wb") as out:
+            out.write(raster.read(1, window=window).tobytes())
