@@ -6,11 +6,13 @@ import json
 import os
 import struct
 import tempfile
+import zlib
 
 import numpy as np
 
 DTYPES = {"F64": "<f8", "F32": "<f4", "I32": "<i4", "U32": "<u4", "U8": "|u1"}
 NAMES = {np.dtype(v): k for k, v in DTYPES.items()}
+PICKLES = (b"PK\3\4", b"\x1f\x8b\x08", b"x\x01", b"x\x5e", b"x\x9c", b"x\xda", b"BZh", b"\xfd7zXZ\0", b"\x5d\0\0")
 MAX_HEADER = 16 << 20  # bytes; a manifest of 4096 features is far below
 
 
@@ -19,8 +21,8 @@ class ModelError(ValueError):
 
 
 def encode(manifest, tensors):
-    """The bytes of a file. `tensors`: name -> array of one of DTYPES, written in this order."""
-    header, chunks, at = {"__metadata__": {"tilth": json.dumps(manifest)}}, [], 0
+    """The bytes of a file, with their checksum. `tensors`: name -> array of one of DTYPES, written in this order."""
+    header, chunks, at = {"__metadata__": None}, [], 0
     for name, array in tensors.items():
         array = np.ascontiguousarray(array)
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
@@ -30,9 +32,11 @@ def encode(manifest, tensors):
         pad = -len(data) % 8
         chunks.append(data + b"\0" * pad)
         at += len(data) + pad
+    body = b"".join(chunks)
+    header["__metadata__"] = {"tilth": json.dumps({**manifest, "crc32": f"{zlib.crc32(body):08x}"})}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text + b"".join(chunks)
+    return struct.pack("<Q", len(text)) + text + body
 
 
 def write(path, manifest, tensors):
@@ -81,6 +85,10 @@ def _tensor(path, name, entry, body):
     return np.frombuffer(body, dtype, size // dtype.itemsize, begin).reshape(shape)
 
 
+def _is_pickle(data):
+    return (data[:1] == b"\x80" and data[1:2] in (b"\2", b"\3", b"\4", b"\5")) or data.startswith(PICKLES)
+
+
 def read(path):
     """-> (manifest, {name: read-only array}). Raises ModelError."""
     with open(path, "rb") as file:
@@ -89,6 +97,9 @@ def read(path):
         raise ModelError(f"{path}: {len(data)} bytes are no tilth model")
     size, = struct.unpack_from("<Q", data)
     if size % 8 or size > MAX_HEADER or 8 + size > len(data):
+        if _is_pickle(data):
+            raise ModelError(f"{path}: this is a pickle or a compressed one (joblib). tilth never opens one, it "
+                             "could run anything: export the model where it was trained, with tilth.export(...)")
         raise ModelError(f"{path}: a header of {size} bytes in a file of {len(data)}: "
                          "no tilth model, or a damaged one")
     header = _json(data[8:8 + size].decode("utf-8", "replace"), path, "the header")
@@ -96,5 +107,10 @@ def read(path):
     if not isinstance(meta, dict) or not isinstance(meta.get("tilth"), str):
         raise ModelError(f"{path}: the header has no tilth manifest")
     body = memoryview(data)[8 + size:]
+    manifest = _json(meta["tilth"], path, "the manifest")
     tensors = {name: _tensor(path, name, entry, body) for name, entry in header.items()}
-    return _json(meta["tilth"], path, "the manifest"), tensors
+    expected, found = manifest.get("crc32"), f"{zlib.crc32(body):08x}"
+    if expected is not None and expected != found:  # absent in files of before there was one
+        raise ModelError(f"{path}: the tensors do not have the checksum of the manifest (crc32 {expected}, they "
+                         f"have {found}): the file is damaged; export it again")
+    return manifest, tensors

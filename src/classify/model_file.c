@@ -3,6 +3,7 @@
  * held against the file's size before it is read, every number against its range.
  */
 #include "base/arena.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "classify/model_parsed.h"
 
@@ -30,6 +31,8 @@ struct reader {
     struct arena *arena;
     struct model *model;
     struct tl_err *err;
+    bool has_crc;
+    uint32_t crc; /* of `data`, as the manifest has it */
     size_t tensor_count;
     struct tensor tensors[MAX_TENSORS];
 };
@@ -319,10 +322,24 @@ static enum tl_code read_kind(struct reader *reader, struct json_at at)
     return reader->model->info.kind ? TL_OK : no_memory(reader);
 }
 
+static enum tl_code read_checksum(struct reader *reader, struct json_at at)
+{
+    const char *text;
+
+    if (!at.value)
+        return TL_OK;
+    TL_TRY(json_read_string(at, &text, reader->err));
+    if (strlen(text) != 8 || strspn(text, "0123456789abcdef") != 8)
+        return json_refuse(&at, reader->err, "eight hex digits in small letters are needed");
+    reader->crc = (uint32_t)strtoul(text, NULL, 16);
+    reader->has_crc = true;
+    return TL_OK;
+}
+
 static enum tl_code read_manifest(struct reader *reader, const char *text)
 {
-    static const char *const known[] = {"format",  "name",    "kind",       "features",
-                                        "classes", "library", "provenance", NULL};
+    static const char *const known[] = {"format",  "name",       "kind",  "features", "classes",
+                                        "library", "provenance", "crc32", NULL};
     AUTO_JSON document = NULL;
     int64_t format;
 
@@ -335,6 +352,7 @@ static enum tl_code read_manifest(struct reader *reader, const char *text)
         return tl_fail(reader->err, TL_UNSUPPORTED, "%s: format %d; this tilth reads format 1",
                        reader->name, (int)format);
     TL_TRY(json_known_keys(root, known, reader->err));
+    TL_TRY(read_checksum(reader, json_key(&root, "crc32")));
     TL_TRY(read_name(reader, json_key(&root, "name"), &reader->model->info.name));
     TL_TRY(read_kind(reader, json_key(&root, "kind")));
     TL_TRY(read_features(reader, json_key(&root, "features")));
@@ -523,6 +541,65 @@ static enum tl_code read_header(struct reader *reader, json_t *document)
     return read_tensors(reader, &root, document);
 }
 
+/* What the golden rows cannot see: they do not visit every node. */
+static enum tl_code check_checksum(const struct reader *reader)
+{
+    if (!reader->has_crc)
+        return TL_OK;
+    uint32_t crc = hash_crc32(reader->data, reader->data_size);
+    if (crc == reader->crc)
+        return TL_OK;
+    return tl_fail(reader->err, TL_CORRUPT,
+                   "%s: the tensors do not have the checksum of the manifest (crc32 %08x, they "
+                   "have %08x): the file is damaged; export it again",
+                   reader->name, reader->crc, crc);
+}
+
+/*
+ * Pickles (protocol 2 and later open with 0x80 and their number), bare or in the containers that
+ * joblib and skops use. None of these openings is the length of a header: a pickle goes on with
+ * bytes that make it longer than HEADER_MAX_BYTES.
+ */
+static bool is_pickle(const uint8_t *bytes, size_t size)
+{
+    static const struct {
+        size_t size;
+        const char *bytes;
+    } archives[] = {{4, "PK\3\4"},
+                    {3, "\x1f\x8b\x08"},
+                    {2, "x\x01"},
+                    {2, "x\x5e"},
+                    {2, "x\x9c"},
+                    {2, "x\xda"},
+                    {3, "BZh"},
+                    {6, "\xfd"
+                        "7zXZ\0"},
+                    {3, "\x5d\0\0"}};
+
+    if (size >= 2 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5)
+        return true;
+    for (size_t i = 0; i < TL_COUNT(archives); i++)
+        if (size >= archives[i].size && memcmp(bytes, archives[i].bytes, archives[i].size) == 0)
+            return true;
+    return false;
+}
+
+static enum tl_code refuse_container(const char *name, const uint8_t *bytes, size_t size,
+                                     uint64_t header, struct tl_err *err)
+{
+    if (is_pickle(bytes, size))
+        return tl_fail(err, TL_UNSUPPORTED,
+                       "%s: this is a pickle or a compressed one (joblib). tilth never opens "
+                       "one, it could run anything: export the model where it was trained, with "
+                       "tilth.export(model, \"model.tilth\", features=[...], classes=[...])",
+                       name);
+    return tl_fail(err, TL_CORRUPT,
+                   "%s: neither a tilth model file nor LightGBM text, or cut short (header of "
+                   "%ju bytes in a file of %zu). tilth.export() writes a model file where it was "
+                   "trained",
+                   name, (uintmax_t)header, size);
+}
+
 enum tl_code model_read_file(const char *name, const uint8_t *bytes, size_t size,
                              struct arena *arena, struct model *ret_model, struct tl_err *err)
 {
@@ -535,16 +612,12 @@ enum tl_code model_read_file(const char *name, const uint8_t *bytes, size_t size
         return tl_fail(err, TL_CORRUPT, "%s: %zu bytes are no model file", name, size);
     memcpy(&header, bytes, sizeof(header));
     if (header % 8 != 0 || header > HEADER_MAX_BYTES || header > size - sizeof(header))
-        return tl_fail(
-            err, TL_CORRUPT,
-            "%s: neither a tilth model file nor LightGBM text, or cut short (header of "
-            "%ju bytes in a file of %zu). A pickle is never opened: tilth.export() writes "
-            "a model file where it was trained",
-            name, (uintmax_t)header, size);
+        return refuse_container(name, bytes, size, header, err);
     TL_TRY(json_parse(name, bytes + sizeof(header), (size_t)header, &document, err));
     reader.data = bytes + sizeof(header) + header;
     reader.data_size = size - sizeof(header) - (size_t)header;
     TL_TRY(read_header(&reader, document));
+    TL_TRY(check_checksum(&reader));
     TL_TRY(read_nodes(&reader));
     TL_TRY(read_leaf_values(&reader));
     TL_TRY(read_golden(&reader));

@@ -99,6 +99,35 @@ class Files(unittest.TestCase):
             with self.assertRaises(tilth.ModelError):
                 tilth.load(cut).verify()
 
+    def test_every_changed_byte_of_the_tensors_is_refused(self):
+        data = bytearray(pathlib.Path(self.write()).read_bytes())
+        changed = pathlib.Path(self.path)
+        for at in range(8 + int.from_bytes(data[:8], "little"), len(data)):
+            data[at] ^= 1
+            changed.write_bytes(data)
+            with self.assertRaisesRegex(tilth.ModelError, "do not have the checksum"):
+                tilth.load(changed)
+            data[at] ^= 1
+        without = bytes(data).replace(b'crc32', b'CRC32')  # a file of before there was one
+        changed.write_bytes(without)
+        tilth.load(changed).verify()
+
+    def test_the_models_here_have_a_checksum(self):
+        for path in GOLDEN.parent.glob("*.tilth"):
+            self.assertRegex(tilth.load(path).manifest["crc32"], "^[0-9a-f]{8}$")
+
+    def test_a_pickle_is_named_and_not_opened(self):
+        import gzip
+        import pickle
+        import zlib
+        path = pathlib.Path(self.path)
+        for protocol in (2, 3, 4, 5):
+            plain = pickle.dumps({"a": list(range(1000))}, protocol)
+            for data in (plain, zlib.compress(plain), gzip.compress(plain)):
+                path.write_bytes(data)
+                with self.assertRaisesRegex(tilth.ModelError, "this is a pickle"):
+                    tilth.load(path)
+
     def test_rows_that_do_not_fit_are_refused(self):
         model = tilth.load(self.write())
         with self.assertRaisesRegex(tilth.ModelError, "2 features"):

@@ -23,4 +23,17 @@ TEST(a_join_depends_on_the_order)
     assert_false(hash128_equal(a, b));
 }
 
-RUN(T(the_hashes_are_the_published_ones), T(a_join_depends_on_the_order))
+/* Model files are written by zlib's. */
+TEST(the_crc32_is_that_of_zlib)
+{
+    uint8_t all[256];
+
+    for (size_t i = 0; i < sizeof(all); i++)
+        all[i] = (uint8_t)i;
+    assert_int_equal(hash_crc32("", 0), 0);
+    assert_int_equal(hash_crc32("123456789", 9), 0xcbf43926);
+    assert_int_equal(hash_crc32(all, sizeof(all)), 0x29058c73);
+}
+
+RUN(T(the_hashes_are_the_published_ones), T(a_join_depends_on_the_order),
+    T(the_crc32_is_that_of_zlib))

@@ -8,6 +8,7 @@
 #include "base/attr.h"
 #include "base/blob.h"
 #include "base/buf.h"
+#include "base/hash.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -26,6 +27,7 @@ struct fixture_wish {
     bool chain;                           /* each split has a leaf: as deep as it has splits */
     uint32_t thresholds;                  /* distinct values to draw from; 0: every split its own */
     unsigned pure_percent, exact_percent; /* of leaves; the rest has thirds and sevenths */
+    bool checksum;                        /* the manifest has crc32 */
 };
 
 struct fixture {
@@ -251,6 +253,18 @@ static inline void fixture_tensor(struct fixture_writer *w, const char *key, con
     buf_append(&w->data, zeros, (8 - size % 8) % 8);
 }
 
+/* Stands in the manifest until the tensors are there. */
+#define FIXTURE_NO_CRC "checksum"
+
+static inline void fixture_checksum(struct buf *header, const struct buf *data)
+{
+    char crc[9], *at = memmem(header->bytes, header->size, FIXTURE_NO_CRC, 8);
+
+    snprintf(crc, sizeof(crc), "%08x", hash_crc32(data->bytes, data->size));
+    if (at)
+        memcpy(at, crc, 8);
+}
+
 static inline void fixture_manifest(const struct fixture *f, struct buf *out)
 {
     buf_puts(out, "{\"__metadata__\":{\"tilth\":\"{\\\"format\\\":1,\\\"name\\\":\\\"made up\\\","
@@ -263,7 +277,10 @@ static inline void fixture_manifest(const struct fixture *f, struct buf *out)
                    "%s{\\\"value\\\":%u,\\\"name\\\":\\\"c%u\\\",\\\"color\\\":\\\"00%02xFF\\\"}",
                    c ? "," : "", c + 1, c, c);
     buf_puts(out, "],\\\"library\\\":{\\\"name\\\":\\\"none\\\",\\\"version\\\":\\\"0\\\"},"
-                  "\\\"provenance\\\":{\\\"rows\\\":1}}\"}");
+                  "\\\"provenance\\\":{\\\"rows\\\":1}");
+    if (f->wish.checksum)
+        buf_puts(out, ",\\\"crc32\\\":\\\"" FIXTURE_NO_CRC "\\\"");
+    buf_puts(out, "}\"}");
 }
 
 static inline struct blob *fixture_blob(const struct fixture *f)
@@ -285,6 +302,7 @@ static inline struct blob *fixture_blob(const struct fixture *f)
     fixture_tensor(&w, "golden_p", "F64", f->golden_p, 8, p);
     fixture_tensor(&w, "golden_label", "U8", f->golden_label, 1, label);
     buf_puts(&w.header, "}");
+    fixture_checksum(&w.header, &w.data);
     while (w.header.size % 8 != 0)
         buf_puts(&w.header, " ");
     struct buf file = {0};
