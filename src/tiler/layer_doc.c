@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "classify/feature.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -210,6 +211,24 @@ static enum tl_code read_source_id(struct reader *r, struct json_at at, int *ret
     return TL_OK;
 }
 
+static int days_of_month(int year, int month)
+{
+    static const int8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+
+    return days[month - 1] + (month == 2 && leap);
+}
+
+static int digits(const char *text, int count)
+{
+    int number = 0;
+
+    for (int i = 0; i < count; i++)
+        number = number * 10 + (text[i] - '0');
+    return number;
+}
+
+/* A day of the Gregorian calendar as ISO 8601 writes it; such texts sort as their days do. */
 static bool is_date(const char *text)
 {
     static const char shape[] = "dddd-dd-dd";
@@ -217,7 +236,9 @@ static bool is_date(const char *text)
     for (int i = 0; i < 10; i++)
         if (shape[i] == 'd' ? text[i] < '0' || text[i] > '9' : text[i] != shape[i])
             return false;
-    return text[10] == '\0';
+    int year = digits(text, 4), month = digits(text + 5, 2), day = digits(text + 8, 2);
+    return text[10] == '\0' && month >= 1 && month <= 12 && day >= 1 &&
+           day <= days_of_month(year, month);
 }
 
 static enum tl_code read_date(struct reader *r, struct json_at at, const char **ret,
@@ -229,7 +250,7 @@ static enum tl_code read_date(struct reader *r, struct json_at at, const char **
     if (text[0] == '\0')
         return TL_OK;
     if (!is_date(text))
-        return json_refuse(&at, err, "\"%s\" is not a date like 2024-11-01", text);
+        return json_refuse(&at, err, "\"%.32s\" is not a day like 2024-11-01", text);
     return keep_text(r, text, ret, err);
 }
 
@@ -258,6 +279,21 @@ static enum tl_code read_season_hrefs(struct reader *r, const struct json_at *at
     return TL_OK;
 }
 
+static enum tl_code read_days(struct reader *r, const struct json_at *at, struct doc_season *season,
+                              struct tl_err *err)
+{
+    struct json_at end = json_key(at, "end");
+
+    TL_TRY(read_date(r, json_key(at, "start"), &season->start, err));
+    TL_TRY(read_date(r, end, &season->end, err));
+    if (!season->start != !season->end)
+        return json_refuse(at, err, "start and end go together; end is the first day after");
+    if (season->start && strcmp(season->start, season->end) >= 0)
+        return json_refuse(&end, err, "%s is not after the start, %s; end is the first day after",
+                           season->end, season->start);
+    return TL_OK;
+}
+
 static enum tl_code read_season(struct reader *r, struct json_at at, const char *label,
                                 struct doc_season *season, struct tl_err *err)
 {
@@ -271,8 +307,7 @@ static enum tl_code read_season(struct reader *r, struct json_at at, const char 
     if (!is_id(label) || strlen(label) > 31)
         return json_refuse(&at, err, "a season is named by up to 31 letters, digits, . _ and -");
     TL_TRY(keep_text(r, label, &season->label, err));
-    TL_TRY(read_date(r, json_key(&at, "start"), &season->start, err));
-    TL_TRY(read_date(r, json_key(&at, "end"), &season->end, err));
+    TL_TRY(read_days(r, &at, season, err));
     season->hrefs = hrefs;
     return read_season_hrefs(r, &at, hrefs, err);
 }
@@ -357,6 +392,38 @@ static enum tl_code read_grid(struct reader *r, struct json_at at, struct tl_err
     return TL_OK;
 }
 
+/* The plane of "source.band" as far as the document knows; the file may have fewer bands. */
+static int find_band(void *udata, const char *name, size_t size)
+{
+    const struct layer_doc *doc = udata;
+
+    for (uint32_t s = 0; s < doc->source_count; s++) {
+        const struct doc_source *source = &doc->sources[s];
+        size_t id = strlen(source->id);
+
+        if (size <= id || name[id] != '.' || memcmp(name, source->id, id) != 0)
+            continue;
+        for (uint16_t b = 0; b < source->band_count; b++)
+            if (strlen(source->band_names[b]) == size - id - 1 &&
+                memcmp(source->band_names[b], name + id + 1, size - id - 1) == 0)
+                return 0;
+    }
+    return -1;
+}
+
+/* Compiled once more when a source is open; a slip of the pen is told at start. */
+static enum tl_code check_expression(struct reader *r, const struct json_at *at, const char *text,
+                                     struct tl_err *err)
+{
+    AUTO(feature) feature = NULL;
+    struct tl_err inner;
+    enum tl_code code = feature_compile(text, find_band, r->doc, &feature, &inner);
+
+    if (code == TL_NOMEM)
+        return no_memory(err);
+    return code == TL_OK ? TL_OK : json_refuse(at, err, "%s", inner.msg);
+}
+
 static enum tl_code read_features(struct reader *r, struct json_at at, struct tl_err *err)
 {
     TL_TRY(json_read_object(at, err));
@@ -369,8 +436,11 @@ static enum tl_code read_features(struct reader *r, struct json_at at, struct tl
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)at.value, name, value)
     {
+        struct json_at item = json_key(&at, name);
+
         TL_TRY(keep_text(r, name, &names[i], err));
-        TL_TRY(read_string(r, json_key(&at, name), NULL, &texts[i], err));
+        TL_TRY(read_string(r, item, NULL, &texts[i], err));
+        TL_TRY(check_expression(r, &item, texts[i], err));
         i++;
     }
     r->doc->feature_count = (uint32_t)count;

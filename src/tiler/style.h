@@ -1,6 +1,6 @@
 /*
  * style: how class values or samples become colours. One JSON document each in styles/
- * (STAC classification extension; docs/styles.md). A class style maps values to colours
+ * (STAC classification extension; docs/layers.md, "A style"). A class style maps values to colours
  * and names; a ramp maps numbers to colours; an rgb style stretches three bands.
  *
  * Threads  immutable after load, shared

@@ -91,6 +91,57 @@ TEST(a_season_is_found_by_label_and_by_day)
     assert_string_equal(doc.seasons[1].hrefs[0], "conf/layers/s1-2026.tif");
 }
 
+#define SEASON(start, end) \
+    PREDICTION ", \"seasons\": {\"now\": {\"start\": \"" start "\", \"end\": \"" end "\"}}}"
+
+TEST(a_season_has_days_that_exist_in_their_order)
+{
+    assert_ok(parse(SEASON("2024-02-29", "2024-12-31")));
+    assert_ok(parse(SEASON("2000-02-29", "2000-03-01")));
+    assert_refused(parse(SEASON("2025-02-29", "2025-12-31")), TL_INVALID,
+                   "seasons.now.start: \"2025-02-29\" is not a day");
+    assert_refused(parse(SEASON("1900-02-29", "2025-12-31")), TL_INVALID, "seasons.now.start");
+    assert_refused(parse(SEASON("2024-00-10", "2025-12-31")), TL_INVALID, "seasons.now.start");
+    assert_refused(parse(SEASON("2024-01-01", "2024-13-01")), TL_INVALID, "seasons.now.end");
+    assert_refused(parse(SEASON("2024-01-00", "2024-12-01")), TL_INVALID, "seasons.now.start");
+    assert_refused(parse(SEASON("2024-01-01", "2024-04-31")), TL_INVALID, "seasons.now.end");
+    assert_refused(parse(SEASON("2024-01-01", "2024-4-30")), TL_INVALID, "seasons.now.end");
+    assert_refused(parse(SEASON("2024-01-01", "2024-04-300")), TL_INVALID, "seasons.now.end");
+    assert_refused(parse(SEASON("2024-05-01", "2024-05-01")), TL_INVALID,
+                   "seasons.now.end: 2024-05-01 is not after the start, 2024-05-01");
+    assert_refused(parse(SEASON("2024-05-01", "2023-11-01")), TL_INVALID, "seasons.now.end");
+    assert_refused(parse(PREDICTION ", \"seasons\": {\"now\": {\"start\": \"2024-05-01\"}}}"),
+                   TL_INVALID, "seasons.now: start and end go together");
+}
+
+TEST(a_day_that_does_not_exist_has_no_season)
+{
+    assert_ok(parse(SEASON("2024-11-01", "2025-05-01")));
+    assert_int_equal(layer_doc_season(&doc, "2025-02-28"), 0);
+    assert_int_equal(layer_doc_season(&doc, "2025-02-29"), -1);
+    assert_int_equal(layer_doc_season(&doc, "2024-12-32"), -1);
+    assert_int_equal(layer_doc_season(&doc, "2024-12-00"), -1);
+    assert_int_equal(layer_doc_season(&doc, "2024-13-01"), -1);
+}
+
+#define FEATURE(text)                                                                      \
+    "{\"id\": \"p\", \"kind\": \"prediction\", \"grid\": {\"like\": \"s1\"},"              \
+    " \"sources\": {\"s1\": {\"href\": \"s1.tif\", \"bands\": {\"red\": 3, \"nir\": 4}}}," \
+    " \"model\": {\"href\": \"/m.tilth\"}, \"features\": {\"f\": \"" text "\"}}"
+
+TEST(an_expression_that_is_none_is_refused_at_its_place)
+{
+    assert_ok(parse(FEATURE("where(s1.red > 0, s1.nir / s1.red, 0)")));
+    assert_refused(parse(FEATURE("s1.red +")), TL_INVALID,
+                   "conf/layers/a.json: features.f: \"s1.red +\", column 9");
+    assert_refused(parse(FEATURE("")), TL_INVALID, "features.f");
+    assert_refused(parse(FEATURE("nd(s1.red)")), TL_INVALID, "features.f");
+    assert_refused(parse(FEATURE("tan(s1.red)")), TL_INVALID, "features.f");
+    assert_refused(parse(FEATURE("s1.green")), TL_INVALID, "s1.green");
+    assert_refused(parse(FEATURE("s2.red")), TL_INVALID, "s2.red");
+    assert_refused(parse(FEATURE("s1.re")), TL_INVALID, "features.f");
+}
+
 TEST(a_secret_may_come_from_the_environment)
 {
     const char *text =
@@ -109,4 +160,6 @@ TEST(a_secret_may_come_from_the_environment)
 
 RUN(T(hrefs_are_relative_to_the_document), T(a_prediction_is_read_in_full),
     T(interpolating_kernels_are_refused_for_classes), T(a_refusal_names_document_and_place),
-    T(a_season_is_found_by_label_and_by_day), T(a_secret_may_come_from_the_environment))
+    T(a_season_is_found_by_label_and_by_day), T(a_secret_may_come_from_the_environment),
+    T(a_season_has_days_that_exist_in_their_order), T(a_day_that_does_not_exist_has_no_season),
+    T(an_expression_that_is_none_is_refused_at_its_place))
