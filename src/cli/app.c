@@ -10,8 +10,11 @@
 
 #include <stdio.h>
 
-/* Beyond one per core: workers that wait for the store while the others render. */
-enum { SPARE_WORKERS = 2 };
+/*
+ * Most workers wait for a store; two layers whose stores hang may hold a third of them each and
+ * the rest still keeps the cores busy.
+ */
+enum { WORKERS_PER_CORE = 4, SPARE_WORKERS = 2 };
 
 static enum tl_code open_store(struct app *app, struct tl_err *err)
 {
@@ -60,8 +63,8 @@ static enum tl_code open_catalog(struct app *app, struct tl_err *err)
 
 static enum tl_code open_tiler(struct app *app, struct tl_err *err)
 {
-    unsigned workers =
-        app->config.workers > 0 ? (unsigned)app->config.workers : cpu_cores() + SPARE_WORKERS;
+    unsigned workers = app->config.workers > 0 ? (unsigned)app->config.workers
+                                               : cpu_cores() * WORKERS_PER_CORE + SPARE_WORKERS;
 
     TL_TRY(pool_new(workers, &app->workers, err));
     const struct tiler_options options = {.catalog = app->catalog,

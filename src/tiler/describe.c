@@ -7,6 +7,7 @@
 #include "tiler/layer.h"
 #include "tiler/style.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,11 +189,20 @@ enum tl_code describe_layer(const struct layer *layer, const char *base_url, str
     return print(item, out, err);
 }
 
+/* West to east as TileJSON has it: what reaches over the antimeridian goes all the way round. */
+static struct bbox within_the_world(struct bbox box)
+{
+    bool over = box.xmin < -180 || box.xmax > 180;
+
+    return (struct bbox){over ? -180 : box.xmin, box.ymin, over ? 180 : box.xmax, box.ymax};
+}
+
 enum tl_code describe_tilejson(const struct layer_view *view, const char *base_url,
                                const char *query_string, struct buf *out, struct tl_err *err)
 {
     const struct layer_info *info = layer_info(view->layer);
     const struct bbox *box = &view->lonlat;
+    const struct bbox bounds = within_the_world(*box);
     char url[2048];
 
     snprintf(url, sizeof(url), "%s/layers/%s/tiles/WebMercatorQuad/{z}/{x}/{y}.png%s%s", base_url,
@@ -202,10 +212,11 @@ enum tl_code describe_tilejson(const struct layer_view *view, const char *base_u
                   "s:i, s:b}",
                   "tilejson", "3.0.0", "name", info->title, "description", info->description,
                   "version", "1.0.0", "attribution", info->attribution, "scheme", "xyz", "tiles",
-                  url, "minzoom", info->min_zoom, "maxzoom", info->max_zoom, "bounds", box->xmin,
-                  box->ymin, box->xmax, box->ymax, "center", (box->xmin + box->xmax) / 2,
-                  (box->ymin + box->ymax) / 2, TL_MAX(view->native_zoom - 2, 0),
-                  "tilth:native_zoom", view->native_zoom, "tilth:synthetic", (int)info->synthetic),
+                  url, "minzoom", info->min_zoom, "maxzoom", info->max_zoom, "bounds", bounds.xmin,
+                  bounds.ymin, bounds.xmax, bounds.ymax, "center",
+                  remainder((box->xmin + box->xmax) / 2, 360), (box->ymin + box->ymax) / 2,
+                  TL_MAX(view->native_zoom - 2, 0), "tilth:native_zoom", view->native_zoom,
+                  "tilth:synthetic", (int)info->synthetic),
         out, err);
 }
 

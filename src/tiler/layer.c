@@ -25,6 +25,7 @@ struct slot {
     bool expired; /* the objects changed: open again before the next use */
     struct layer_view *view;
     int64_t checked_ns; /* when the versions were last known to be right */
+    int64_t ask_ns;     /* before this nobody else is sent to check them */
     int64_t failed_ns;
     enum tl_code failure;
     struct tl_err failure_text;
@@ -217,17 +218,22 @@ static bool is_fresh(const struct layer *layer, const struct slot *slot, int64_t
     return slot->view && !slot->expired && now - slot->checked_ns < layer->env.revalidate_ns;
 }
 
-struct layer_view *layer_view_peek(struct layer *layer, const char *season)
+struct layer_view *layer_view_peek(struct layer *layer, const char *season, bool *ret_due)
 {
     struct slot *slot = find_slot(layer, season);
     struct layer_view *view = NULL;
 
+    *ret_due = false;
     if (!slot)
         return NULL;
+    int64_t now = clock_now_ns();
     pthread_mutex_lock(&slot->mu);
-    /* While one request checks the versions the others go on with what is there. */
-    if (is_fresh(layer, slot, clock_now_ns()) || (slot->view && slot->opening && !slot->expired))
+    if (slot->view && !slot->expired) {
         view = layer_view_ref(slot->view);
+        *ret_due = !slot->opening && !is_fresh(layer, slot, now) && now >= slot->ask_ns;
+        if (*ret_due)
+            slot->ask_ns = now + NS_PER_S;
+    }
     pthread_mutex_unlock(&slot->mu);
     return view;
 }
@@ -305,7 +311,8 @@ static enum tl_code claim(struct layer *layer, struct slot *slot, const struct e
     for (;;) {
         int64_t now = clock_now_ns();
 
-        if (is_fresh(layer, slot, now)) {
+        /* While one checks the versions the others go on with what is there. */
+        if (is_fresh(layer, slot, now) || (slot->view && !slot->expired && slot->opening)) {
             *ret_view = layer_view_ref(slot->view);
             return TL_OK;
         }

@@ -44,8 +44,9 @@ struct layer_view {
     const uint16_t *bands;         /* where they are in the file, 0-based; NULL: in its order */
     const char *const *band_names; /* NULL: the file's */
     enum resampling resampling;    /* the default */
-    struct bbox mercator;          /* extent in EPSG:3857, a little generous */
-    struct bbox lonlat;            /* extent in degrees */
+    uint64_t palette_hash;         /* of the default style's colours by tile index */
+    struct bbox mercator;          /* extent in EPSG:3857, a little generous.. */
+    struct bbox lonlat;            /* ..and in degrees; x may reach beyond half a turn */
     uint8_t native_zoom;           /* the zoom whose pixels are nearest to the layer's own */
     /* Class layers: tile index <-> class value. Index 0 is "nothing here". */
     uint16_t index_count;
@@ -81,8 +82,12 @@ TL_MUST_CHECK enum tl_code layer_view_get(struct layer *layer, const char *seaso
  * TL_UPSTREAM.
  */
 enum tl_code layer_fault(enum tl_code code);
-/* layer_view_get() without ever blocking: NULL when it has to be opened or checked first. */
-struct layer_view *layer_view_peek(struct layer *layer, const char *season);
+/*
+ * layer_view_get() without ever blocking: NULL when it has to be opened first. *ret_due is true
+ * for one caller a second once the versions are to be checked: it has layer_view_get() called
+ * on a worker, while everybody goes on with the view there is.
+ */
+struct layer_view *layer_view_peek(struct layer *layer, const char *season, bool *ret_due);
 /* The objects changed under this view: the next layer_view_get() opens them again. */
 void layer_view_expire(struct layer_view *view);
 struct layer_view *layer_view_ref(struct layer_view *view);

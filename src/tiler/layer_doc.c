@@ -392,7 +392,7 @@ static enum tl_code read_grid(struct reader *r, struct json_at at, struct tl_err
     return TL_OK;
 }
 
-/* The plane of "source.band" as far as the document knows; the file may have fewer bands. */
+/* "source.band" as far as the document knows: without "bands" they are named by the file. */
 static int find_band(void *udata, const char *name, size_t size)
 {
     const struct layer_doc *doc = udata;
@@ -403,6 +403,8 @@ static int find_band(void *udata, const char *name, size_t size)
 
         if (size <= id || name[id] != '.' || memcmp(name, source->id, id) != 0)
             continue;
+        if (source->band_count == 0)
+            return 0;
         for (uint16_t b = 0; b < source->band_count; b++)
             if (strlen(source->band_names[b]) == size - id - 1 &&
                 memcmp(source->band_names[b], name + id + 1, size - id - 1) == 0)

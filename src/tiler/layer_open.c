@@ -9,6 +9,7 @@
 #include "tiler/layer.h"
 #include "tiler/layer_doc.h"
 #include "tiler/layer_private.h"
+#include "tiler/render.h"
 
 #include <math.h>
 #include <stdatomic.h>
@@ -220,55 +221,113 @@ static enum tl_code open_prediction(const struct layer_open *open, struct owned_
     return prediction_new(&env, &spec, &own->prediction, err);
 }
 
+/* A grid of points over level 0, its edges included. */
+enum { STEPS = 32 };
+
 static void widen(struct bbox *box, double x, double y)
 {
-    if (!isfinite(x) || !isfinite(y))
-        return;
     box->xmin = fmin(box->xmin, x);
     box->xmax = fmax(box->xmax, x);
     box->ymin = fmin(box->ymin, y);
     box->ymax = fmax(box->ymax, y);
 }
 
+/* Full turns that bring x within half a turn of `near`: a row of points is not torn at 180. */
+static double unwind(double x, double near, double half)
+{
+    return x - 2 * half * round((x - near) / (2 * half));
+}
+
+static bool has_pole(const struct pyramid *pyramid, struct crs_map *from_lonlat, double latitude)
+{
+    const struct pyramid_level *full = &pyramid->levels[0];
+    double x = 0, y = latitude;
+
+    crs_map_points(from_lonlat, &x, &y, 1);
+    double col = affine_col(full->affine, x), row = affine_row(full->affine, y);
+    return col >= 0 && row >= 0 && col <= full->width && row <= full->height;
+}
+
 /*
- * The extent of level 0 in another CRS: the image of points along the four edges and across
- * the middle, a pixel wider on each side. O(4 x STEPS) points.
+ * The extent of level 0 in another CRS whose x comes round after 2 x `half`: of a grid of points,
+ * a hundredth wider for what bulges between them. xmin..xmax may reach beyond +-half. Where
+ * points have no image nobody knows better than the whole world. O(STEPS^2) points.
  */
-static enum tl_code extent_in(const struct pyramid *pyramid, const char *definition,
+static enum tl_code extent_in(const struct pyramid *pyramid, const char *definition, double half,
                               struct bbox *ret_box, struct tl_err *err)
 {
-    enum { STEPS = 64 };
     const struct pyramid_level *full = &pyramid->levels[0];
+    const struct bbox world = {-half, -half, half, half};
     struct bbox box = {HUGE_VAL, HUGE_VAL, -HUGE_VAL, -HUGE_VAL};
+    double first = 0, near = 0;
     AUTO(crs) crs = NULL;
     struct crs_map *map;
 
     TL_TRY(crs_new(definition, &crs, err));
     TL_TRY(crs_map_get(pyramid->crs, crs, &map, err));
-    for (int i = 0; i <= STEPS; i++) {
-        double across = -1 + (full->width + 2.0) * i / STEPS;
-        double down = -1 + (full->height + 2.0) * i / STEPS;
-        double cols[6] = {across, across, -1, full->width + 1.0, across, full->width / 2.0};
-        double rows[6] = {-1, full->height + 1.0, down, down, full->height / 2.0, down};
+    for (int i = 0; i < (STEPS + 1) * (STEPS + 1); i++) {
+        double x = affine_x(full->affine, full->width * (double)(i % (STEPS + 1)) / STEPS);
+        double y = affine_y(full->affine, full->height * (double)(i / (STEPS + 1)) / STEPS);
 
-        for (int k = 0; k < 6; k++) {
-            double x = affine_x(full->affine, cols[k]), y = affine_y(full->affine, rows[k]);
-
-            crs_map_points(map, &x, &y, 1);
-            widen(&box, x, y);
+        crs_map_points(map, &x, &y, 1);
+        if (!isfinite(x) || !isfinite(y)) {
+            *ret_box = world;
+            return TL_OK;
         }
+        if (i > 0 && !crs_map_separable(map))
+            x = unwind(x, i % (STEPS + 1) ? near : first, half);
+        near = x;
+        first = i % (STEPS + 1) ? first : x;
+        widen(&box, x, y);
     }
-    *ret_box = box;
+    double share = crs_map_separable(map) ? 0 : 0.01; /* straight edges do not bulge */
+    double bulge_x = (box.xmax - box.xmin) * share, bulge_y = (box.ymax - box.ymin) * share;
+    *ret_box = (struct bbox){box.xmin - bulge_x, box.ymin - bulge_y, box.xmax + bulge_x,
+                             box.ymax + bulge_y};
     return TL_OK;
 }
 
-/* The zoom whose pixels are nearest in size to the layer's, from the extent in Web Mercator. */
-static uint8_t native_zoom_of(const struct pyramid *pyramid, const struct bbox *mercator)
+/* A pole is at every longitude, and infinitely far away in Mercator. */
+static enum tl_code reach_poles(struct layer_view *view, struct tl_err *err)
 {
-    double metres = (mercator->xmax - mercator->xmin) / (pyramid->levels[0].width + 2.0);
-    double zoom = round(log2(2 * MERCATOR_HALF / 256 / metres));
+    const struct pyramid *pyramid = view->source->pyramid;
+    AUTO(crs) lonlat = NULL;
+    struct crs_map *map;
 
-    return (uint8_t)fmin(fmax(zoom, 0), 24);
+    TL_TRY(crs_new("EPSG:4326", &lonlat, err));
+    TL_TRY(crs_map_get(lonlat, pyramid->crs, &map, err));
+    bool north = has_pole(pyramid, map, 90), south = has_pole(pyramid, map, -90);
+    if (north || south) {
+        view->lonlat.xmin = -180;
+        view->lonlat.xmax = 180;
+        view->mercator.xmin = -MERCATOR_HALF;
+        view->mercator.xmax = MERCATOR_HALF;
+    }
+    view->lonlat.ymax = north ? 90 : fmin(view->lonlat.ymax, 90);
+    view->lonlat.ymin = south ? -90 : fmax(view->lonlat.ymin, -90);
+    view->mercator.ymax = north ? MERCATOR_HALF : fmin(view->mercator.ymax, MERCATOR_HALF);
+    view->mercator.ymin = south ? -MERCATOR_HALF : fmax(view->mercator.ymin, -MERCATOR_HALF);
+    return TL_OK;
+}
+
+/* The zoom whose pixels are nearest in size to the layer's at its middle. */
+static enum tl_code find_native_zoom(struct layer_view *view, struct tl_err *err)
+{
+    const struct pyramid *pyramid = view->source->pyramid;
+    const struct pyramid_level *full = &pyramid->levels[0];
+    double col = full->width / 2.0, row = full->height / 2.0;
+    double x[2] = {affine_x(full->affine, col), affine_x(full->affine, col + 1)};
+    double y[2] = {affine_y(full->affine, row), affine_y(full->affine, row)};
+    AUTO(crs) mercator = NULL;
+    struct crs_map *map;
+
+    TL_TRY(crs_new("EPSG:3857", &mercator, err));
+    TL_TRY(crs_map_get(pyramid->crs, mercator, &map, err));
+    crs_map_points(map, x, y, 2);
+    double metres = hypot(unwind(x[1], x[0], MERCATOR_HALF) - x[0], y[1] - y[0]);
+    double zoom = round(log2(2 * MERCATOR_HALF / 256 / metres));
+    view->native_zoom = isfinite(zoom) ? (uint8_t)fmin(fmax(zoom, 0), 24) : 14;
+    return TL_OK;
 }
 
 static enum tl_code find_extents(const struct layer_open *open, struct layer_view *view,
@@ -276,15 +335,12 @@ static enum tl_code find_extents(const struct layer_open *open, struct layer_vie
 {
     const struct pyramid *pyramid = view->source->pyramid;
 
-    TL_TRY(extent_in(pyramid, "EPSG:3857", &view->mercator, err));
-    TL_TRY(extent_in(pyramid, "EPSG:4326", &view->lonlat, err));
-    /* The poles are infinitely far away in Mercator. */
-    view->mercator.ymin = fmax(view->mercator.ymin, -MERCATOR_HALF);
-    view->mercator.ymax = fmin(view->mercator.ymax, MERCATOR_HALF);
-    if (!(view->mercator.xmin < view->mercator.xmax))
-        return tl_fail(err, TL_UNSUPPORTED, "the extent of the layer has no image in EPSG:3857");
-    view->native_zoom = open->doc->native_zoom >= 0 ? (uint8_t)open->doc->native_zoom
-                                                    : native_zoom_of(pyramid, &view->mercator);
+    TL_TRY(extent_in(pyramid, "EPSG:3857", MERCATOR_HALF, &view->mercator, err));
+    TL_TRY(extent_in(pyramid, "EPSG:4326", 180, &view->lonlat, err));
+    TL_TRY(reach_poles(view, err));
+    if (open->doc->native_zoom < 0)
+        return find_native_zoom(view, err);
+    view->native_zoom = (uint8_t)open->doc->native_zoom;
     return TL_OK;
 }
 
@@ -367,6 +423,14 @@ static enum tl_code name_spaces(const struct layer_open *open, struct owned_view
     return TL_OK;
 }
 
+static uint64_t palette_hash(const struct layer_view *view, const struct style *style)
+{
+    struct palette palette;
+
+    render_palette(view, style, NULL, &palette);
+    return hash64(palette.rgba, 4 * (size_t)palette.count);
+}
+
 static enum tl_code fill_view(const struct layer_open *open, struct owned_view *own,
                               struct errand *errand, struct tl_err *err)
 {
@@ -389,6 +453,8 @@ static enum tl_code fill_view(const struct layer_open *open, struct owned_view *
         index_classes(open, view);
     TL_TRY(find_extents(open, view, err));
     view->fingerprint = view_fingerprint(view);
+    if (doc->classes)
+        view->palette_hash = palette_hash(view, open->info->styles[0]);
     return name_spaces(open, own, err);
 }
 

@@ -34,7 +34,13 @@ static enum tl_code find_pixel(const struct layer_view *view, const struct point
     TL_TRY(crs_new("EPSG:4326", &lonlat, err));
     TL_TRY(crs_map_get(lonlat, pyramid->crs, &map, err));
     crs_map_points(map, &x, &y, 1);
+    /* A raster of 170..190 or 0..360 degrees holds the place a turn further on. */
+    double turn = crs_period_x(pyramid->crs);
     double col = floor(affine_col(full->affine, x)), row = floor(affine_row(full->affine, y));
+    if (turn > 0 && col < 0)
+        col = floor(affine_col(full->affine, x + turn));
+    else if (turn > 0 && col >= full->width)
+        col = floor(affine_col(full->affine, x - turn));
     bool inside = col >= 0 && row >= 0 && col < full->width && row < full->height;
     *ret_pixel = (struct pixel){.view = view,
                                 .inside = inside,

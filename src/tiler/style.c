@@ -112,8 +112,11 @@ static enum tl_code read_ramp(const struct json_at *root, struct style *style, s
 {
     struct json_at stops = json_key(root, "stops");
     struct json_at range = json_key(root, "range");
+    int64_t band;
     size_t count;
 
+    TL_TRY(json_read_int_or(json_key(root, "band"), 1, 4096, 1, &band, err));
+    style->bands[0] = (uint16_t)band;
     TL_TRY(json_read_array(stops, false, &count, err));
     if (count < 2 || count > TL_COUNT(style->stops))
         return json_refuse(&stops, err, "%zu stops; 2 to 256 are allowed", count);

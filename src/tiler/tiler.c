@@ -19,8 +19,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* cache_value.tag of a tile. */
+/* cache_value.tag of a tile: bit 0 says empty, the others are of its palette's hash. */
 enum { TAG_EMPTY = 1 };
+
+/* Below it no worker is left for the layers whose stores answer. */
+enum { LANES_AT_ONCE = 3 };
 
 struct tiler {
     struct tiler_options options;
@@ -52,6 +55,7 @@ struct tiler_wait {
 struct landed {
     struct blob *blob;
     uint64_t hash;
+    uint64_t palette; /* hash of the colours in an indexed tile, bit 0 cleared */
     bool inexact, empty;
     int64_t spent_ns[STAGE_COUNT];
 };
@@ -79,10 +83,10 @@ enum tl_code tiler_new(const struct tiler_options *options, struct tiler **ret_t
     tiler->lanes = calloc(layers + 1, sizeof(struct pool_lane *));
     if (!tiler->flights || !tiler->lanes)
         return tl_fail(err, TL_NOMEM, "no memory for the tiler");
-    /* No layer may hold every worker: one that waits for its store must not stop the others. */
+    /* Layers that wait for a store that hangs hold a third of the workers each. */
     uint32_t workers = pool_stats(options->pool).workers;
     for (size_t i = 0; i < layers; i++) {
-        TL_TRY(pool_lane_new(options->pool, TL_MAX(1, workers - 1), options->lane_queue,
+        TL_TRY(pool_lane_new(options->pool, TL_MAX(1, workers / LANES_AT_ONCE), options->lane_queue,
                              &tiler->lanes[i], err));
         tiler->lane_count = i + 1;
     }
@@ -161,6 +165,21 @@ static enum tl_code check_query(const struct tile_query *query, struct tl_err *e
     return TL_OK;
 }
 
+/* The part of a view's palette hash that fits a tag. */
+static uint64_t palette_bits(const struct layer_view *view)
+{
+    return view->palette_hash & ~(uint64_t)TAG_EMPTY;
+}
+
+static struct landed landed_of(const struct layer_view *view, const struct rendered *rendered)
+{
+    return (struct landed){.blob = rendered->blob,
+                           .hash = hash64(blob_bytes(rendered->blob), blob_size(rendered->blob)),
+                           .palette = palette_bits(view),
+                           .inexact = rendered->inexact,
+                           .empty = rendered->empty};
+}
+
 /* Everything the answer depends on besides the bytes of the cached tile. */
 static uint64_t look_hash(const struct layer_view *view, const struct tile_query *query)
 {
@@ -173,20 +192,24 @@ static uint64_t look_hash(const struct layer_view *view, const struct tile_query
     return hash64(&look, sizeof(look));
 }
 
-/* The tile in the colours that were asked; one reference goes to the caller. */
+/*
+ * The tile in the colours that were asked; one reference goes to the caller. A tile of an
+ * earlier run may be in the colours that the default style had then.
+ */
 static enum tl_code dress(const struct layer_view *view, const struct tile_query *query,
-                          struct blob *plain, struct blob **ret_blob, struct tl_err *err)
+                          const struct landed *plain, struct blob **ret_blob, struct tl_err *err)
 {
     const struct style *style = style_of(query);
     struct palette palette;
 
     if (!render_is_indexed(view, query->format) ||
-        (style == layer_info(view->layer)->styles[0] && !query->filter_classes)) {
-        *ret_blob = blob_ref(plain);
+        (style == layer_info(view->layer)->styles[0] && !query->filter_classes &&
+         plain->palette == palette_bits(view))) {
+        *ret_blob = blob_ref(plain->blob);
         return TL_OK;
     }
     render_palette(view, style, query->filter_classes ? query->show : NULL, &palette);
-    return indexed_png_restyle(plain, &palette, ret_blob, err);
+    return indexed_png_restyle(plain->blob, &palette, ret_blob, err);
 }
 
 /* Dresses a plain tile and hands it over. */
@@ -196,7 +219,7 @@ static void answer(const struct layer_view *view, const struct tile_query *query
 {
     AUTO(blob) blob = NULL;
     struct tl_err err;
-    enum tl_code code = dress(view, query, landed->blob, &blob, &err);
+    enum tl_code code = dress(view, query, landed, &blob, &err);
     struct tile tile = {.blob = blob,
                         .etag = {look_hash(view, query), landed->hash},
                         .from = from,
@@ -224,8 +247,10 @@ static bool find_cached(const struct tiler *tiler, const struct cache_key *key,
     enum cache_tier tier = cache_get(tiler->options.cache, key, &value);
     if (tier == CACHE_MISS)
         return false;
-    *ret_landed =
-        (struct landed){.blob = value.blob, .hash = value.hash, .empty = value.tag == TAG_EMPTY};
+    *ret_landed = (struct landed){.blob = value.blob,
+                                  .hash = value.hash,
+                                  .palette = value.tag & ~(uint64_t)TAG_EMPTY,
+                                  .empty = value.tag & TAG_EMPTY};
     *ret_from = tier == CACHE_RAM ? TILE_HIT_RAM : TILE_HIT_DISK;
     return true;
 }
@@ -317,10 +342,11 @@ static void job_free(struct render_job *job)
 }
 
 static void keep(const struct tiler *tiler, const struct cache_key *key,
-                 const struct rendered *rendered)
+                 const struct landed *landed)
 {
-    if (tiler->options.cache && tiler->options.cache_tiles && !rendered->inexact)
-        cache_put(tiler->options.cache, key, rendered->blob, rendered->empty ? TAG_EMPTY : 0);
+    if (tiler->options.cache && tiler->options.cache_tiles && !landed->inexact)
+        cache_put(tiler->options.cache, key, landed->blob,
+                  landed->palette | (landed->empty ? TAG_EMPTY : 0));
 }
 
 /*
@@ -328,13 +354,15 @@ static void keep(const struct tiler *tiler, const struct cache_key *key,
  * The new pixels go under the new view's key.
  */
 static enum tl_code render_current(struct render_job *job, struct errand *errand,
-                                   struct arena *arena, struct rendered *ret, struct tl_err *err)
+                                   struct arena *arena, struct landed *ret, struct tl_err *err)
 {
     for (int tries = 0;; tries++) {
         const struct render_request request = request_of(job->view, &job->query);
-        enum tl_code code = render_tile(&request, errand, arena, ret, err);
+        struct rendered rendered;
+        enum tl_code code = render_tile(&request, errand, arena, &rendered, err);
 
         if (code == TL_OK) {
+            *ret = landed_of(job->view, &rendered);
             job->key = key_of(job->view, &job->query);
             keep(job->tiler, &job->key, ret);
         }
@@ -353,7 +381,6 @@ static void run_render(struct render_job *job, struct arena *arena)
 {
     struct errand errand = {.deadline_ns = job->query.deadline_ns,
                             .cancelled = flight_cancelled(job->flight)};
-    struct rendered rendered = {0};
     struct landed landed = {0};
     enum tile_source from;
     struct tl_err err;
@@ -367,18 +394,11 @@ static void run_render(struct render_job *job, struct arena *arena)
     }
     enum tl_code code = errand_check(&errand, &err);
     if (code == TL_OK)
-        code = render_current(job, &errand, arena, &rendered, &err);
+        code = render_current(job, &errand, arena, &landed, &err);
     metric_observe_ns(METRIC_RENDER_SECONDS, clock_now_ns() - start);
-    if (code == TL_OK) {
-        landed =
-            (struct landed){.blob = rendered.blob,
-                            .hash = hash64(blob_bytes(rendered.blob), blob_size(rendered.blob)),
-                            .inexact = rendered.inexact,
-                            .empty = rendered.empty};
-        memcpy(landed.spent_ns, errand.spent_ns, sizeof(landed.spent_ns));
-    }
+    memcpy(landed.spent_ns, errand.spent_ns, sizeof(landed.spent_ns));
     flight_land(job->flight, code, &landed, &err);
-    blob_unref(rendered.blob);
+    blob_unref(landed.blob);
 }
 
 static void render_job(void *arg, struct arena *arena)
@@ -426,37 +446,64 @@ static void start_flight(struct tiler_wait *wait, const struct cache_key *key,
         job_free(job);
 }
 
-/* Takes over the work's hold of `wait`. */
-static void join(struct tiler_wait *wait, const struct cache_key *key)
+/*
+ * Boards a flight with the work's hold of `wait`. False: nobody waits any more, or it failed and
+ * was said. True: the caller has a hold of its own, as the flight's may be gone at once.
+ */
+static bool board(struct tiler_wait *wait, const struct cache_key *key, flight_done_fn *landed,
+                  struct flight_place *ret_place)
 {
-    struct flight_place place = {0};
-
     pthread_mutex_lock(&wait->mu);
     bool over = wait->over;
     enum tl_code code = TL_OK;
-    /* on_landed() of a flight that lands at once waits for mu: both are set by then. */
+    /* Who lands at once waits for mu before it ends the wait. */
     if (!over)
-        code = flight_join(wait->tiler->flights, key, on_landed, wait, &place);
-    wait->in_flight = place.waiter;
-    wait->first = place.first;
-    /* A hold of our own: the flight's may be gone as soon as mu is free. */
-    wait->holders++;
+        code = flight_join(wait->tiler->flights, key, landed, wait, ret_place);
+    bool boarded = !over && code == TL_OK;
+    if (boarded) {
+        wait->in_flight = ret_place->waiter;
+        wait->first = ret_place->first;
+        wait->holders++;
+    }
     pthread_mutex_unlock(&wait->mu);
     if (over) {
         wait_release(wait);
-    } else if (code != TL_OK) {
+    } else if (!boarded) {
         struct tl_err err;
 
         wait_fail(wait, tl_fail(&err, code, "no memory to wait for a tile"), &err);
-    } else if (place.first) {
-        start_flight(wait, key, place.flight);
     }
+    return boarded;
+}
+
+/* Takes over the work's hold of `wait`. */
+static void join(struct tiler_wait *wait, const struct cache_key *key)
+{
+    struct flight_place place;
+
+    if (!board(wait, key, on_landed, &place))
+        return;
+    if (place.first)
+        start_flight(wait, key, place.flight);
     wait_release(wait); /* NOLINT(clang-analyzer-unix.Malloc): our own, there until now */
 }
 
+/* The layer's extent may reach over the antimeridian: its images east and west count too. */
 static bool outside(const struct layer_view *view, struct tile_id id)
 {
-    return !bbox_intersects(tms_tile_bounds(&tms_web_mercator_quad, id), view->mercator);
+    struct bbox tile = tms_tile_bounds(&tms_web_mercator_quad, id);
+    struct bbox world = tms_tile_bounds(&tms_web_mercator_quad, (struct tile_id){0});
+    double around = world.xmax - world.xmin;
+
+    for (int turn = -1; turn <= 1; turn++) {
+        struct bbox image = view->mercator;
+
+        image.xmin += turn * around;
+        image.xmax += turn * around;
+        if (bbox_intersects(tile, image))
+            return false;
+    }
+    return true;
 }
 
 /* The tile with nothing in it is one value for the whole layer, under an id no tile has. */
@@ -483,74 +530,147 @@ static bool find_empty(struct tiler *tiler, const struct layer_view *view,
     arena = arena_new();
     if (!arena || render_empty(&request, arena, &blob, &err) != TL_OK)
         return false;
-    const struct rendered rendered = {.blob = blob, .empty = true};
-    keep(tiler, &key, &rendered);
-    *ret_landed = (struct landed){
-        .blob = blob, .hash = hash64(blob_bytes(blob), blob_size(blob)), .empty = true};
+    *ret_landed = landed_of(view, &(struct rendered){.blob = blob, .empty = true});
+    keep(tiler, &key, ret_landed);
     *ret_from = TILE_RENDERED;
     return true;
 }
 
-/* Answers at once when nothing has to be rendered. */
-static bool answer_now(struct tiler_wait *wait, const struct layer_view *view)
+/* The tile when nothing has to be rendered for it. */
+static bool find_now(struct tiler *tiler, const struct layer_view *view,
+                     const struct tile_query *query, struct landed *ret_landed,
+                     enum tile_source *ret_from)
 {
-    struct tiler *tiler = wait->tiler;
-    const struct tile_query *query = &wait->query;
     const struct cache_key key = key_of(view, query);
-    struct landed landed;
-    enum tile_source from;
 
-    if (outside(view, query->id)) {
-        if (!find_empty(tiler, view, query, &landed, &from))
-            return false;
-        count_tile("empty");
-    } else {
-        if (!find_cached(tiler, &key, &landed, &from))
-            return false;
-        count_tile("hit");
-    }
-    answer(view, query, &landed, from, wait->start_ns, wait);
-    blob_unref(landed.blob);
-    return true;
+    if (outside(view, query->id))
+        return find_empty(tiler, view, query, ret_landed, ret_from);
+    return find_cached(tiler, &key, ret_landed, ret_from);
 }
 
-/* Worker: opens the layer's sources, then goes on as tiler_get() would have. */
-static void open_job(void *arg, struct arena *arena)
+static void answer_found(struct tiler_wait *wait, const struct layer_view *view,
+                         const struct landed *landed, enum tile_source from)
 {
-    struct tiler_wait *wait = arg;
-    struct errand errand = {.deadline_ns = wait->query.deadline_ns};
-    struct tl_err err;
+    count_tile(landed->empty ? "empty" : "hit");
+    answer(view, &wait->query, landed, from, wait->start_ns, wait);
+}
 
-    (void)arena;
-    enum tl_code code =
-        layer_view_get(wait->query.layer, wait->query.season, &errand, &wait->view, &err);
-    if (code != TL_OK) {
-        wait_fail(wait, code, &err);
-        return;
-    }
-    const struct cache_key key = key_of(wait->view, &wait->query);
-    pthread_mutex_lock(&wait->mu);
-    bool over = wait->over;
-    pthread_mutex_unlock(&wait->mu);
-    if (over) {
-        wait_release(wait);
-        return;
-    }
+/* What opening jobs hand to everyone who waits for a layer. */
+struct opened {
+    struct layer_view *view;
+};
+
+/* Worker: the layer is open; goes on as tiler_get() would have. */
+static void on_opened(void *udata, enum tl_code code, const void *result, const struct tl_err *err)
+{
+    struct tiler_wait *wait = udata;
     struct landed landed = {0};
     enum tile_source from;
-    bool there = outside(wait->view, wait->query.id)
-                     ? find_empty(wait->tiler, wait->view, &wait->query, &landed, &from)
-                     : find_cached(wait->tiler, &key, &landed, &from);
-    if (!there) {
+
+    if (code != TL_OK) {
+        wait_fail(wait, code, err);
+        return;
+    }
+    wait->view = layer_view_ref(((const struct opened *)result)->view);
+    if (!find_now(wait->tiler, wait->view, &wait->query, &landed, &from)) {
+        const struct cache_key key = key_of(wait->view, &wait->query);
+
         join(wait, &key);
         return;
     }
-    if (wait_close(wait)) {
-        count_tile(landed.empty ? "empty" : "hit");
-        answer(wait->view, &wait->query, &landed, from, wait->start_ns, wait);
-    }
+    if (wait_close(wait))
+        answer_found(wait, wait->view, &landed, from);
     blob_unref(landed.blob);
     wait_release(wait);
+}
+
+/* The opening of a season of a layer; everyone who asks for its tiles waits on one. */
+struct open_job {
+    struct tile_query query;
+    struct flight *flight;
+};
+
+static void open_job(void *arg, struct arena *arena)
+{
+    struct open_job *job = arg;
+    struct errand errand = {.deadline_ns = job->query.deadline_ns};
+    struct opened opened = {0};
+    struct tl_err err;
+
+    (void)arena;
+    if (flight_begin(job->flight)) {
+        errand.cancelled = flight_cancelled(job->flight);
+        enum tl_code code =
+            layer_view_get(job->query.layer, job->query.season, &errand, &opened.view, &err);
+        flight_land(job->flight, code, &opened, &err);
+        layer_view_unref(opened.view);
+    }
+    free(job);
+}
+
+static void start_opening(struct tiler_wait *wait, struct flight *flight)
+{
+    struct open_job *job = malloc(sizeof(*job));
+    struct tl_err err;
+    enum tl_code code = job ? TL_OK : tl_fail(&err, TL_NOMEM, "no memory to open a layer");
+
+    if (code == TL_OK) {
+        *job = (struct open_job){wait->query, flight};
+        code = pool_submit(lane_of(wait->tiler, wait->query.layer), open_job, job, &err);
+    }
+    if (code == TL_OK)
+        return;
+    if (flight_begin(flight))
+        flight_land(flight, code, NULL, &err);
+    free(job);
+}
+
+/* Takes over the work's hold of `wait`. Under a namespace that no tile is in. */
+static void join_opening(struct tiler_wait *wait)
+{
+    const struct hash128 layer = hash128(&wait->query.layer, sizeof(wait->query.layer));
+    const struct hash128 season = hash128(wait->query.season, strlen(wait->query.season));
+    const struct cache_key key = {.ns = UINT32_MAX, .id = hash128_join(layer, season).lo};
+    struct flight_place place;
+
+    if (!board(wait, &key, on_opened, &place))
+        return;
+    if (place.first)
+        start_opening(wait, place.flight);
+    wait_release(wait); /* NOLINT(clang-analyzer-unix.Malloc): our own, there until now */
+}
+
+/* The versions of a layer's objects, checked behind the backs of those who ask for tiles. */
+struct check {
+    struct layer *layer;
+    char season[32];
+    int64_t deadline_ns;
+};
+
+static void run_check(void *udata, struct arena *arena)
+{
+    struct check *check = udata;
+    struct errand errand = {.deadline_ns = check->deadline_ns};
+    AUTO(layer_view) view = NULL;
+    struct tl_err err;
+
+    (void)arena;
+    /* A failure is remembered by the layer and told to who needs the store. */
+    (void)!layer_view_get(check->layer, check->season, &errand, &view, &err);
+    free(check);
+}
+
+static void check_soon(struct tiler *tiler, const struct tile_query *query)
+{
+    struct check *check = malloc(sizeof(*check));
+    struct tl_err err;
+
+    if (!check)
+        return;
+    *check = (struct check){.layer = query->layer, .deadline_ns = query->deadline_ns};
+    memcpy(check->season, query->season, sizeof(check->season));
+    if (tiler_task(tiler, query->layer, run_check, check, &err) != TL_OK)
+        free(check); /* asked again in a second */
 }
 
 static void fail_now(const struct tiler_wait *hit, enum tl_code code, const struct tl_err *err)
@@ -570,10 +690,7 @@ static void queue_wait(struct tiler_wait *wait, struct layer_view *view,
         join(wait, &key);
         return;
     }
-    struct tl_err err;
-    enum tl_code code = pool_submit(lane_of(wait->tiler, wait->query.layer), open_job, wait, &err);
-    if (code != TL_OK)
-        wait_fail(wait, code, &err);
+    join_opening(wait);
 }
 
 void tiler_get(struct tiler *tiler, const struct tile_query *query, tile_done_fn *done, void *udata,
@@ -590,9 +707,17 @@ void tiler_get(struct tiler *tiler, const struct tile_query *query, tile_done_fn
         fail_now(&hit, code, &err);
         return;
     }
-    AUTO(layer_view) view = layer_view_peek(query->layer, query->season);
-    if (view && answer_now(&hit, view))
+    bool due;
+    AUTO(layer_view) view = layer_view_peek(query->layer, query->season, &due);
+    if (due)
+        check_soon(tiler, query);
+    struct landed landed;
+    enum tile_source from;
+    if (view && find_now(tiler, view, query, &landed, &from)) {
+        answer_found(&hit, view, &landed, from);
+        blob_unref(landed.blob);
         return;
+    }
     metric_add(METRIC_CACHE_MISSES, 1);
     struct tiler_wait *wait = wait_new(tiler, query, done, udata);
     if (!wait) {
@@ -643,12 +768,12 @@ enum tl_code tiler_render(struct tiler *tiler, const struct tile_query *query,
     const struct render_request request = request_of(view, query);
     TL_TRY(render_tile(&request, errand, arena, &rendered, err));
     plain = rendered.blob;
-    struct tile tile = {
-        .etag = {look_hash(view, query), hash64(blob_bytes(plain), blob_size(plain))},
-        .from = TILE_RENDERED,
-        .inexact = rendered.inexact,
-        .empty = rendered.empty};
-    TL_TRY(dress(view, query, plain, &tile.blob, err));
+    const struct landed landed = landed_of(view, &rendered);
+    struct tile tile = {.etag = {look_hash(view, query), landed.hash},
+                        .from = TILE_RENDERED,
+                        .inexact = landed.inexact,
+                        .empty = landed.empty};
+    TL_TRY(dress(view, query, &landed, &tile.blob, err));
     memcpy(tile.spent_ns, errand->spent_ns, sizeof(tile.spent_ns));
     *ret_tile = tile;
     return TL_OK;

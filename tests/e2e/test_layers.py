@@ -1,0 +1,152 @@
+"""Layers as people write them: styles that change, extents over the antimeridian, stores that hang."""
+import json
+import pathlib
+import shutil
+import signal
+import tempfile
+import threading
+import time
+import unittest
+
+import numpy as np
+
+import scene
+import support
+
+STYLE = {"id": "two", "title": "Two", "type": "classes", "nodata": 0, "classification:classes": [
+    {"value": 10, "name": "ten", "color_hint": "FF0000"}, {"value": 20, "name": "twenty", "color_hint": "00FF00"}]}
+RAMP = {"id": "ramp", "title": "Ramp", "type": "ramp", "stops": [[0, "000000"], [100, "6432C8"]]}
+
+
+def colours(body):
+    image = support.decode_image(body).convert("RGBA")
+    return {c for _, c in image.getcolors(1 << 16)}
+
+
+class Folder(unittest.TestCase):
+    def setUp(self):
+        holder = tempfile.TemporaryDirectory(prefix="tilth-layers-")
+        self.addCleanup(holder.cleanup)
+        self.folder = pathlib.Path(holder.name)
+        self.styles = self.folder / "styles"
+        shutil.copytree(support.ROOT / "styles", self.styles)
+
+    def classes(self, name, origin, pixel, shape=(512, 512), epsg=4326):
+        path = self.folder / f"{name}.tif"
+        land = scene.class_noise(*shape, seed=1, values=np.array([10, 20], np.uint8))
+        scene.write_cog(path, land, origin, pixel, epsg, 0, ["COMPRESS=DEFLATE", "OVERVIEW_RESAMPLING=NEAREST"])
+        return {"id": name, "title": name, "kind": "raster", "classes": True, "source": {"href": str(path)},
+                "styles": ["two"]}
+
+    def write_style(self, document):
+        (self.styles / f"{document['id']}.json").write_text(json.dumps(document))
+
+
+class Styles(Folder):
+    def test_a_style_that_was_edited_shows_on_tiles_that_were_cached_before(self):
+        self.write_style(STYLE)
+        layer = self.classes("land", (31, -17), 0.0001)
+        path = scene.path_of("land", scene.tile_of(31.02, -17.02, 14))
+        home = self.folder / "home"
+        home.mkdir()
+        tilth = support.Tilth([layer], folder=home, styles_dir=self.styles)
+        with tilth:
+            before = tilth.get(path)
+            self.assertEqual(colours(before.body), {(255, 0, 0, 255), (0, 255, 0, 255)})
+        edited = json.loads(json.dumps(STYLE))
+        edited["classification:classes"][0]["color_hint"] = "123456"
+        self.write_style(edited)
+        again = support.Tilth([layer], folder=home, styles_dir=self.styles)
+        with again:
+            after = again.get(path)
+            self.assertEqual(after.headers["x-cache"], "HIT")
+            self.assertEqual(colours(after.body), {(0x12, 0x34, 0x56, 255), (0, 255, 0, 255)})
+            self.assertNotEqual(after.headers["etag"], before.headers["etag"])
+
+    def test_a_ramp_colours_numbers(self):
+        self.write_style(RAMP)
+        values = np.full((2, 256, 256), 50, np.float32)
+        values[1] = 100
+        scene.write_cog(self.folder / "numbers.tif", values, (31, -17), 0.0001, nodata=-1)
+        layer = {"id": "numbers", "kind": "raster", "source": {"href": str(self.folder / "numbers.tif")},
+                 "styles": ["ramp", "second"]}
+        self.write_style({**RAMP, "id": "second", "band": 2})
+        path = scene.path_of("numbers", scene.tile_of(31.0128, -17.0128, 18))
+        with support.Tilth([layer], styles_dir=self.styles) as tilth:
+            self.assertEqual(colours(tilth.get(path).body), {(50, 25, 100, 255)})
+            self.assertEqual(colours(tilth.get(path + "?style=second").body), {(100, 50, 200, 255)})
+
+
+class Extents(Folder):
+    def full(self, tilth, layer, lon, lat, zoom):
+        body = tilth.get(scene.path_of(layer, scene.tile_of(lon, lat, zoom))).body
+        return bool(colours(body) - {(0, 0, 0, 0)})
+
+    def test_a_raster_over_the_antimeridian_shows_on_both_sides(self):
+        self.write_style(STYLE)
+        layers = [self.classes("pacific", (170, 10), 0.04, (500, 500)),
+                  self.classes("around", (0, 80), 0.5, (320, 720)),
+                  self.classes("fiji", (300000, 8250000), 500, (512, 1400), 32760),
+                  self.classes("south", (-3000000, 3000000), 12000, (500, 500), 3031)]
+        with support.Tilth(layers, styles_dir=self.styles) as tilth:
+            for layer, lon, lat in [("pacific", 172, 5), ("pacific", -172, 5), ("around", -10, 5), ("around", 10, 5),
+                                    ("around", 179.9, 5), ("around", -179.9, 5), ("fiji", 178, -17),
+                                    ("fiji", -179, -17), ("south", -170, -80), ("south", 10, -80)]:
+                for zoom in (5, 9):
+                    with self.subTest(layer=layer, lon=lon, zoom=zoom):
+                        self.assertTrue(self.full(tilth, layer, lon, lat, zoom))
+            self.assertTrue(tilth.get("/layers/pacific/point/-175,5").json()["inside"])
+            self.assertFalse(tilth.get("/layers/pacific/point/160,5").json()["inside"])
+            self.assertFalse(self.full(tilth, "pacific", 160, 5, 9))
+            for layer in layers:
+                document = tilth.get(f"/layers/{layer['id']}/tilejson.json").json()
+                west, south, east, north = document["bounds"]
+                self.assertTrue(-180 <= west < east <= 180 and -90 <= south < north <= 90, document["bounds"])
+            self.assertEqual(tilth.get("/layers/fiji/tilejson.json").json()["tilth:native_zoom"], 8)
+
+
+class Hanging(Folder):
+    """A store that takes connections and says nothing: stopped, not ended."""
+
+    def setUp(self):
+        super().setUp()
+        self.write_style(STYLE)
+        self.store = scene.FakeS3()
+        self.store.__enter__()
+        self.addCleanup(self.store.__exit__)
+        self.addCleanup(self.store.process.send_signal, signal.SIGCONT)
+        self.local = self.classes("local", (31, -17), 0.0001)
+        self.remote = []
+        for i in range(2):
+            layer = self.classes(f"remote{i}", (31, -17), 0.0001)
+            self.store.put("bucket", f"{i}.tif", pathlib.Path(layer["source"]["href"]).read_bytes())
+            self.remote.append({**layer, "source": {"href": f"s3://bucket/{i}.tif"}})
+
+    def test_layers_that_hang_leave_workers_for_the_others_and_cached_tiles_to_everyone(self):
+        tile, other = scene.tile_of(31.01, -17.01, 15), scene.tile_of(31.03, -17.03, 15)
+        with support.Tilth([self.local, *self.remote], styles_dir=self.styles, revalidate="1 s",
+                           render_deadline="8 s", fetch_timeout="8 s",
+                           **scene.store_settings(self.store)) as tilth:
+            for layer in self.remote:
+                self.assertEqual(tilth.get(scene.path_of(layer["id"], tile)).status, 200)
+            self.store.process.send_signal(signal.SIGSTOP)
+            time.sleep(1.2)  # the versions are due to be checked
+            cached = tilth.get(scene.path_of("remote0", tile))
+            self.assertEqual((cached.status, cached.headers["x-cache"]), (200, "HIT"))
+            waiting = [threading.Thread(target=tilth.get, args=(scene.path_of(layer["id"], (z, x + dx, y)),))
+                       for layer in self.remote for dx in range(3) for z, x, y in [other]]
+            for thread in waiting:
+                thread.start()
+            time.sleep(0.3)
+            answered = []
+            ours = threading.Thread(target=lambda: answered.append(tilth.get(scene.path_of("local", tile)).status))
+            ours.start()
+            ours.join(6)  # before the first of the others can give up
+            self.assertEqual(answered, [200])
+            self.store.process.send_signal(signal.SIGCONT)
+            for thread in waiting:
+                thread.join()
+
+
+if __name__ == "__main__":
+    unittest.main()
