@@ -5,23 +5,27 @@
 
 #include <math.h>
 #include <stdbool.h>
-#include <stdlib.h>
-#include <string.h>
 
-enum { BELOW_MAX = 64, VALUES = 1 << 16 };
+enum { BELOW_MAX = 64 };
 
 /* One pixel of 500: what rounding at the edges of blocks may bring in. */
 enum { ALLOWED = 500 };
 
-/* Which of the 2^16 sample values occur. */
-struct value_set {
-    uint64_t words[VALUES / 64];
+/* A step this near to a whole number was meant to be one: 2001 pixels become 1001, or 1000. */
+#define WHOLE_STEP 1e-3
+
+/* The blocks that were read of the level below, row by row. */
+struct below {
+    const struct pyramid *pyramid;
+    const struct pyramid_level *level;
+    struct block *const *blocks;
+    uint32_t col0, row0, cols, rows;
 };
 
-static bool set_has(const struct value_set *set, uint16_t value)
-{
-    return set->words[value / 64] >> (value % 64) & 1;
-}
+/* Pixels [from, to) along one side. */
+struct run {
+    uint32_t from, to;
+};
 
 /* Sample `i` as a place in the set: signed ones by their bits. */
 static uint16_t value_at(const struct block *block, size_t i)
@@ -36,17 +40,6 @@ static bool is_valid(const struct pyramid *pyramid, const struct block *block, s
 
     return (!block->mask || block->mask[i % pixels]) &&
            (!pyramid->has_nodata || dtype_get(block->dtype, block->samples, i) != pyramid->nodata);
-}
-
-static void collect(const struct block *block, struct value_set *set)
-{
-    size_t count = (size_t)block->width * block->height * block->bands;
-
-    for (size_t i = 0; !block->empty && i < count; i++) {
-        uint16_t value = value_at(block, i);
-
-        set->words[value / 64] |= UINT64_C(1) << (value % 64);
-    }
 }
 
 /* The rectangle of blocks of level - 1 that lie under a block. */
@@ -80,25 +73,72 @@ static size_t blocks_below(const struct pyramid *pyramid, const struct block_req
 }
 
 /*
- * Pixels of the block, inside of the picture, whose value is not in the set. Its outermost
- * pixels do not count: they may come from a block beside the ones that were read.
+ * The pixels of a side of `below` that pixel `i` of a side of `above` may be made from. A whole
+ * step is exact. Odd sizes halve to a step just beside it, which some writers use and others
+ * round: both count. What any other step does is the writer's own, so one more on each side.
  */
-static bool has_strangers(const struct pyramid *pyramid, const struct block_request *request,
-                          const struct block *block, const struct value_set *set)
+static struct run footprint(uint32_t i, uint32_t above, uint32_t below)
 {
-    const struct pyramid_level *level = &pyramid->levels[request->level];
-    size_t width = TL_MIN(block->width, level->width - request->col * block->width);
-    size_t height = TL_MIN(block->height, level->height - request->row * block->height);
-    size_t pixels = (size_t)block->width * block->height, valid = 0, strange = 0;
+    double step = (double)below / above, whole = round(step);
+    double from = floor(i * step), to = ceil((i + 1.0) * step);
 
-    for (size_t b = 0; b < block->bands; b++) {
-        for (size_t y = 1; y + 1 < height; y++) {
-            for (size_t x = 1; x + 1 < width; x++) {
-                size_t i = b * pixels + y * block->width + x;
-                bool counts = is_valid(pyramid, block, i);
+    if (fabs(step - whole) <= WHOLE_STEP) {
+        from = fmin(from, i * whole);
+        to = fmax(to, (i + 1.0) * whole);
+    } else {
+        from -= 1;
+        to += 1;
+    }
+    return (struct run){(uint32_t)fmax(from, 0), (uint32_t)fmin(to, below)};
+}
+
+/* A valid sample of band `b` with this value lies below; blocks that were not read have none. */
+static bool is_below(const struct below *below, size_t b, struct run xs, struct run ys,
+                     uint16_t value)
+{
+    uint32_t block_width = below->level->block_width, block_height = below->level->block_height;
+
+    for (uint32_t y = ys.from; y < ys.to; y++) {
+        for (uint32_t x = xs.from; x < xs.to; x++) {
+            uint32_t col = x / block_width - below->col0, row = y / block_height - below->row0;
+
+            if (col >= below->cols || row >= below->rows) /* unsigned: before the first one too */
+                continue;
+            const struct block *block = below->blocks[row * below->cols + col];
+            size_t i = (b * block_height + y % block_height) * block_width + x % block_width;
+            if (!block->empty && value_at(block, i) == value && is_valid(below->pyramid, block, i))
+                return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * Valid pixels of the block, inside of the picture, whose value is not among the valid ones
+ * they lie over. Its outermost pixels do not count: they may come from a block beside the
+ * ones that were read.
+ */
+static bool has_strangers(const struct below *below, const struct block_request *request,
+                          const struct block *block)
+{
+    const struct pyramid_level *level = &below->pyramid->levels[request->level];
+    uint32_t x0 = request->col * block->width, y0 = request->row * block->height;
+    uint32_t width = TL_MIN(block->width, level->width - x0);
+    uint32_t height = TL_MIN(block->height, level->height - y0);
+    size_t valid = 0, strange = 0;
+
+    for (uint32_t y = 1; y + 1 < height; y++) {
+        struct run ys = footprint(y0 + y, level->height, below->level->height);
+
+        for (uint32_t x = 1; x + 1 < width; x++) {
+            struct run xs = footprint(x0 + x, level->width, below->level->width);
+
+            for (size_t b = 0; b < block->bands; b++) {
+                size_t i = (b * block->height + y) * block->width + x;
+                bool counts = is_valid(below->pyramid, block, i);
 
                 valid += counts;
-                strange += counts && !set_has(set, value_at(block, i));
+                strange += counts && !is_below(below, b, xs, ys, value_at(block, i));
             }
         }
     }
@@ -111,21 +151,23 @@ static enum tl_code probe(struct block_source *source, const struct block_reques
     struct block_request requests[BELOW_MAX + 1] = {*request};
     struct block *blocks[BELOW_MAX + 1];
     size_t count = 1 + blocks_below(source->pyramid, request, requests + 1);
-    struct value_set *set = calloc(1, sizeof(*set));
 
-    if (!set)
-        return tl_fail(err, TL_NOMEM, "no memory to look at overviews");
-    enum tl_code code =
-        count > 1 ? source->read(source, requests, count, errand, blocks, err) : TL_OK;
-    if (code == TL_OK && count > 1) {
-        for (size_t i = 1; i < count; i++)
-            collect(blocks[i], set);
-        *ret_tainted = !blocks[0]->empty && has_strangers(source->pyramid, request, blocks[0], set);
-        for (size_t i = 0; i < count; i++)
-            block_unref(blocks[i]);
-    }
-    free(set);
-    return code;
+    if (count == 1)
+        return TL_OK;
+    TL_TRY(source->read(source, requests, count, errand, blocks, err));
+    const struct below below = {
+        .pyramid = source->pyramid,
+        .level = &source->pyramid->levels[request->level - 1],
+        .blocks = blocks + 1,
+        .col0 = requests[1].col,
+        .row0 = requests[1].row,
+        .cols = requests[count - 1].col - requests[1].col + 1,
+        .rows = requests[count - 1].row - requests[1].row + 1,
+    };
+    *ret_tainted = !blocks[0]->empty && has_strangers(&below, request, blocks[0]);
+    for (size_t i = 0; i < count; i++)
+        block_unref(blocks[i]);
+    return TL_OK;
 }
 
 /* One block of the level, the richest where an index tells, else the middle one. */

@@ -5,8 +5,10 @@
  * exist. No tag tells, so the pixels are asked.
  *
  * A sampled overview block is compared with the blocks of the level below that cover it:
- * nearest and mode can only repeat what is there. A value that is not there, in more than
- * one pixel of 500, taints the level; and with it the coarser ones, which are made from it.
+ * nearest and mode can only repeat what is there. So each valid pixel is looked for among the
+ * valid ones under it: an average of class 2 and 6 is a 4 where no 4 is, though class 4 occurs
+ * all over the picture; and a hole that was filled in has nothing under it. More than one such
+ * pixel of 500 taints the level; and with it the coarser ones, which are made from it.
  *
  * Threads  any
  * Cost     one block of each level, the richest, and the 4 or so below it; what is read stays
