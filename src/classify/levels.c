@@ -222,19 +222,21 @@ static enum tl_code approximate_block(struct prediction *prediction,
     return TL_OK;
 }
 
-static enum tl_code not_seeded(struct prediction *prediction, const struct block_request *request,
-                               struct tl_err *err)
+static enum tl_code not_there(struct prediction *prediction, const struct block_request *request,
+                              struct tl_err *err)
 {
     uint32_t present, total;
 
     prediction_coverage(&prediction->base, request->level, request->col, request->row, &present,
                         &total);
-    return tl_fail(err, TL_ABSENT,
-                   "%s: block %u,%u of level %u needs %u class blocks and %u are there; at most %u "
-                   "are classified on demand. Zoom in, seed the area, or set below_native.policy "
-                   "to \"approx\"",
-                   prediction->id, request->col, request->row, request->level, total, present,
-                   prediction->budget_blocks);
+    return tl_fail(
+        err, TL_ABSENT,
+        "%s: block %u,%u of level %u needs %u class blocks and %u are there; at most %u "
+        "are classified on demand. Look at the area at the native zoom (tilth:native_zoom "
+        "of /layers/%s/tilejson.json), which classifies and keeps it, or set "
+        "below_native.policy to \"approx\"",
+        prediction->id, request->col, request->row, request->level, total, present,
+        prediction->budget_blocks, prediction->id);
 }
 
 enum tl_code levels_read(struct prediction *prediction, const struct block_request *request,
@@ -252,6 +254,6 @@ enum tl_code levels_read(struct prediction *prediction, const struct block_reque
     if (levels_missing(prediction, request, prediction->budget_blocks) <= prediction->budget_blocks)
         return exact_block(prediction, request, errand, ret_block, err);
     if (prediction->policy == POLICY_EXACT)
-        return not_seeded(prediction, request, err);
+        return not_there(prediction, request, err);
     return approximate_block(prediction, request, errand, ret_block, err);
 }

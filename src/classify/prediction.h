@@ -54,7 +54,7 @@ struct prediction_mask {
 
 enum prediction_policy {
     POLICY_APPROX, /* beyond the budget: classify the features' overviews, and say so */
-    POLICY_EXACT   /* beyond the budget: TL_ABSENT, with how to seed */
+    POLICY_EXACT   /* beyond the budget: TL_ABSENT, with what to do */
 };
 
 /* Everything a prediction is made of; copied, except what is borrowed. */

@@ -343,7 +343,8 @@ static enum tl_code read_once(const struct reading *reading, const struct stack_
     };
     TL_TRY(warp_read(&request, reading->errand, reading->arena, ret_planes, err));
     if (ret_planes->inexact && !place.level)
-        return tl_fail(err, TL_ABSENT, "only an approximation is known there; seed it first");
+        return tl_fail(err, TL_ABSENT,
+                       "only an approximation is known there; look at it at its native zoom first");
     return TL_OK;
 }
 

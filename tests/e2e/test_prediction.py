@@ -325,11 +325,11 @@ class BelowNative(OnScene):
         self.check_exact(tilth, self.z11, 2)
         self.check_exact(tilth, self.z12, 1)
 
-    def test_policy_exact_is_a_404_that_says_how_to_seed(self):
+    def test_policy_exact_is_a_404_that_says_what_can_be_done(self):
         tilth = self.serve(self.scene.layer("low", below_native={"policy": "exact", "budget_blocks": 1}))
         for tile in (self.z12, self.z11):
             answer = tilth.get(scene.path_of("low", tile))
-            scene.is_problem(self, answer, 404, "class blocks", "seed")
+            scene.is_problem(self, answer, 404, "class blocks", "native zoom", "low/tilejson.json", "approx")
         self.seed(tilth)
         self.check_exact(tilth, self.z12, 1)
         self.check_exact(tilth, self.z11, 2)

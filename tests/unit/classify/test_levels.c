@@ -162,9 +162,9 @@ TEST(beyond_the_budget_the_exact_policy_refuses_and_says_how_to_go_on)
     world_open(&w, NULL);
     block_unref(read_block(w.prediction, whole_block(0, 1, 1)));
     uint64_t before = fake_classified();
-    assert_refused(
-        w.prediction->read(w.prediction, &request, 1, &errand, &block, &err), TL_ABSENT,
-        "needs 9 class blocks and 1 are there; at most 4 are classified on demand. Zoom");
+    assert_refused(w.prediction->read(w.prediction, &request, 1, &errand, &block, &err), TL_ABSENT,
+                   "needs 9 class blocks and 1 are there; at most 4 are classified on demand. Look "
+                   "at the area at the native zoom");
     assert_int_equal(fake_classified(), before);
     world_release(&w);
 }

@@ -124,9 +124,10 @@ TEST(a_day_that_does_not_exist_has_no_season)
     assert_int_equal(layer_doc_season(&doc, "2024-13-01"), -1);
 }
 
-#define FEATURE(text)                                                                      \
-    "{\"id\": \"p\", \"kind\": \"prediction\", \"grid\": {\"like\": \"s1\"},"              \
-    " \"sources\": {\"s1\": {\"href\": \"s1.tif\", \"bands\": {\"red\": 3, \"nir\": 4}}}," \
+#define FEATURE(text)                                                                     \
+    "{\"id\": \"p\", \"kind\": \"prediction\", \"grid\": {\"like\": \"s1\"},"             \
+    " \"sources\": {\"s1\": {\"href\": \"s1.tif\", \"bands\": {\"red\": 3, \"nir\": 4}}," \
+    "               \"rain\": {\"href\": \"rain.tif\"}},"                                 \
     " \"model\": {\"href\": \"/m.tilth\"}, \"features\": {\"f\": \"" text "\"}}"
 
 TEST(an_expression_that_is_none_is_refused_at_its_place)
@@ -139,6 +140,7 @@ TEST(an_expression_that_is_none_is_refused_at_its_place)
     assert_refused(parse(FEATURE("tan(s1.red)")), TL_INVALID, "features.f");
     assert_refused(parse(FEATURE("s1.green")), TL_INVALID, "s1.green");
     assert_refused(parse(FEATURE("s2.red")), TL_INVALID, "s2.red");
+    assert_ok(parse(FEATURE("rain.b2"))); /* the file has to say */
     assert_refused(parse(FEATURE("s1.re")), TL_INVALID, "features.f");
 }
 
