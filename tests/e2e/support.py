@@ -224,11 +224,12 @@ class Tilth:
     with Tilth([land_layer(path)], workers=1) as tilth: tilth.get("/layers")
     """
 
-    def __init__(self, layers=(), folder=None, environment=None, before_start=None, **settings):
+    def __init__(self, layers=(), folder=None, environment=None, before_start=None, program=None, **settings):
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="tilth-e2e-"))
         self.own_folder = folder is None
         self.environment = environment or {}
         self.before_start = before_start
+        self.program = program
         (self.folder / "layers").mkdir(exist_ok=True)
         for layer in layers:
             (self.folder / "layers" / f"{layer['id']}.json").write_text(json.dumps(layer))
@@ -252,7 +253,7 @@ class Tilth:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("TILTH_")}
         environment.update(self.environment)
         self.process = subprocess.Popen(
-            [program(), "serve", "--config", str(self.folder / "tilth.conf")],
+            [str(self.program or program()), "serve", "--config", str(self.folder / "tilth.conf")],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment,
             preexec_fn=self.before_start)
         for line in self.process.stderr:

@@ -1,6 +1,7 @@
 """The command line: what each command says, that errors teach, and that exit statuses tell."""
 import json
 import os
+import pathlib
 import subprocess
 import unittest
 
@@ -171,6 +172,23 @@ class Model(Cli):
         _, said = self.run_tilth("model", "check", path, status=FAILED)
         self.assertIn("model.pkl", said)
         self.assertIn("export", said)
+
+
+class Install(Cli):
+    def test_an_installed_tilth_has_its_styles_and_finds_its_viewer(self):
+        build = pathlib.Path(support.program()).parent
+        if not (build / "cmake_install.cmake").exists():
+            self.skipTest("the program is not in a build folder")
+        prefix = self.folder / "prefix"
+        subprocess.run(["cmake", "--install", build, "--prefix", prefix], check=True, capture_output=True, timeout=120)
+        installed = {p.name for p in (prefix / "share/tilth/styles").iterdir()}
+        self.assertEqual(installed, {p.name for p in (support.ROOT / "styles").glob("*.json")})
+        viewer = prefix / "share/tilth/viewer/index.html"
+        self.assertEqual(viewer.exists(), (support.ROOT / "build/viewer/index.html").exists())
+        viewer.parent.mkdir(parents=True, exist_ok=True)
+        viewer.write_text("<html><title>installed</title></html>")
+        with support.Tilth(styles_dir=prefix / "share/tilth/styles", program=prefix / "bin/tilth") as tilth:
+            self.assertIn(b"installed", tilth.get("/viewer/").body)
 
 
 class Render(Cli):
