@@ -263,6 +263,8 @@ static enum tl_code refresh(struct layer *layer, uint32_t season, struct layer_v
         *ret_view = layer_view_ref(old);
         return TL_OK;
     }
+    if (old)
+        layer_view_expire(old); /* nobody goes on with objects that are gone or replaced */
     const struct layer_open open = {.env = &layer->env,
                                     .doc = &layer->doc,
                                     .layer = layer,
@@ -339,7 +341,9 @@ enum tl_code layer_view_get(struct layer *layer, const char *season, struct erra
     struct slot *slot = find_slot(layer, season);
 
     if (!slot)
-        return tl_fail(err, TL_ABSENT, "layer %s has no season \"%s\"; GET /layers/%s lists them",
+        return tl_fail(err, TL_ABSENT,
+                       "layer %s has no season \"%s\", neither as a label nor as a day in one; "
+                       "GET /layers/%s lists them",
                        layer->info.id, season, layer->info.id);
     pthread_mutex_lock(&slot->mu);
     enum tl_code code = claim(layer, slot, errand, ret_view, err);
