@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 #include "geo/crs.h"
 #include "raster/block.h"
+#include "raster/cog.h"
 #include "raster/raster.h"
 #include "tiler/describe.h"
 #include "tiler/style.h"
@@ -53,9 +54,29 @@ static void print_levels(const struct pyramid *pyramid, const struct raster_info
                level->height, level->block_width, level->block_height, level->affine.dx,
                level->affine.dy, level->usable ? "" : ", not used");
         if (info->tainted_levels >> i & 1u)
-            printf("            tainted: holds classes that level 0 does not have, so it was\n"
-                   "            interpolated; build overviews with -r mode (or nearest)\n");
+            printf("            tainted: holds classes that are not under them in level %u, so it\n"
+                   "            was interpolated; build overviews with -r mode (or nearest)\n",
+                   i - 1u);
     }
+}
+
+/*
+ * A colour map in a TIFF always has 256 entries: those that nobody gave a colour are black. Only
+ * value 0 is taken at its word, unless it is nodata. Returns how many entries are left.
+ */
+static unsigned keep_colours(const struct raster_info *info, int nodata,
+                             uint8_t ret_palette[256][4])
+{
+    static const uint8_t black[3];
+    unsigned kept = 0;
+
+    memcpy(ret_palette, info->palette, sizeof(info->palette));
+    for (int value = 0; value < 256; value++) {
+        if (value == nodata || (value > 0 && memcmp(ret_palette[value], black, sizeof(black)) == 0))
+            ret_palette[value][3] = 0;
+        kept += ret_palette[value][3] != 0;
+    }
+    return kept;
 }
 
 /* A style document from the file's own palette, to be named and edited. */
@@ -64,16 +85,27 @@ static enum tl_code print_style(const struct pyramid *pyramid, const struct rast
 {
     static struct style style; /* 40 KB: too large for a stack frame */
     AUTO_BUF out = {0};
+    uint8_t palette[256][4];
     int nodata = pyramid->has_nodata && pyramid->nodata >= 0 && pyramid->nodata <= 255
                      ? (int)pyramid->nodata
                      : -1;
 
     if (!info->has_palette)
         return tl_fail(err, TL_ABSENT, "%s has no palette to make a style from", info->href);
-    style_from_palette("from-palette", info->palette, nodata, &style);
+    if (!keep_colours(info, nodata, palette))
+        return tl_fail(err, TL_ABSENT, "%s has a palette of black alone", info->href);
+    style_from_palette("from-palette", palette, nodata, &style);
     TL_TRY(describe_style(&style, &out, err));
     printf("%.*s\n", (int)out.size, (const char *)out.bytes);
     return TL_OK;
+}
+
+static enum tl_code check_index(const struct block_source *source, const struct raster_info *info,
+                                struct tl_err *err)
+{
+    enum tl_code code = cog_check_index(source, err);
+
+    return code == TL_OK ? TL_OK : tl_context(err, code, "%s: ", info->href);
 }
 
 static enum tl_code check(const struct app *app, const struct args *args, struct tl_err *err)
@@ -93,7 +125,7 @@ static enum tl_code check(const struct app *app, const struct args *args, struct
     print_levels(source->pyramid, info);
     printf("opened with  %u request%s, %llu bytes\n", errand.fetches,
            errand.fetches == 1 ? "" : "s", (unsigned long long)errand.fetched_bytes);
-    return TL_OK;
+    return cog_is(source) ? check_index(source, info, err) : TL_OK;
 }
 
 static int run(int argc, char **argv)
@@ -123,10 +155,15 @@ const struct command cmd_check = {
         "Opens a raster as a layer would: /path, http(s)://... or s3://bucket/key (with "
         "--s3-endpoint,\n"
         "--s3-access-key ... or the environment). Says whether it takes the fast path or GDAL and\n"
-        "why, and lists its levels.\n"
+        "why, and lists its levels. A file that was cut off, so that blocks of its index lie "
+        "behind\n"
+        "its end, is status 1 (fast path only: GDAL says so when it reads such a block).\n"
         "\n"
         "  --classes   the samples are class values: look for overviews that invented classes\n"
         "  --gdal      read it through GDAL whatever it is\n"
-        "  --style     print a style document made from the file's palette\n",
+        "  --style     print a style document made from the file's palette; black entries are "
+        "left\n"
+        "              out, for a TIFF has black where nobody gave a colour, but not value 0\n"
+        "              (unless it is nodata)\n",
     .run = run,
 };

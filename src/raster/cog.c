@@ -186,3 +186,56 @@ size_t cog_richest_blocks(const struct block_source *source, uint8_t level,
     }
     return count;
 }
+
+/* What of an index lies behind the end of the object. */
+struct missing {
+    uint64_t count;
+    uint64_t end;   /* of the first such block */
+    uint64_t block; /* its number in its directory */
+    uint8_t level;
+    const char *what; /* "block" or "mask block" */
+};
+
+static void find_missing(const struct cog *cog, const struct tiff_ifd *ifd, uint8_t level,
+                         struct missing *missing)
+{
+    uint64_t size = cog->common.info.size_bytes, blocks = ifd->values[TAG_BLOCK_OFFSETS].count;
+
+    for (uint64_t i = 0; i < blocks; i++) {
+        struct cog_extent extent = cog_extent_of(ifd, i);
+        uint64_t end = 0;
+
+        if (extent.sparse)
+            continue;
+        if (__builtin_add_overflow(extent.offset, extent.size, &end))
+            end = UINT64_MAX;
+        if (end <= size || missing->count++)
+            continue;
+        missing->end = end;
+        missing->block = i;
+        missing->level = level;
+        missing->what = ifd == cog->levels[level].ifd ? "block" : "mask block";
+    }
+}
+
+enum tl_code cog_check_index(const struct block_source *source, struct tl_err *err)
+{
+    const struct cog *cog = (const struct cog *)source;
+    struct missing missing = {0};
+
+    for (uint8_t i = 0; i < cog->common.pyramid.level_count; i++) {
+        find_missing(cog, cog->levels[i].ifd, i, &missing);
+        if (cog->levels[i].mask_ifd)
+            find_missing(cog, cog->levels[i].mask_ifd, i, &missing);
+    }
+    if (!missing.count)
+        return TL_OK;
+    const struct cog_level *level = &cog->levels[missing.level];
+    return tl_fail(err, TL_CORRUPT,
+                   "truncated: %s %llu,%llu of level %u ends at byte %llu of %llu; so do %llu more "
+                   "blocks: copy the file again",
+                   missing.what, (unsigned long long)(missing.block % level->cols),
+                   (unsigned long long)(missing.block / level->cols % level->rows), missing.level,
+                   (unsigned long long)missing.end, (unsigned long long)cog->common.info.size_bytes,
+                   (unsigned long long)(missing.count - 1));
+}

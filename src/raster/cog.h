@@ -39,6 +39,13 @@ TL_MUST_CHECK enum tl_code cog_open(const struct raster_env *env, struct object 
 size_t cog_richest_blocks(const struct block_source *source, uint8_t level,
                           struct block_request *ret_requests, size_t room);
 
+/*
+ * TL_CORRUPT: the index of blocks points past the end of the object, which was cut off; `err`
+ * names the first such block and how many there are. Such a source opens and reads all the
+ * others. O(blocks of all levels), no read. Of a source for which cog_is() holds.
+ */
+TL_MUST_CHECK enum tl_code cog_check_index(const struct block_source *source, struct tl_err *err);
+
 /* True when `source` was opened by cog_open(). */
 bool cog_is(const struct block_source *source);
 

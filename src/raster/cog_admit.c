@@ -1,8 +1,9 @@
 #include "raster/cog_impl.h"
+#include "raster/gdal_source.h"
 
 /*
  * Admission: which files the fast path draws, decided once at open. A file that is turned
- * away is not worse served than before, only slower, and /info says why; so the rules here
+ * away is not worse served than before, only slower, and `tilth check` says why; so the rules here
  * are narrow, and each refusal is one sentence.
  */
 
@@ -116,7 +117,11 @@ static const char *image_refusal(const struct tiff_ifd *ifd, const struct codec_
         return "its photometric interpretation is not grey, RGB, palette or YCbCr";
     if (planar && format->photometric == PHOTO_YCBCR)
         return "it has YCbCr samples in separate planes";
-    return codec_refusal(format);
+    const char *reason = codec_refusal(format);
+    if (!reason && codec_block_size(format) > CODEC_MAX_BLOCK_BYTES)
+        return "its blocks with all bands decode to more than 64 MiB: rewrite it with "
+               "-co INTERLEAVE=BAND or a smaller -co BLOCKSIZE";
+    return reason;
 }
 
 static const char *mask_refusal(const struct codec_format *mask, const struct codec_format *image)
@@ -178,10 +183,12 @@ static enum tl_code check_limits(const struct tiff_ifd *ifd, struct tl_err *err)
     if (!block_width || !block_height)
         return TL_OK;
     if (block_width > UINT16_MAX || block_height > UINT16_MAX || bands > UINT16_MAX || bytes > 16 ||
-        block_width * block_height * bytes * (planar ? 1 : bands) > CODEC_MAX_BLOCK_BYTES)
-        return tl_fail(err, TL_LIMIT, "blocks of %llu x %llu pixels x %llu bands: at most %u bytes",
+        block_width * block_height * bytes * (planar ? 1 : bands) > GDAL_NATIVE_BLOCK_MAX)
+        return tl_fail(err, TL_LIMIT,
+                       "blocks of %llu x %llu pixels x %llu bands: at most %llu bytes; rewrite it "
+                       "with -co INTERLEAVE=BAND or a smaller -co BLOCKSIZE",
                        (unsigned long long)block_width, (unsigned long long)block_height,
-                       (unsigned long long)bands, CODEC_MAX_BLOCK_BYTES);
+                       (unsigned long long)bands, GDAL_NATIVE_BLOCK_MAX);
     uint64_t blocks =
         ((width - 1) / block_width + 1) * ((height - 1) / block_height + 1) * (planar ? bands : 1);
     if (blocks > TIFF_MAX_BLOCKS)

@@ -14,9 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A strip or block that GDAL would decode in one piece. */
-#define NATIVE_BLOCK_MAX (512ull << 20)
-
 /* Virtual blocks with all bands are at most this large; beyond, one block is one band. */
 #define CHUNKY_MAX (16ull << 20)
 
@@ -321,10 +318,11 @@ static enum tl_code describe_levels(struct gdal_source *gdal, GDALDatasetH datas
 
     GDALGetBlockSize(first, &width, &height);
     if ((uint64_t)width * (uint64_t)height * pyramid->bands * dtype_size(pyramid->dtype) >
-        NATIVE_BLOCK_MAX)
+        GDAL_NATIVE_BLOCK_MAX)
         return tl_fail(err, TL_LIMIT,
-                       "strips or blocks of %d x %d pixels x %u bands: at most %llu bytes", width,
-                       height, pyramid->bands, NATIVE_BLOCK_MAX);
+                       "strips or blocks of %d x %d pixels x %u bands: at most %llu bytes; rewrite "
+                       "it with gdal_translate -of COG",
+                       width, height, pyramid->bands, GDAL_NATIVE_BLOCK_MAX);
     pyramid->planar = pyramid->bands > 1 && (uint64_t)GDAL_BLOCK_SIZE * GDAL_BLOCK_SIZE *
                                                     pyramid->bands * dtype_size(pyramid->dtype) >
                                                 CHUNKY_MAX;

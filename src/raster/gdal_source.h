@@ -21,6 +21,9 @@ struct object;
 
 enum { GDAL_HANDLES_MAX = 8, GDAL_BLOCK_SIZE = 512 };
 
+/* A strip or block that GDAL would decode in one piece, in bytes. */
+#define GDAL_NATIVE_BLOCK_MAX (512ull << 20)
+
 /* `reason`: why not the fast path; copied into the source's info. */
 TL_MUST_CHECK enum tl_code gdal_source_open(const struct raster_env *env, struct object *object,
                                             const char *reason, struct errand *errand,

@@ -22,7 +22,7 @@ static enum tl_code open_either(const struct raster_env *env, struct object *obj
     return code;
 }
 
-/* A tainted level is shown in /info and never read. */
+/* A tainted level is shown by `tilth check` and never read. */
 static enum tl_code look_for_taint(struct block_source *opened, struct errand *errand,
                                    struct tl_err *err)
 {

@@ -50,7 +50,7 @@ struct raster_info {
     const char *band_names[PYRAMID_MAX_BANDS]; /* NULL where there is none */
     uint16_t alpha_band;                       /* 1-based; 0: none */
     bool has_mask;                             /* an internal mask */
-    uint32_t tainted_levels; /* bit i: level i holds classes that level 0 does not */
+    uint32_t tainted_levels; /* bit i: level i holds classes that are not under them */
 };
 
 TL_MUST_CHECK enum tl_code raster_open(const struct raster_env *env, const char *href,

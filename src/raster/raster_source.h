@@ -1,6 +1,6 @@
 /*
  * raster_source: what the fast path and the second path have in common: an object, a
- * pyramid, what /info says, and how a decoded block becomes one that can be handed out.
+ * pyramid, what `tilth check` says, and how a decoded block becomes one that can be handed out.
  *
  * Threads  filled by the opener, read-only afterwards
  * Memory   raster_source_init() / raster_source_release(), by the reader's own free()

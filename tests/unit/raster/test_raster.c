@@ -1,6 +1,9 @@
 #include "raster_fixture.h"
 
 #include "geo/crs.h"
+#include "raster/cog.h"
+
+#include <sys/stat.h>
 
 #define DATA TILTH_ROOT "/../shared/data"
 
@@ -322,6 +325,98 @@ TEST(a_replaced_file_is_noticed)
     block_source_free(source);
 }
 
+/* 200 bands of uint16 in one block of 512: 105 MB. GDAL gives them one band at a time. */
+TEST(blocks_too_large_for_the_fast_path_go_to_gdal_with_advice)
+{
+    char path[128];
+
+    picture_write(&fixture,
+                  &(struct picture){.width = 600,
+                                    .height = 40,
+                                    .bands = 200,
+                                    .type = GDT_UInt16,
+                                    .options = "TILED=YES BLOCKXSIZE=512 BLOCKYSIZE=512 "
+                                               "INTERLEAVE=PIXEL COMPRESS=DEFLATE"},
+                  path);
+    falls_back(path, "INTERLEAVE=BAND");
+    unlink(path);
+    picture_write(&fixture,
+                  &(struct picture){.width = 600,
+                                    .height = 40,
+                                    .bands = 200,
+                                    .type = GDT_UInt16,
+                                    .options = "TILED=YES BLOCKXSIZE=512 BLOCKYSIZE=512 "
+                                               "INTERLEAVE=BAND COMPRESS=DEFLATE"},
+                  path);
+    compare_file(&fixture, path, "tilth");
+    unlink(path);
+}
+
+TEST(blocks_that_nobody_should_decode_are_refused_with_advice)
+{
+    char path[128];
+
+    picture_write(&fixture,
+                  &(struct picture){.width = 20,
+                                    .height = 20,
+                                    .bands = 40,
+                                    .type = GDT_Byte,
+                                    .options = "TILED=YES BLOCKXSIZE=4096 BLOCKYSIZE=4096 "
+                                               "INTERLEAVE=PIXEL COMPRESS=DEFLATE SPARSE_OK=TRUE"},
+                  path);
+    refused(path, TL_LIMIT, "INTERLEAVE=BAND");
+    unlink(path);
+}
+
+/* Cuts a file's end off at `part` of its size. */
+static long cut(const char *path, double part)
+{
+    struct stat info;
+
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(truncate(path, (off_t)((double)info.st_size * part)), 0);
+    return (long)((double)info.st_size * part);
+}
+
+TEST(an_index_that_points_past_the_end_is_told)
+{
+    static const struct {
+        const char *options;
+        int bands;
+        bool mask;
+    } kinds[] = {{"INTERLEAVE=PIXEL", 3, false},
+                 {"INTERLEAVE=BAND", 3, false},
+                 {"INTERLEAVE=PIXEL", 1, true}};
+
+    for (size_t i = 0; i < TL_COUNT(kinds); i++) {
+        char from[128], path[128], words[100];
+        struct tl_err err;
+
+        picture_write(&fixture,
+                      &(struct picture){.width = 700,
+                                        .height = 600,
+                                        .bands = kinds[i].bands,
+                                        .type = GDT_Byte,
+                                        .mask = kinds[i].mask,
+                                        .options = "TILED=YES"},
+                      from);
+        snprintf(path, sizeof(path), "%s", from);
+        if (strcmp(kinds[i].options, "INTERLEAVE=PIXEL") == 0)
+            picture_to_cog(&fixture, from, "BLOCKSIZE=128 COMPRESS=DEFLATE", path);
+        struct block_source *source = open_as(path, NULL);
+        assert_true(cog_is(source));
+        assert_ok(cog_check_index(source, &err));
+        block_source_free(source);
+
+        snprintf(words, sizeof(words), "of %ld;", cut(path, 0.7));
+        source = open_as(path, NULL);
+        assert_refused(cog_check_index(source, &err), TL_CORRUPT, words);
+        assert_non_null(strstr(err.msg, "of level 0 ends at byte"));
+        assert_non_null(strstr(err.msg, "truncated: "));
+        block_source_free(source);
+    }
+}
+
 static void needs(const char *path)
 {
     if (access(path, R_OK) != 0)
@@ -407,6 +502,9 @@ int main(void)
         T(complex_and_64_bit_whole_numbers_are_refused),
         T(what_is_no_raster_is_refused),
         T(a_replaced_file_is_noticed),
+        T(blocks_too_large_for_the_fast_path_go_to_gdal_with_advice),
+        T(blocks_that_nobody_should_decode_are_refused_with_advice),
+        T(an_index_that_points_past_the_end_is_told),
         T(worldcover_takes_the_fast_path_with_one_request),
         T(the_calendars_take_the_fast_path),
         T(striped_products_read_through_gdal),
