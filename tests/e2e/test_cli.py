@@ -111,8 +111,16 @@ class Check(Cli):
         colors = {c["value"]: c["color_hint"].lstrip("#") for c in style["classification:classes"]}
         self.assertEqual((colors[10], colors[20]), ("010203", "FAC800"))
         self.assertNotIn(0, colors, "nodata is no class")
+        self.assertEqual(set(colors), {10, 20}, "black stands for values without a colour")
         _, said = self.run_tilth("check", self.folder / "land.tif", "--style", status=FAILED)
         self.assertIn("palette", said)
+
+    def test_a_file_that_was_cut_off_is_status_1_and_says_where(self):
+        whole = (self.folder / "land.tif").read_bytes()
+        (self.folder / "cut.tif").write_bytes(whole[:len(whole) * 7 // 10])
+        out, said = self.run_tilth("check", self.folder / "cut.tif", status=FAILED)
+        self.assertIn("reader       tilth", out)
+        self.assertRegex(said, rf"truncated: block \d+,\d+ of level 0 ends at byte \d+ of {len(whole) * 7 // 10}")
 
     def test_what_cannot_be_opened_is_status_1_and_named(self):
         (self.folder / "text.tif").write_text("no raster")
