@@ -444,7 +444,8 @@ TEST(the_connection_limit_is_kept_and_everything_still_comes)
         assert_true(is_scene(slices[i].bytes, ranges[i].offset, 100));
         blob_unref(slices[i].owner);
     }
-    assert_int_equal(fetches_so_far(), 61);
+    /* The head, 60 ranges, and on a busy machine the hedges that 3 % of them may cost. */
+    assert_in_range(fetches_so_far(), 61, 63);
 }
 
 static int start_fake(void **state)
