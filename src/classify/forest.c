@@ -201,14 +201,18 @@ static enum tl_code read_model(const char *name, const struct blob *file, struct
 {
     const uint8_t *bytes = blob_bytes(file);
     size_t size = blob_size(file);
+    /* No key of CatBoost's holds it, and XGBoost has it first. */
+    static const char xgboost[] = "gradient_booster";
 
     if (size > MODEL_MAX_FILE_BYTES)
         return tl_fail(err, TL_LIMIT, "%s: %zu bytes, a model has at most %zu", name, size,
                        MODEL_MAX_FILE_BYTES);
     if (is_lightgbm(bytes, size))
         return model_read_lightgbm(name, bytes, size, forest->memory, &forest->model, err);
-    if (is_document(bytes, size))
+    if (is_document(bytes, size) && memmem(bytes, size, xgboost, sizeof(xgboost) - 1))
         return model_read_xgboost(name, bytes, size, forest->memory, &forest->model, err);
+    if (is_document(bytes, size))
+        return model_read_catboost(name, bytes, size, forest->memory, &forest->model, err);
     return model_read_file(name, bytes, size, forest->memory, &forest->model, err);
 }
 

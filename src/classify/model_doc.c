@@ -731,7 +731,8 @@ static const char *unescape(const char *at, const char *end, char **to)
 char *doc_copy(struct doc_value value, struct arena *arena)
 {
     struct doc_text text;
-    char *copy = doc_string(value, &text) ? arena_alloc(arena, text.size + 1, 1) : NULL;
+    bool known = number_text(value, &text);
+    char *copy = known ? arena_alloc(arena, text.size + 1, 1) : NULL;
     char *to = copy;
 
     if (!copy)

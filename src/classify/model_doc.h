@@ -83,7 +83,8 @@ bool doc_int(struct doc_value value, int64_t min, int64_t max, int64_t *ret_numb
 bool doc_string(struct doc_value value, struct doc_text *ret_text);
 /* A number's or a string's bytes as a float32. */
 bool doc_text_float(const struct doc *doc, struct doc_text text, float *ret_number);
-/* The string without its escapes, in the arena; NULL when it is none (or holds a NUL). */
+/* The string without its escapes, or a JSON number as written, in the arena; NULL when it is
+ * neither (or holds a NUL). */
 char *doc_copy(struct doc_value value, struct arena *arena);
 
 #endif
