@@ -196,6 +196,15 @@ static bool is_document(const uint8_t *bytes, size_t size)
     return size > 0 && bytes[0] == '{';
 }
 
+/* ONNX opens with its ir_version, field 1. A tilth file that opened like that would have a
+ * header beyond its limit: bytes 4 to 7 of the length are zero there. */
+static bool is_onnx(const uint8_t *bytes, size_t size)
+{
+    static const uint8_t none[4] = {0};
+
+    return size > 8 && bytes[0] == 0x08 && memcmp(bytes + 4, none, sizeof(none)) != 0;
+}
+
 static enum tl_code read_model(const char *name, const struct blob *file, struct forest *forest,
                                struct tl_err *err)
 {
@@ -213,6 +222,8 @@ static enum tl_code read_model(const char *name, const struct blob *file, struct
         return model_read_xgboost(name, bytes, size, forest->memory, &forest->model, err);
     if (is_document(bytes, size))
         return model_read_catboost(name, bytes, size, forest->memory, &forest->model, err);
+    if (is_onnx(bytes, size))
+        return model_read_onnx(name, bytes, size, forest->memory, &forest->model, err);
     return model_read_file(name, bytes, size, forest->memory, &forest->model, err);
 }
 

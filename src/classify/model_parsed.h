@@ -109,6 +109,9 @@ TL_MUST_CHECK enum tl_code model_read_xgboost(const char *name, const uint8_t *b
 TL_MUST_CHECK enum tl_code model_read_catboost(const char *name, const uint8_t *bytes, size_t size,
                                                struct arena *arena, struct model *ret_model,
                                                struct tl_err *err);
+TL_MUST_CHECK enum tl_code model_read_onnx(const char *name, const uint8_t *bytes, size_t size,
+                                           struct arena *arena, struct model *ret_model,
+                                           struct tl_err *err);
 
 /*
  * Checks that every tree is a tree: children greater than their parent and inside, each
