@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+/* Copies of shared nodes: no file costs much more than its size. */
+enum { COPIES = 16, COPIES_FREE = 1 << 16 };
+
 /* A node that waits to be appended. */
 struct waiting {
     uint32_t source;
@@ -73,6 +76,10 @@ static enum tl_code check_waiting(const struct model_build *build, const struct 
     uint64_t nodes = node_count(build) - first;
     if (!from->shared && nodes >= from->count)
         return refuse_node(build, at->source, "it is reached twice");
+    if (first + nodes >= build->sourced * COPIES + COPIES_FREE)
+        return tl_fail(build->err, TL_LIMIT,
+                       "%s: tree %u shares so many nodes that they would be %ju spread out",
+                       build->name, build->tree, (uintmax_t)(first + nodes));
     if (nodes >= MODEL_MAX_TREE_NODES || first + nodes >= MODEL_MAX_NODES)
         return tl_fail(build->err, TL_LIMIT, "%s: more than %u nodes in tree %u, or %ju in all",
                        build->name, MODEL_MAX_TREE_NODES, build->tree, (uintmax_t)MODEL_MAX_NODES);
@@ -113,6 +120,7 @@ enum tl_code build_tree(struct model_build *build, const struct build_source *fr
     if (build->tree == MODEL_MAX_TREES)
         return tl_fail(build->err, TL_LIMIT, "%s: more than %d trees", build->name,
                        MODEL_MAX_TREES);
+    build->sourced += from->count;
     buf_clear(&build->stack);
     push(build, (struct waiting){from->root, UINT32_MAX, 1, false});
     if (buf_failed(&build->stack))

@@ -20,7 +20,8 @@ struct model_build {
     struct arena *arena;
     struct model *model;
     struct tl_err *err;
-    uint32_t tree; /* being read */
+    uint32_t tree;    /* being read */
+    uint64_t sourced; /* nodes that trees had in the file, so far */
     struct buf nodes, leaves, offsets, scores;
     struct buf stack; /* of build_tree() */
 };

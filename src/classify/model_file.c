@@ -537,8 +537,9 @@ enum tl_code model_read_file(const char *name, const uint8_t *bytes, size_t size
     if (header % 8 != 0 || header > HEADER_MAX_BYTES || header > size - sizeof(header))
         return tl_fail(
             err, TL_CORRUPT,
-            "%s: neither a tilth model file nor LightGBM text, or cut short (header of "
-            "%ju bytes in a file of %zu). A pickle is never opened: tilth.export() writes "
+            "%s: neither a tilth model file nor LightGBM text, JSON, UBJSON or ONNX, or cut short "
+            "(header of %ju bytes in a file of %zu). A pickle is never opened: tilth.export() "
+            "writes "
             "a model file where it was trained",
             name, (uintmax_t)header, size);
     TL_TRY(json_parse(name, bytes + sizeof(header), (size_t)header, &document, err));

@@ -27,6 +27,7 @@ enum {
     NODE_NAME = 3,
     NODE_OP = 4,
     NODE_ATTRIBUTE = 5,
+    NODE_DOMAIN = 7,
     ATTRIBUTE_NAME = 1,
     ATTRIBUTE_I = 3,
     ATTRIBUTE_S = 4,
@@ -275,6 +276,8 @@ static enum tl_code read_nodes(struct reader *reader)
         if (equals(op, "TreeEnsembleClassifier")) {
             if (reader->ensemble.at)
                 return refuse_node(reader, field.bytes, "a second ensemble; export one model");
+            if (!equals(find_bytes(field.bytes, NODE_DOMAIN), "ai.onnx.ml"))
+                return refuse_node(reader, field.bytes, "it is not the one of ai.onnx.ml");
             reader->ensemble = field.bytes;
         } else if (!equals(op, "Identity") && !equals(op, "Cast") && !equals(op, "ZipMap")) {
             return refuse_node(reader, field.bytes,

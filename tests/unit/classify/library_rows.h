@@ -124,34 +124,50 @@ static inline void library_check_oracle(const struct library_case *c, const stru
     }
 }
 
+/* The rows again and again, so that packets are full, split, and more than a few. */
+enum { LIBRARY_TIMES = 20, LIBRARY_MAX_PIXELS = LIBRARY_TIMES * LIBRARY_MAX_ROWS };
+
+struct library_pixels {
+    float values[LIBRARY_MAX_FEATURES][LIBRARY_MAX_PIXELS];
+    const float *planes[LIBRARY_MAX_FEATURES];
+    uint8_t label[2][LIBRARY_MAX_PIXELS], confidence[2][LIBRARY_MAX_PIXELS];
+    float p[2][LIBRARY_MAX_PIXELS * LIBRARY_MAX_CLASSES];
+};
+
 static inline void library_check_kernels(const struct model *model, const struct library_rows *rows,
                                          struct arena *arena)
 {
-    uint8_t label[2][LIBRARY_MAX_ROWS], confidence[2][LIBRARY_MAX_ROWS];
-    float p[2][LIBRARY_MAX_ROWS * LIBRARY_MAX_CLASSES];
-    struct forest_output walked = {label[0], confidence[0], p[0]};
-    struct forest_output swept = {label[1], confidence[1], p[1]};
+    struct library_pixels *px = calloc(1, sizeof(*px));
+    size_t count = LIBRARY_TIMES * rows->count;
+    struct forest_output walked = {px->label[0], px->confidence[0], px->p[0]};
+    struct forest_output swept = {px->label[1], px->confidence[1], px->p[1]};
     struct flat flat;
     struct tl_err err;
 
     assert_ok(flat_compile(model, arena, &flat, &err));
-    for (size_t r = 0; r < rows->count; r++) {
+    for (unsigned f = 0; f < LIBRARY_MAX_FEATURES; f++) {
+        px->planes[f] = px->values[f];
+        for (size_t i = 0; i < count; i++)
+            px->values[f][i] = rows->values[f][i % rows->count];
+    }
+    for (size_t i = 0; i < count; i++) {
         double sums[FOREST_MAX_CLASSES];
 
-        walk_sums(model, rows->planes, r, sums);
-        walk_write_sums(model, sums, r, rows->count, &walked);
+        walk_sums(model, px->planes, i, sums);
+        walk_write_sums(model, sums, i, count, &walked);
     }
     for (enum cpu_isa isa = ISA_SCALAR; isa <= cpu_isa(); isa++) {
         struct run_plan plan = run_plan(&flat, sweep_kernel(isa));
-        struct run_task task = {rows->planes, rows->count, &swept, NULL, arena};
+        struct run_task task = {px->planes, count, &swept, NULL, arena};
 
         plan.walk_below = 0;
-        memset(label[1], 0xEE, sizeof(label[1]));
+        memset(px->label[1], 0xEE, sizeof(px->label[1]));
         assert_ok(run_flat(&flat, &plan, &task, &err));
-        assert_memory_equal(label[0], label[1], rows->count);
-        assert_memory_equal(confidence[0], confidence[1], rows->count);
-        assert_memory_equal(p[0], p[1], rows->count * model->info.class_count * sizeof(float));
+        assert_memory_equal(px->label[0], px->label[1], count);
+        assert_memory_equal(px->confidence[0], px->confidence[1], count);
+        assert_memory_equal(px->p[0], px->p[1], count * model->info.class_count * sizeof(float));
     }
+    free(px);
 }
 
 /* `check_raw`: the rows' raw scores are the sums themselves. */
