@@ -177,7 +177,7 @@ static uint32_t winner_of_sums(const struct model *model, const double *sums, co
     if (!model->winner_by_score)
         return walk_winner(p, model->info.class_count);
     if (model->score_count == 1)
-        return final_score(model, sums, 0) > (model->output == OUTPUT_SHARE ? 0.5 : 0);
+        return final_score(model, sums, 0) > model->winner_above;
     for (uint32_t c = 0; c < model->info.class_count; c++)
         scores[c] = final_score(model, sums, c);
     return walk_winner(scores, model->info.class_count);

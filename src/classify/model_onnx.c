@@ -555,7 +555,7 @@ static enum tl_code read_classes(struct reader *reader)
 }
 
 /* One column for two classes, as onnxruntime reads it. */
-static enum tl_code choose_one_column(struct reader *reader, bool logistic)
+static enum tl_code choose_one_column(struct reader *reader, bool none, bool logistic)
 {
     const struct columns *c = &reader->columns;
     bool positive = true;
@@ -566,11 +566,12 @@ static enum tl_code choose_one_column(struct reader *reader, bool logistic)
         return refuse(reader, "two base values for one column of weights");
     if (int_at(&c->class_id, 0) != 0)
         return refuse(reader, "two classes, and only the second has weights");
-    /* With no weight below zero the sum is the share of the second class, untransformed. */
-    if (!positive && !logistic)
+    /* With no weight below zero the sum is taken for the share of the second class. */
+    if (!logistic && !(positive && none))
         return refuse(reader, "two classes, one column of scores and no LOGISTIC: that gives no "
                               "probabilities");
-    reader->build.model->output = positive ? OUTPUT_SHARE : OUTPUT_BINARY;
+    reader->build.model->output = logistic ? OUTPUT_BINARY : OUTPUT_SHARE;
+    reader->build.model->winner_above = positive ? 0.5 : 0;
     reader->build.model->score_count = 1;
     return TL_OK;
 }
@@ -599,7 +600,7 @@ static enum tl_code choose_output(struct reader *reader)
     model->winner_by_score = true;
     model->sigmoid = model->divisor = 1;
     if (one_column)
-        return choose_one_column(reader, logistic);
+        return choose_one_column(reader, none, logistic);
     if (c->base.size && (classes == 2 || c->base.size / sizeof(float) != classes))
         return refuse(reader, "base_values are served with one column of weights, or one value "
                               "for each of three classes or more");

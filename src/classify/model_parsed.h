@@ -70,6 +70,7 @@ struct model {
     enum model_output output;
     enum model_arithmetic arithmetic;
     bool winner_by_score; /* the label is the greatest score's, whatever the transform rounds */
+    double winner_above;  /* by score, and there is one: the second class wins above it */
     double sigmoid;       /* slope of OUTPUT_BINARY and OUTPUT_SIGMOIDS */
     double divisor;       /* of the sums: trees for OUTPUT_MEAN, iterations for average_output */
     uint32_t score_count; /* sums per pixel */

@@ -62,6 +62,17 @@ def without(model, *attributes):
     return model
 
 
+def positive(model):
+    """Every weight above zero: onnxruntime then looks for a sum above one half, LOGISTIC or not."""
+    for node in model.graph.node:
+        for a in node.attribute:
+            if a.name == "class_weights":
+                weights = [abs(w) for w in a.floats]
+                del a.floats[:]
+                a.floats.extend(weights)
+    return model
+
+
 x, holes = rows(7), rows(7, True)
 two, three, holed = labels(x, 2), labels(x, 3), labels(holes, 3)
 words = np.array(["béton", "maize", "soy"])[three]
@@ -70,6 +81,8 @@ make("forest", without(to_onnx(RandomForestClassifier(**small).fit(x, words), x[
 make("forest_binary", without(to_onnx(RandomForestClassifier(**small).fit(x, two), x[:1])), x)
 make("boosted", without(to_onnx(GradientBoostingClassifier(**small).fit(x, three * 10), x[:1])), x)
 make("boosted_binary", without(to_onnx(GradientBoostingClassifier(**small).fit(x, two), x[:1])), x)
+boosted = GradientBoostingClassifier(**small).fit(x, two)
+make("boosted_positive", positive(without(to_onnx(boosted, x[:1]))), x)
 make("catboost", without(catboost_model(x, three)), x)
 make("catboost_binary", without(catboost_model(x, two)), x)
 model = lightgbm.LGBMClassifier(n_estimators=3, num_leaves=6, verbose=-1, random_state=1).fit(holes, holed)

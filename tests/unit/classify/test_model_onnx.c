@@ -28,6 +28,7 @@ TEST(boosted_trees_of_scikit_learn_predict_what_the_runtime_does)
 {
     check("onnx_boosted", FLOAT_ULPS);
     check("onnx_boosted_binary", FLOAT_ULPS);
+    check("onnx_boosted_positive", FLOAT_ULPS);
 }
 
 TEST(catboosts_own_export_predicts_what_the_runtime_does)
