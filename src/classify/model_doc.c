@@ -297,9 +297,7 @@ static int64_t whole(const struct doc *doc, size_t at, uint8_t marker)
         return (int16_t)bits;
     case 'l':
         return (int32_t)bits;
-    case 'L':
-        return (int64_t)bits;
-    default:
+    default: /* eight bytes, or one without a sign */
         return (int64_t)bits;
     }
 }
@@ -698,17 +696,21 @@ static int escape_code(const char *at, const char *end)
 
 static char *put_utf8(char *to, int code)
 {
+    uint8_t bytes[3];
+    size_t size = 0;
+
     if (code < 0x80) {
-        *to++ = (char)code;
+        bytes[size++] = (uint8_t)code;
     } else if (code < 0x800) {
-        *to++ = (char)(0xC0 | code >> 6);
-        *to++ = (char)(0x80 | (code & 0x3F));
+        bytes[size++] = (uint8_t)(0xC0 | code >> 6);
+        bytes[size++] = (uint8_t)(0x80 | (code & 0x3F));
     } else {
-        *to++ = (char)(0xE0 | code >> 12);
-        *to++ = (char)(0x80 | (code >> 6 & 0x3F));
-        *to++ = (char)(0x80 | (code & 0x3F));
+        bytes[size++] = (uint8_t)(0xE0 | code >> 12);
+        bytes[size++] = (uint8_t)(0x80 | (code >> 6 & 0x3F));
+        bytes[size++] = (uint8_t)(0x80 | (code & 0x3F));
     }
-    return to;
+    memcpy(to, bytes, size);
+    return to + size;
 }
 
 /* One escape, behind its backslash; an escape is never shorter than what it stands for. */

@@ -440,16 +440,23 @@ static enum tl_code read_trees(struct reader *reader)
     return TL_OK;
 }
 
-static enum tl_code read_all(struct reader *reader)
+/* What is predicted, and from what. */
+static enum tl_code read_head(struct reader *reader)
 {
-    struct model *model = reader->build.model;
     uint64_t classes = 0;
 
     TL_TRY(find_trees(reader));
     TL_TRY(read_objective(reader, &classes));
     TL_TRY(build_classes(&reader->build, NULL, classes));
     TL_TRY(read_features(reader));
-    TL_TRY(read_base(reader));
+    return read_base(reader);
+}
+
+static enum tl_code read_all(struct reader *reader)
+{
+    struct model *model = reader->build.model;
+
+    TL_TRY(read_head(reader));
     TL_TRY(read_tree_info(reader));
     TL_TRY(read_weights(reader));
     TL_TRY(read_best(reader));
