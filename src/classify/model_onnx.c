@@ -396,7 +396,8 @@ static bool read_float_list(struct bytes message, uint32_t number, struct buf *t
             continue;
         if (field.bytes.size % sizeof(float) != 0)
             return false;
-        buf_append(to, field.bytes.at, field.bytes.size);
+        if (field.bytes.size)
+            buf_append(to, field.bytes.at, field.bytes.size);
     }
     return message.at != NULL;
 }
