@@ -70,11 +70,11 @@ enum tl_code forest_run(const struct forest *forest, const struct forest_pixels 
 void forest_run_scalar(const struct forest *forest, const struct forest_pixels *pixels,
                        const struct forest_output *output)
 {
-    double p[FOREST_MAX_CLASSES];
+    double sums[FOREST_MAX_CLASSES];
 
     for (size_t i = 0; i < pixels->count; i++) {
-        walk_pixel(&forest->model, pixels->planes, i, p);
-        walk_write(&forest->model, p, i, pixels->count, output);
+        walk_sums(&forest->model, pixels->planes, i, sums);
+        walk_write_sums(&forest->model, sums, i, pixels->count, output);
     }
 }
 
@@ -190,17 +190,40 @@ static bool is_lightgbm(const uint8_t *bytes, size_t size)
            (bytes[sizeof(first_line) - 1] == '\n' || bytes[sizeof(first_line) - 1] == '\r');
 }
 
+/* Of a tilth model file the first byte is a multiple of 8; a brace is none. */
+static bool is_document(const uint8_t *bytes, size_t size)
+{
+    return size > 0 && bytes[0] == '{';
+}
+
+/* ONNX opens with its ir_version, field 1. A tilth file that opened like that would have a
+ * header beyond its limit: bytes 4 to 7 of the length are zero there. */
+static bool is_onnx(const uint8_t *bytes, size_t size)
+{
+    static const uint8_t none[4] = {0};
+
+    return size > 8 && bytes[0] == 0x08 && memcmp(bytes + 4, none, sizeof(none)) != 0;
+}
+
 static enum tl_code read_model(const char *name, const struct blob *file, struct forest *forest,
                                struct tl_err *err)
 {
     const uint8_t *bytes = blob_bytes(file);
     size_t size = blob_size(file);
+    /* No key of CatBoost's holds it, and XGBoost has it first. */
+    static const char xgboost[] = "gradient_booster";
 
     if (size > MODEL_MAX_FILE_BYTES)
         return tl_fail(err, TL_LIMIT, "%s: %zu bytes, a model has at most %zu", name, size,
                        MODEL_MAX_FILE_BYTES);
     if (is_lightgbm(bytes, size))
         return model_read_lightgbm(name, bytes, size, forest->memory, &forest->model, err);
+    if (is_document(bytes, size) && memmem(bytes, size, xgboost, sizeof(xgboost) - 1))
+        return model_read_xgboost(name, bytes, size, forest->memory, &forest->model, err);
+    if (is_document(bytes, size))
+        return model_read_catboost(name, bytes, size, forest->memory, &forest->model, err);
+    if (is_onnx(bytes, size))
+        return model_read_onnx(name, bytes, size, forest->memory, &forest->model, err);
     return model_read_file(name, bytes, size, forest->memory, &forest->model, err);
 }
 

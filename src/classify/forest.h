@@ -1,10 +1,11 @@
 /*
  * forest: a trained tree ensemble, ready to vote. Loaded from tilth's own model file
- * (written by python/tilth) or from LightGBM text, validated in full, compiled into a
- * flat form and proved by replaying the golden vectors that the model file carries.
+ * (written by python/tilth) or from what LightGBM, XGBoost, CatBoost and ONNX exporters write
+ * (docs/model-formats.md), validated in full, compiled into a flat form and proved by
+ * replaying the golden vectors that the model file carries.
  *
  * Contract: labels equal to the source library's on every row, probabilities within 1e-6
- * (reference: scikit-learn with n_jobs=1, LightGBM raw scores). Ties go to the first class.
+ * (reference: scikit-learn with n_jobs=1, raw scores of the others). Ties go to the first class.
  *
  * Threads  immutable after load; forest_run() on any, scratch is the caller's
  * Memory   forest_load() allocates, forest_unref() releases
@@ -39,7 +40,8 @@ struct forest_class {
 
 struct forest_info {
     const char *name;
-    const char *kind;       /* "random-forest", "extra-trees", "lightgbm" */
+    const char
+        *kind; /* "random-forest", "extra-trees", "lightgbm", "xgboost", "catboost", "onnx" */
     const char *provenance; /* JSON text from the model file: rows, scores, versions; or "" */
     uint32_t feature_count;
     const char *const *features; /* names, in the order the trees use */
@@ -48,7 +50,7 @@ struct forest_info {
     uint32_t tree_count;
     uint64_t node_count;
     uint32_t max_depth;
-    uint32_t golden_rows; /* replayed at load; 0 in a LightGBM file without them */
+    uint32_t golden_rows; /* replayed at load; other libraries' files have 0 */
     struct hash128 fingerprint;
 };
 

@@ -110,6 +110,27 @@ static inline void add_score(double *scores, uint64_t bits, double value)
     }
 }
 
+/* As add_score(), eight lanes of 32 bits at a time. */
+static inline void add_float(float *scores, uint64_t bits, double value)
+{
+    enum { FEW = 6 };
+    const __m256i one_each = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const float number = (float)value;
+
+    if (__builtin_popcountll(bits) <= FEW) {
+        for (; bits; bits &= bits - 1)
+            scores[__builtin_ctzll(bits)] += number;
+        return;
+    }
+    for (unsigned i = 0; i < 8; i++, bits >>= 8) {
+        __m256i v = _mm256_and_si256(_mm256_set1_epi32((int)(bits & 0xFF)), one_each);
+        __m256 lanes = _mm256_castsi256_ps(_mm256_cmpeq_epi32(v, one_each));
+        __m256 more = _mm256_and_ps(_mm256_set1_ps(number), lanes);
+
+        _mm256_store_ps(scores + 8 * i, _mm256_add_ps(_mm256_load_ps(scores + 8 * i), more));
+    }
+}
+
 static inline void add_doubles(double *to, const double *from, uint32_t n)
 {
     if (n == 2) {

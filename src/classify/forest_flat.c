@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { U8_MAX_RANK = 255, U16_MAX_RANK = 65535, RULES = 8 };
+enum { U8_MAX_RANK = 255, U16_MAX_RANK = 65535, RULES = 2 * MISSING_COUNT };
 
 float flat_floor(double x)
 {
@@ -37,7 +37,7 @@ struct plane_map {
 
 static uint32_t *plane_slot(const struct plane_map *map, const struct model_node *node)
 {
-    bool sided = node->missing == MISSING_ZERO || node->missing == MISSING_NAN;
+    bool sided = node->missing != MISSING_COMPARE && node->missing != MISSING_NONE;
     unsigned rule = node->missing * 2u + (sided && node->default_left);
 
     return &map->ids[(size_t)node->feature * RULES + rule];
@@ -78,7 +78,9 @@ void flat_apply_rule(const struct flat_plane *plane, float *values, size_t count
         float x = values[i];
         bool zero = fabsf(x) <= (float)MODEL_ZERO;
 
-        if (plane->missing == MISSING_NAN)
+        if (plane->missing == MISSING_SIDED)
+            values[i] = isnan(x) ? side : x;
+        else if (plane->missing == MISSING_NAN)
             values[i] = isnan(x) ? side : zero ? 0 : x;
         else if (plane->missing == MISSING_NONE)
             values[i] = isnan(x) || zero ? 0 : x;
@@ -406,7 +408,7 @@ static bool make_vote_tables(struct flat *flat, struct arena *arena)
 static uint32_t land(const struct flat *flat, const int *pure, int32_t leaf, uint8_t *ret_kind)
 {
     if (flat->model->output != OUTPUT_MEAN)
-        *ret_kind = KIND_SCORE;
+        *ret_kind = flat->model->arithmetic == ARITHMETIC_DOUBLE ? KIND_SCORE : KIND_FLOAT;
     else if (pure[leaf] < 0)
         *ret_kind = KIND_ROW;
     else

@@ -29,7 +29,8 @@ enum flat_kind {
     KIND_BASE,  /* a pure leaf of the base class: counted by not being counted */
     KIND_VOTE,  /* a pure leaf of another class */
     KIND_ROW,   /* a leaf with a row of class probabilities */
-    KIND_SCORE, /* a leaf that adds one number to the tree's score */
+    KIND_SCORE, /* a leaf that adds its numbers to the tree's scores, in double */
+    KIND_FLOAT, /* the same in float32 */
     KIND_COUNT
 };
 
@@ -38,7 +39,7 @@ struct flat_node {
         uint32_t rank;   /* FLAT_U8, FLAT_U16 */
         float threshold; /* FLAT_F32 */
     } cut;
-    uint32_t left, right; /* node, class (VOTE), row (ROW) or leaf (SCORE) */
+    uint32_t left, right; /* node, class (VOTE), row (ROW) or leaf (SCORE, FLOAT) */
     uint16_t plane;
     uint8_t left_kind, right_kind; /* enum flat_kind */
 };

@@ -4,6 +4,7 @@
  *   le_u8(x, t)  le_u16(x, t)  le_f32(x, t)   bit i of 64: x[i] <= t
  *   add_bits(counts, bits)                    counts[i] += bit i, 64 bytes
  *   add_score(scores, bits, value)            scores[i] += value where bit i is set
+ *   add_float(scores, bits, value)            the same for floats
  *   add_doubles(to, from, n)                  to[i] += from[i]; n is a flat.row_stride
  *
  * and, where entries of lists can be moved many at a time, SPLIT_LISTS, struct entries and
@@ -36,6 +37,20 @@ static __attribute__((noinline)) void add_row(struct sweep *sweep, uint32_t pack
         add_doubles(to + (size_t)__builtin_ctzll(bits) * stride, from, stride);
 }
 
+#define DEFINE_ADD(name, add, member)                                                           \
+    ALWAYS_INLINE void name(struct sweep *sweep, uint32_t packet, uint64_t bits, uint32_t leaf) \
+    {                                                                                           \
+        uint32_t width = sweep->flat->model->leaf_width;                                        \
+        const double *from = sweep->flat->model->leaf_values + (size_t)leaf * width;            \
+                                                                                                \
+        for (uint32_t c = 0; c < width; c++)                                                    \
+            add(sweep->member + (size_t)c * sweep->room + (size_t)packet * PACKET_PX, bits,     \
+                from[c]);                                                                       \
+    }
+DEFINE_ADD(add_scores, add_score, score)
+DEFINE_ADD(add_floats, add_float, float_score)
+#undef DEFINE_ADD
+
 /* Pixels that have come to a leaf. `kind` is a constant where this is inlined. */
 ALWAYS_INLINE void land_on(struct sweep *sweep, enum flat_kind kind, uint32_t leaf, uint32_t packet,
                            uint64_t bits)
@@ -45,8 +60,9 @@ ALWAYS_INLINE void land_on(struct sweep *sweep, enum flat_kind kind, uint32_t le
     else if (kind == KIND_ROW && bits)
         add_row(sweep, packet, bits, leaf);
     else if (kind == KIND_SCORE && bits)
-        add_score(sweep->score + (size_t)packet * PACKET_PX, bits,
-                  sweep->flat->model->leaf_values[leaf]);
+        add_scores(sweep, packet, bits, leaf);
+    else if (kind == KIND_FLOAT && bits)
+        add_floats(sweep, packet, bits, leaf);
 }
 
 /* Where a node's list lies, and how much of it went to each side. */
@@ -71,6 +87,9 @@ static void land_all(struct sweep *sweep, const struct flat_tree *tree)
             break;
         case KIND_SCORE:
             land_on(sweep, KIND_SCORE, tree->root, p, bits);
+            break;
+        case KIND_FLOAT:
+            land_on(sweep, KIND_FLOAT, tree->root, p, bits);
             break;
         case KIND_NODE:
         case KIND_BASE:

@@ -97,6 +97,9 @@ static void SWEEP(cut_any)(struct sweep *sweep, const struct flat_node *node, st
         PAIR(KIND_ROW, KIND_ROW)
         PAIR(KIND_SCORE, KIND_NODE)
         PAIR(KIND_SCORE, KIND_SCORE)
+        PAIR(KIND_NODE, KIND_FLOAT)
+        PAIR(KIND_FLOAT, KIND_NODE)
+        PAIR(KIND_FLOAT, KIND_FLOAT)
     default: /* two leaves of the base class: nothing to count */
         list->left = list->right = 0;
     }

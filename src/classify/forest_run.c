@@ -125,9 +125,13 @@ static bool alloc_scores(struct run *run, struct arena *arena)
 {
     struct sweep *sweep = &run->sweep;
 
-    sweep->scores = arena_alloc(arena, (size_t)model_of(run)->score_count * sweep->room,
-                                sizeof(*sweep->scores));
-    return sweep->scores != NULL;
+    size_t count = (size_t)model_of(run)->score_count * sweep->room;
+
+    if (model_of(run)->arithmetic == ARITHMETIC_DOUBLE)
+        sweep->scores = arena_alloc(arena, count, sizeof(*sweep->scores));
+    else
+        sweep->float_scores = arena_alloc(arena, count, sizeof(*sweep->float_scores));
+    return sweep->scores || sweep->float_scores;
 }
 
 static bool alloc_run(struct run *run)
@@ -252,14 +256,28 @@ static void fill_planes(struct run *run)
 
 /* ---- the trees of a block ---- */
 
+/* Scores as they are before the first tree. */
+static void clear_scores(struct run *run)
+{
+    double start[FOREST_MAX_CLASSES];
+    size_t room = run->sweep.room;
+
+    walk_start(model_of(run), start);
+    for (uint32_t s = 0; s < model_of(run)->score_count; s++)
+        for (size_t i = 0; i < room; i++)
+            if (run->sweep.scores)
+                run->sweep.scores[s * room + i] = start[s];
+            else
+                run->sweep.float_scores[s * room + i] = (float)start[s];
+}
+
 static void clear_sums(struct run *run)
 {
     struct sweep *sweep = &run->sweep;
     size_t classes = model_of(run)->info.class_count, packets = sweep->packets;
 
     if (model_of(run)->output != OUTPUT_MEAN) {
-        memset(sweep->scores, 0,
-               (size_t)model_of(run)->score_count * sweep->room * sizeof(*sweep->scores));
+        clear_scores(run);
         return;
     }
     memset(sweep->counts, 0, classes * sweep->room);
@@ -299,9 +317,12 @@ static void sweep_votes(struct run *run, uint32_t tree)
 
 static void sweep_scores(struct run *run, uint32_t tree)
 {
-    uint32_t score = tree % model_of(run)->score_count;
+    size_t at = (size_t)model_tree_score(model_of(run), tree) * run->sweep.room;
 
-    run->sweep.score = run->sweep.scores + (size_t)score * run->sweep.room;
+    if (run->sweep.scores)
+        run->sweep.score = run->sweep.scores + at;
+    else
+        run->sweep.float_score = run->sweep.float_scores + at;
     run->plan->kernel->tree[run->flat->type](&run->sweep, &run->flat->trees[tree]);
 }
 
@@ -412,12 +433,14 @@ static void write_rows(const struct run *run, uint32_t i, size_t pixel)
 static void write_scores(const struct run *run, uint32_t i, size_t pixel)
 {
     const struct model *model = model_of(run);
-    double sums[FOREST_MAX_CLASSES], p[FOREST_MAX_CLASSES];
+    double sums[FOREST_MAX_CLASSES];
 
-    for (uint32_t s = 0; s < model->score_count; s++)
-        sums[s] = run->sweep.scores[(size_t)s * run->sweep.room + i];
-    walk_probabilities(model, sums, p);
-    walk_write(model, p, pixel, run->task->count, run->task->output);
+    for (uint32_t s = 0; s < model->score_count; s++) {
+        size_t at = (size_t)s * run->sweep.room + i;
+
+        sums[s] = run->sweep.scores ? run->sweep.scores[at] : (double)run->sweep.float_scores[at];
+    }
+    walk_write_sums(model, sums, pixel, run->task->count, run->task->output);
 }
 
 static void write_block(const struct run *run, uint32_t block)
@@ -471,11 +494,11 @@ static enum tl_code run_unit(struct run *run, size_t at, uint32_t count, struct 
 
 static void walk_all(const struct flat *flat, const struct run_task *task)
 {
-    double p[FOREST_MAX_CLASSES];
+    double sums[FOREST_MAX_CLASSES];
 
     for (size_t i = 0; i < task->count; i++) {
-        walk_pixel(flat->model, task->planes, i, p);
-        walk_write(flat->model, p, i, task->count, task->output);
+        walk_sums(flat->model, task->planes, i, sums);
+        walk_write_sums(flat->model, sums, i, task->count, task->output);
     }
 }
 

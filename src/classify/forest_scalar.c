@@ -27,6 +27,14 @@ static void add_score(double *scores, uint64_t bits, double value)
         scores[__builtin_ctzll(bits)] += value;
 }
 
+static void add_float(float *scores, uint64_t bits, double value)
+{
+    float more = (float)value;
+
+    for (; bits; bits &= bits - 1)
+        scores[__builtin_ctzll(bits)] += more;
+}
+
 static void add_doubles(double *to, const double *from, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)

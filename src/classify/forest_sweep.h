@@ -55,8 +55,9 @@ struct sweep {
     double *rows, *packet_rows;
     uint64_t *rowed, *inexact;
 
-    /* Scores, [score][room]; where the tree at hand adds. */
+    /* Scores, [score][room]; where the tree at hand adds. One of the two pairs is in use. */
     double *scores, *score;
+    float *float_scores, *float_score;
 };
 
 struct sweep_kernel {

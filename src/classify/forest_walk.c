@@ -8,6 +8,8 @@ static bool goes_left(const struct model_node *node, float value)
 
     if (node->missing == MISSING_COMPARE)
         return x <= node->threshold;
+    if (node->missing == MISSING_SIDED)
+        return isnan(x) ? node->default_left : x <= node->threshold;
     /* The library's row reader takes everything this near to zero for zero. */
     if (fabs(x) <= MODEL_ZERO)
         x = 0;
@@ -31,37 +33,106 @@ static uint32_t walk_tree(const struct model *model, uint32_t tree, const float 
     return (uint32_t)node->right;
 }
 
-void walk_pixel(const struct model *model, const float *const *planes, size_t at, double *ret_p)
+/* One addition in the library's arithmetic. */
+static double add(const struct model *model, double sum, double more)
 {
-    double sums[FOREST_MAX_CLASSES] = {0};
+    return model->arithmetic == ARITHMETIC_DOUBLE ? sum + more : (double)((float)sum + (float)more);
+}
 
+void walk_start(const struct model *model, double *ret_sums)
+{
+    bool based = model->base && model->arithmetic == ARITHMETIC_XGBOOST;
+
+    for (uint32_t s = 0; s < model->score_count; s++)
+        ret_sums[s] = based ? model->base[s] : 0;
+}
+
+void walk_sums(const struct model *model, const float *const *planes, size_t at, double *ret_sums)
+{
+    walk_start(model, ret_sums);
     for (uint32_t t = 0; t < model->info.tree_count; t++) {
         const double *leaf =
             model->leaf_values + (size_t)walk_tree(model, t, planes, at) * model->leaf_width;
+        double *sum = ret_sums + model_tree_score(model, t);
 
-        if (model->output != OUTPUT_MEAN)
-            sums[t % model->score_count] += leaf[0];
-        else
-            for (uint32_t c = 0; c < model->leaf_width; c++)
-                sums[c] += leaf[c];
+        for (uint32_t c = 0; c < model->leaf_width; c++)
+            sum[c] = add(model, sum[c], leaf[c]);
     }
+}
+
+void walk_pixel(const struct model *model, const float *const *planes, size_t at, double *ret_p)
+{
+    double sums[FOREST_MAX_CLASSES];
+
+    walk_sums(model, planes, at, sums);
     walk_probabilities(model, sums, ret_p);
+}
+
+/* What a transform is given: score `s` of the sums. */
+static double final_score(const struct model *model, const double *sums, uint32_t s)
+{
+    double score = sums[s] / model->divisor;
+
+    if (model->scale != 0)
+        score *= model->scale;
+    if (model->base && model->arithmetic != ARITHMETIC_XGBOOST)
+        score = add(model, score, model->base[s]);
+    return score;
 }
 
 static double sigmoid(const struct model *model, double score)
 {
+    float x = (float)score;
+
+    switch (model->arithmetic) {
+    case ARITHMETIC_DOUBLE:
+        break;
+    case ARITHMETIC_XGBOOST:
+        /* Its 1e-16 against a division by zero is lost in float32. */
+        return (double)(1.0F / (expf(fminf(-x, 88.7F)) + 1.0F));
+    case ARITHMETIC_ONNX: {
+        float p = 1.0F / (1.0F + expf(-fabsf(x)));
+
+        return (double)(x < 0 ? 1.0F - p : p);
+    }
+    }
     return 1 / (1 + exp(-model->sigmoid * score));
 }
 
-static void softmax(const struct model *model, const double *sums, double *p)
+/* In float32; XGBoost adds up in double, onnxruntime in float32. */
+static void softmax_float(const struct model *model, double *p)
 {
     uint32_t count = model->info.class_count;
-    double most = sums[0] / model->divisor, total = 0;
+    float most = (float)p[0], narrow = 0;
+    double wide = 0;
 
     for (uint32_t c = 1; c < count; c++)
-        most = fmax(most, sums[c] / model->divisor);
+        most = fmaxf(most, (float)p[c]);
     for (uint32_t c = 0; c < count; c++) {
-        p[c] = exp(sums[c] / model->divisor - most);
+        float power = expf((float)p[c] - most);
+
+        p[c] = (double)power;
+        wide += (double)power;
+        narrow += power;
+    }
+    float total = model->arithmetic == ARITHMETIC_XGBOOST ? (float)wide : narrow;
+    for (uint32_t c = 0; c < count; c++)
+        p[c] = (double)((float)p[c] / total);
+}
+
+static void softmax(const struct model *model, double *p)
+{
+    uint32_t count = model->info.class_count;
+    double most = p[0], total = 0;
+
+    if (model->arithmetic != ARITHMETIC_DOUBLE) {
+        softmax_float(model, p);
+        return;
+    }
+    for (uint32_t c = 1; c < count; c++)
+        most = fmax(most, p[c]);
+    for (uint32_t c = 0; c < count; c++) {
+        p[c] = exp(p[c] - most);
         total += p[c];
     }
     for (uint32_t c = 0; c < count; c++)
@@ -70,23 +141,46 @@ static void softmax(const struct model *model, const double *sums, double *p)
 
 void walk_probabilities(const struct model *model, const double *sums, double *ret_p)
 {
+    uint32_t count = model->info.class_count;
+
     switch (model->output) {
     case OUTPUT_MEAN:
-        for (uint32_t c = 0; c < model->info.class_count; c++)
-            ret_p[c] = sums[c] / model->divisor;
+    case OUTPUT_SCORES:
+        for (uint32_t c = 0; c < count; c++)
+            ret_p[c] = final_score(model, sums, c);
         return;
     case OUTPUT_BINARY:
-        ret_p[1] = sigmoid(model, sums[0] / model->divisor);
-        ret_p[0] = 1 - ret_p[1];
+        ret_p[1] = sigmoid(model, final_score(model, sums, 0));
+        ret_p[0] = add(model, 1, -ret_p[1]);
+        return;
+    case OUTPUT_SHARE:
+        ret_p[1] = final_score(model, sums, 0);
+        ret_p[0] = add(model, 1, -ret_p[1]);
         return;
     case OUTPUT_SOFTMAX:
-        softmax(model, sums, ret_p);
+        for (uint32_t c = 0; c < count; c++)
+            ret_p[c] = final_score(model, sums, c);
+        softmax(model, ret_p);
         return;
     case OUTPUT_SIGMOIDS:
-        for (uint32_t c = 0; c < model->info.class_count; c++)
-            ret_p[c] = sigmoid(model, sums[c] / model->divisor);
+        for (uint32_t c = 0; c < count; c++)
+            ret_p[c] = sigmoid(model, final_score(model, sums, c));
         return;
     }
+}
+
+/* The class the library would name. */
+static uint32_t winner_of_sums(const struct model *model, const double *sums, const double *p)
+{
+    double scores[FOREST_MAX_CLASSES];
+
+    if (!model->winner_by_score)
+        return walk_winner(p, model->info.class_count);
+    if (model->score_count == 1)
+        return final_score(model, sums, 0) > model->winner_above;
+    for (uint32_t c = 0; c < model->info.class_count; c++)
+        scores[c] = final_score(model, sums, c);
+    return walk_winner(scores, model->info.class_count);
 }
 
 uint32_t walk_winner(const double *p, uint32_t class_count)
@@ -101,18 +195,32 @@ uint32_t walk_winner(const double *p, uint32_t class_count)
 
 uint8_t walk_percent(double p)
 {
-    return (uint8_t)(100 * p + 0.5);
+    /* A transform in float32 may pass 1 by a hair, and a score that is no probability by far. */
+    return (uint8_t)(100 * fmin(fmax(p, 0), 1) + 0.5);
 }
 
-void walk_write(const struct model *model, const double *p, size_t at, size_t count,
-                const struct forest_output *output)
+static void write_winner(const struct model *model, const double *p, uint32_t best,
+                         const struct forest_output *output, size_t at, size_t count)
 {
-    uint32_t best = walk_winner(p, model->info.class_count);
-
     if (output->label)
         output->label[at] = model->info.classes[best].value;
     if (output->confidence)
         output->confidence[at] = walk_percent(p[best]);
     for (uint32_t c = 0; output->probability && c < model->info.class_count; c++)
         output->probability[c * count + at] = (float)p[c];
+}
+
+void walk_write(const struct model *model, const double *p, size_t at, size_t count,
+                const struct forest_output *output)
+{
+    write_winner(model, p, walk_winner(p, model->info.class_count), output, at, count);
+}
+
+void walk_write_sums(const struct model *model, const double *sums, size_t at, size_t count,
+                     const struct forest_output *output)
+{
+    double p[FOREST_MAX_CLASSES];
+
+    walk_probabilities(model, sums, p);
+    write_winner(model, p, winner_of_sums(model, sums, p), output, at, count);
 }

@@ -1,7 +1,7 @@
 /*
  * forest_walk: the oracle. One pixel, one tree, one node at a time, in the source library's
- * arithmetic and order: double thresholds, double sums, LightGBM's rules for what is
- * missing. Everything that is faster must give what this gives, bit for bit.
+ * arithmetic and order: its thresholds, its sums (double or float32), its rules for what
+ * is missing. Everything that is faster must give what this gives, bit for bit.
  *
  * Threads  any
  * Units    features are float32; probabilities double, 0..1
@@ -13,6 +13,11 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+/* Sums before any tree, and sums over all trees for pixel `at`: score_count doubles (of
+ * float32 values where the library adds in float32). */
+void walk_start(const struct model *model, double *ret_sums);
+void walk_sums(const struct model *model, const float *const *planes, size_t at, double *ret_sums);
 
 /* Probabilities of pixel `at` of the planes: class_count doubles. */
 void walk_pixel(const struct model *model, const float *const *planes, size_t at, double *ret_p);
@@ -30,5 +35,9 @@ uint8_t walk_percent(double p);
 /* Writes what is wanted of pixel `at` of `count`. */
 void walk_write(const struct model *model, const double *p, size_t at, size_t count,
                 const struct forest_output *output);
+
+/* The same from the sums, with the label the library would name for them. */
+void walk_write_sums(const struct model *model, const double *sums, size_t at, size_t count,
+                     const struct forest_output *output);
 
 #endif

@@ -594,7 +594,8 @@ static enum tl_code refuse_container(const char *name, const uint8_t *bytes, siz
                        "tilth.export(model, \"model.tilth\", features=[...], classes=[...])",
                        name);
     return tl_fail(err, TL_CORRUPT,
-                   "%s: neither a tilth model file nor LightGBM text, or cut short (header of "
+                   "%s: neither a tilth model file nor a format of docs/model-formats.md, or cut "
+                   "short (header of "
                    "%ju bytes in a file of %zu). tilth.export() writes a model file where it was "
                    "trained",
                    name, (uintmax_t)header, size);

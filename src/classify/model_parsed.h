@@ -1,6 +1,6 @@
 /*
  * model_parsed: a tree ensemble as its file says it, validated, before anything is made
- * fast. Both loaders fill it, forest_walk reads it as the oracle, forest_flat compiles it.
+ * fast. Every loader fills it, forest_walk reads it as the oracle, forest_flat compiles it.
  *
  * Threads  immutable once loaded
  * Memory   everything lives in the arena that the loader was given
@@ -31,7 +31,9 @@ enum model_missing {
     MISSING_COMPARE, /* scikit-learn: x <= t as IEEE says, so NaN goes right */
     MISSING_NONE,    /* LightGBM: NaN is taken for 0 */
     MISSING_ZERO,    /* LightGBM: NaN and |x| <= 1e-35 go the default way */
-    MISSING_NAN      /* LightGBM: NaN goes the default way */
+    MISSING_NAN,     /* LightGBM: NaN goes the default way */
+    MISSING_SIDED,   /* XGBoost, CatBoost, ONNX: the same, and nothing near zero becomes zero */
+    MISSING_COUNT
 };
 
 /* LightGBM's kZeroThreshold: what is nearer to zero is zero. */
@@ -48,20 +50,37 @@ struct model_node {
 
 /* How sums over trees become probabilities. */
 enum model_output {
-    OUTPUT_MEAN,    /* forests: leaf rows of class_count, divided by the number of trees */
-    OUTPUT_BINARY,  /* one score; p1 = sigmoid, p0 = 1 - p1 */
-    OUTPUT_SOFTMAX, /* a score per class */
-    OUTPUT_SIGMOIDS /* a score per class, each its own sigmoid, not normalised */
+    OUTPUT_MEAN,     /* forests: leaf rows of class_count, divided by the number of trees */
+    OUTPUT_BINARY,   /* one score; p1 = sigmoid, p0 = 1 - p1 */
+    OUTPUT_SOFTMAX,  /* a score per class */
+    OUTPUT_SIGMOIDS, /* a score per class, each its own sigmoid, not normalised */
+    OUTPUT_SCORES,   /* a score per class, taken as it is */
+    OUTPUT_SHARE     /* one score; p1 = score, p0 = 1 - p1 */
+};
+
+/* In whose arithmetic scores are added and become probabilities. */
+enum model_arithmetic {
+    ARITHMETIC_DOUBLE,  /* LightGBM, CatBoost, scikit-learn */
+    ARITHMETIC_XGBOOST, /* float32: margins start at the base, then the trees in order */
+    ARITHMETIC_ONNX     /* onnxruntime, float32: the trees in order, then the base */
 };
 
 struct model {
     struct forest_info info;
     enum model_output output;
+    enum model_arithmetic arithmetic;
+    bool winner_by_score; /* the label is the greatest score's, whatever the transform rounds */
+    double winner_above;  /* by score, and there is one: the second class wins above it */
     double sigmoid;       /* slope of OUTPUT_BINARY and OUTPUT_SIGMOIDS */
     double divisor;       /* of the sums: trees for OUTPUT_MEAN, iterations for average_output */
-    uint32_t score_count; /* sums per pixel; tree i adds to score i % score_count (not MEAN) */
-    uint32_t leaf_width;  /* doubles per leaf: class_count for MEAN, else 1 */
-    uint64_t leaf_count;  /* rows of leaf_values */
+    uint32_t score_count; /* sums per pixel */
+    uint32_t leaf_width;  /* doubles per leaf: class_count for MEAN, else 1 or score_count */
+    /* Not MEAN, leaf_width 1: the score that each tree adds to; NULL: tree i adds to score
+     * i % score_count. */
+    const uint16_t *tree_scores;
+    const double *base;  /* [score_count], added to the sums; NULL: zeros */
+    double scale;        /* the sums are multiplied by it before the base; 0: they are not */
+    uint64_t leaf_count; /* rows of leaf_values */
     const double *leaf_values;
     const uint32_t *tree_offsets; /* tree_count + 1 */
     struct model_node *nodes;
@@ -70,13 +89,30 @@ struct model {
     const uint8_t *golden_label; /* class values */
 };
 
-/* The two file formats. `name` goes into messages. */
+/* The score that a tree's leaves of one number add to. */
+static inline uint32_t model_tree_score(const struct model *model, uint32_t tree)
+{
+    if (model->leaf_width > 1)
+        return 0;
+    return model->tree_scores ? model->tree_scores[tree] : tree % model->score_count;
+}
+
+/* The file formats. `name` goes into messages. */
 TL_MUST_CHECK enum tl_code model_read_file(const char *name, const uint8_t *bytes, size_t size,
                                            struct arena *arena, struct model *ret_model,
                                            struct tl_err *err);
 TL_MUST_CHECK enum tl_code model_read_lightgbm(const char *name, const uint8_t *bytes, size_t size,
                                                struct arena *arena, struct model *ret_model,
                                                struct tl_err *err);
+TL_MUST_CHECK enum tl_code model_read_xgboost(const char *name, const uint8_t *bytes, size_t size,
+                                              struct arena *arena, struct model *ret_model,
+                                              struct tl_err *err);
+TL_MUST_CHECK enum tl_code model_read_catboost(const char *name, const uint8_t *bytes, size_t size,
+                                               struct arena *arena, struct model *ret_model,
+                                               struct tl_err *err);
+TL_MUST_CHECK enum tl_code model_read_onnx(const char *name, const uint8_t *bytes, size_t size,
+                                           struct arena *arena, struct model *ret_model,
+                                           struct tl_err *err);
 
 /*
  * Checks that every tree is a tree: children greater than their parent and inside, each

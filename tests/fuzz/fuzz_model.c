@@ -1,5 +1,5 @@
 /*
- * Both model readers, told apart by their first bytes as in production. What is accepted is
+ * Every model reader, told apart by the first bytes as in production. What is accepted is
  * run, in the kernel and in the oracle, and must come out alike.
  */
 #include "base/arena.h"
@@ -22,7 +22,9 @@ static void run_both(const struct forest *forest, const uint8_t *data, size_t si
     const float **planes = arena_alloc(arena, info->feature_count, sizeof(*planes));
     float *values = arena_zalloc(arena, PIXELS + info->feature_count, sizeof(*values));
     uint8_t got[PIXELS], expected[PIXELS];
-    struct forest_output swept = {.label = got}, walked = {.label = expected};
+    uint8_t sure[PIXELS], sure_expected[PIXELS];
+    struct forest_output swept = {.label = got, .confidence = sure};
+    struct forest_output walked = {.label = expected, .confidence = sure_expected};
     struct tl_err err;
 
     /* The file's own tail gives values that its thresholds may hold. */
@@ -34,6 +36,7 @@ static void run_both(const struct forest *forest, const uint8_t *data, size_t si
     TL_CHECK(forest_run(forest, &pixels, NULL, arena, &swept, &err) == TL_OK);
     forest_run_scalar(forest, &pixels, &walked);
     TL_CHECK(memcmp(got, expected, PIXELS) == 0);
+    TL_CHECK(memcmp(sure, sure_expected, PIXELS) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
