@@ -301,6 +301,18 @@ def print_table(rows):
               f"{r['peer']:10.2f} {r['unit']:10}  {r['ratio']:8.2f}x  goal {r['goal']}")
 
 
+def write_results(rows):
+    """Into bench/results/latest.json; figures that were not measured this time stay as they are."""
+    path = ROOT / "bench/results/latest.json"
+    path.parent.mkdir(exist_ok=True)
+    known = json.loads(path.read_text())["rows"] if path.exists() else []
+    key = lambda r: (r["figure"], r.get("peer_name"))  # noqa: E731
+    new = {key(r): r for r in rows}
+    merged = [new.pop(key(r), r) for r in known] + list(new.values())
+    path.write_text(json.dumps({"machine": platform.processor() or platform.machine(),
+                                "cores": os.cpu_count(), "rows": merged}, indent=1) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/bench")
@@ -323,11 +335,7 @@ def main():
         found = FIGURES[name](options)
         print_table(found)
         rows += found
-    results = ROOT / "bench/results"
-    results.mkdir(exist_ok=True)
-    (results / "latest.json").write_text(json.dumps(
-        {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count(),
-         "rows": rows}, indent=1) + "\n")
+    write_results(rows)
     print()
     if rows:
         print_table(rows)
