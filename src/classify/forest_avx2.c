@@ -122,7 +122,7 @@ static inline void add_float(float *scores, uint64_t bits, double value)
             scores[__builtin_ctzll(bits)] += number;
         return;
     }
-    for (unsigned i = 0; i < 8; i++, bits >>= 8) {
+    for (size_t i = 0; i < 8; i++, bits >>= 8) {
         __m256i v = _mm256_and_si256(_mm256_set1_epi32((int)(bits & 0xFF)), one_each);
         __m256 lanes = _mm256_castsi256_ps(_mm256_cmpeq_epi32(v, one_each));
         __m256 more = _mm256_and_ps(_mm256_set1_ps(number), lanes);

@@ -55,7 +55,7 @@ static inline void add_float(float *scores, uint64_t bits, double value)
 {
     const __m512 more = _mm512_set1_ps((float)value);
 
-    for (unsigned i = 0; i < 4; i++, bits >>= 16) {
+    for (size_t i = 0; i < 4; i++, bits >>= 16) {
         __m512 at = _mm512_load_ps(scores + 16 * i);
 
         _mm512_store_ps(scores + 16 * i, _mm512_mask_add_ps(at, (__mmask16)bits, at, more));

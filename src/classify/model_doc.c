@@ -720,7 +720,7 @@ static const char *unescape(const char *at, const char *end, char **to)
     const char *known = strchr(from, *at);
 
     if (*at != 'u') {
-        *(*to)++ = known ? meant[known - from] : *at;
+        *(*to)++ = known ? meant[known - from] : (char)*at;
         return at + 1;
     }
     int code = escape_code(at + 1, end);

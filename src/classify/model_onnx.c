@@ -144,7 +144,7 @@ static bool take_bytes(struct bytes *rest, size_t size, struct bytes *ret_bytes)
 static bool next_field(struct bytes *rest, struct field *ret_field)
 {
     struct field field = {0};
-    uint64_t key, size;
+    uint64_t key = 0, size;
     uint32_t four;
 
     if (rest->size == 0)

@@ -266,8 +266,9 @@ static enum tl_code extent_in(const struct pyramid *pyramid, const char *definit
     TL_TRY(crs_new(definition, &crs, err));
     TL_TRY(crs_map_get(pyramid->crs, crs, &map, err));
     for (int i = 0; i < (STEPS + 1) * (STEPS + 1); i++) {
-        double x = affine_x(full->affine, full->width * (double)(i % (STEPS + 1)) / STEPS);
-        double y = affine_y(full->affine, full->height * (double)(i / (STEPS + 1)) / STEPS);
+        int column = i % (STEPS + 1), row = i / (STEPS + 1);
+        double x = affine_x(full->affine, (double)full->width * column / STEPS);
+        double y = affine_y(full->affine, (double)full->height * row / STEPS);
 
         crs_map_points(map, &x, &y, 1);
         if (!isfinite(x) || !isfinite(y)) {
@@ -275,9 +276,9 @@ static enum tl_code extent_in(const struct pyramid *pyramid, const char *definit
             return TL_OK;
         }
         if (i > 0 && !crs_map_separable(map))
-            x = unwind(x, i % (STEPS + 1) ? near : first, half);
+            x = unwind(x, column ? near : first, half);
         near = x;
-        first = i % (STEPS + 1) ? first : x;
+        first = column ? first : x;
         widen(&box, x, y);
     }
     double share = crs_map_separable(map) ? 0 : 0.01; /* straight edges do not bulge */

@@ -628,7 +628,8 @@ static void start_opening(struct tiler_wait *wait, struct flight *flight)
 /* Takes over the work's hold of `wait`. Under a namespace that no tile is in. */
 static void join_opening(struct tiler_wait *wait)
 {
-    const struct hash128 layer = hash128(&wait->query.layer, sizeof(wait->query.layer));
+    const char *id = layer_info(wait->query.layer)->id;
+    const struct hash128 layer = hash128(id, strlen(id));
     const struct hash128 season = hash128(wait->query.season, strlen(wait->query.season));
     const struct cache_key key = {.ns = UINT32_MAX, .id = hash128_join(layer, season).lo};
     struct flight_place place;
@@ -759,7 +760,6 @@ enum tl_code tiler_render(struct tiler *tiler, const struct tile_query *query,
                           struct tl_err *err)
 {
     AUTO(layer_view) view = NULL;
-    AUTO(blob) plain = NULL;
     struct rendered rendered;
 
     (void)tiler;
@@ -767,7 +767,7 @@ enum tl_code tiler_render(struct tiler *tiler, const struct tile_query *query,
     TL_TRY(layer_view_get(query->layer, query->season, errand, &view, err));
     const struct render_request request = request_of(view, query);
     TL_TRY(render_tile(&request, errand, arena, &rendered, err));
-    plain = rendered.blob;
+    AUTO(blob) plain = rendered.blob;
     const struct landed landed = landed_of(view, &rendered);
     struct tile tile = {.etag = {look_hash(view, query), landed.hash},
                         .from = TILE_RENDERED,
