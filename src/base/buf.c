@@ -44,9 +44,9 @@ uint8_t *buf_extend(struct buf *buf, size_t size)
 
 void buf_append(struct buf *buf, const void *bytes, size_t size)
 {
-    uint8_t *at = buf_extend(buf, size);
+    uint8_t *at = size > 0 ? buf_extend(buf, size) : NULL;
 
-    if (at && size > 0)
+    if (at)
         memcpy(at, bytes, size);
 }
 

@@ -1,5 +1,7 @@
 #include "classify/forest_walk.h"
 
+#include "base/check.h"
+
 #include <math.h>
 
 static bool goes_left(const struct model_node *node, float value)
@@ -187,6 +189,7 @@ uint32_t walk_winner(const double *p, uint32_t class_count)
 {
     uint32_t best = 0;
 
+    TL_CHECK(class_count > 0); /* every loader sees to it */
     for (uint32_t c = 1; c < class_count; c++)
         if (p[c] > p[best])
             best = c;

@@ -77,34 +77,6 @@ bool reply_is_current(const struct request *request, struct text etag)
     return false;
 }
 
-static const char *title_of(int status)
-{
-    switch (status) {
-    case 400:
-        return "Bad Request";
-    case 404:
-        return "Not Found";
-    case 405:
-        return "Method Not Allowed";
-    case 413:
-        return "Content Too Large";
-    case 414:
-        return "URI Too Long";
-    case 415:
-        return "Unsupported Media Type";
-    case 502:
-        return "Bad Gateway";
-    case 503:
-        return "Service Unavailable";
-    case 504:
-        return "Gateway Timeout";
-    case 507:
-        return "Insufficient Storage";
-    default:
-        return "Internal Server Error";
-    }
-}
-
 void reply_problem(struct http *http, struct request *request, int status, const char *key,
                    const char *detail)
 {
@@ -115,7 +87,7 @@ void reply_problem(struct http *http, struct request *request, int status, const
     AUTO_BUF body = {0};
 
     buf_printf(&body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"code\":\"%s\",",
-               title_of(status), status, key);
+               status_reason(status), status, key);
     buf_puts(&body, "\"detail\":");
     buf_json(&body, detail);
     buf_printf(&body, ",\"request_id\":\"%s\"}\n", request->id);

@@ -134,44 +134,6 @@ struct text request_header(const struct request *request, const char *name)
     return text_of_iovec(h2o->headers.entries[at].value);
 }
 
-static const char *reason_of(int status)
-{
-    switch (status) {
-    case 200:
-        return "OK";
-    case 204:
-        return "No Content";
-    case 301:
-        return "Moved Permanently";
-    case 304:
-        return "Not Modified";
-    case 400:
-        return "Bad Request";
-    case 404:
-        return "Not Found";
-    case 405:
-        return "Method Not Allowed";
-    case 413:
-        return "Content Too Large";
-    case 414:
-        return "URI Too Long";
-    case 415:
-        return "Unsupported Media Type";
-    case 499:
-        return "Client Closed Request";
-    case 502:
-        return "Bad Gateway";
-    case 503:
-        return "Service Unavailable";
-    case 504:
-        return "Gateway Timeout";
-    case 507:
-        return "Insufficient Storage";
-    default:
-        return status < 500 ? "Refused" : "Internal Server Error";
-    }
-}
-
 static void add_headers(h2o_req_t *h2o, const struct reply *reply)
 {
     /* Once, so that the vector is not copied at each doubling; more than 16 would not fit into
@@ -196,7 +158,7 @@ void request_reply(struct request *request, const struct reply *reply)
     if (reply->body)
         body = h2o_iovec_init(blob_bytes(reply->body), blob_size(reply->body));
     h2o->res.status = reply->status;
-    h2o->res.reason = reason_of(reply->status);
+    h2o->res.reason = status_reason(reply->status);
     /* 204 and 304 carry no length: the first has none, the second's is the other's. */
     bool no_length = reply->status == 204 || reply->status == 304;
     h2o->res.content_length = no_length ? SIZE_MAX : body.len;

@@ -35,6 +35,8 @@ bool text_is_nocase(struct text text, const char *string);
 bool text_copy(struct text text, char *to, size_t room);
 /* Takes the part before the next `separator` off the front of `rest`. */
 struct text text_cut(struct text *rest, char separator);
+/* The reason phrase of a status that tilth answers with, "Bad Gateway". */
+const char *status_reason(int status);
 /* Whether `c` is one of `set`; a NUL is in none. */
 static inline bool char_in(char c, const char *set)
 {
