@@ -4,8 +4,7 @@
 #include "base/blob.h"
 #include "base/check.h"
 #include "base/errand.h"
-#include "classify/forest_run.h"
-#include "classify/forest_walk.h"
+#include "classify/forest_mix.h"
 
 #include <math.h>
 #include <stdatomic.h>
@@ -17,10 +16,9 @@
 
 struct forest {
     atomic_uint refs;
-    struct arena *memory; /* of the model and its flat form */
+    struct arena *memory; /* of the model and its compiled form */
     struct model model;
-    struct flat flat;
-    struct run_plan plan;
+    struct mix mix;
 };
 
 const struct sweep_kernel *sweep_kernel(enum cpu_isa isa)
@@ -62,20 +60,19 @@ enum tl_code forest_run(const struct forest *forest, const struct forest_pixels 
                         struct errand *errand, struct arena *scratch,
                         const struct forest_output *output, struct tl_err *err)
 {
-    struct run_task task = {pixels->planes, pixels->count, output, errand, scratch};
+    struct run_task task = {.planes = pixels->planes,
+                            .count = pixels->count,
+                            .output = output,
+                            .errand = errand,
+                            .scratch = scratch};
 
-    return run_flat(&forest->flat, &forest->plan, &task, err);
+    return mix_run(&forest->mix, &task, err);
 }
 
 void forest_run_scalar(const struct forest *forest, const struct forest_pixels *pixels,
                        const struct forest_output *output)
 {
-    double sums[FOREST_MAX_CLASSES];
-
-    for (size_t i = 0; i < pixels->count; i++) {
-        walk_sums(&forest->model, pixels->planes, i, sums);
-        walk_write_sums(&forest->model, sums, i, pixels->count, output);
-    }
+    mix_walk(&forest->model, pixels, output);
 }
 
 /* ---- proof ---- */
@@ -163,7 +160,7 @@ static enum tl_code compare(const struct proof *proof, struct tl_err *err)
 static enum tl_code prove(const char *name, const struct forest *forest, struct tl_err *err)
 {
     struct proof proof = {.name = name, .forest = forest, .rows = forest->model.info.golden_rows};
-    struct run_plan plan = forest->plan;
+    struct mix mix = forest->mix;
     AUTO(arena) arena = arena_new();
 
     if (proof.rows == 0)
@@ -173,9 +170,10 @@ static enum tl_code prove(const char *name, const struct forest *forest, struct 
         return tl_fail(err, TL_NOMEM, "%s: no memory to replay %u golden rows", name, proof.rows);
     struct forest_pixels pixels = {proof.planes, proof.rows};
     forest_run_scalar(forest, &pixels, &proof.walked);
-    plan.walk_below = 0;
-    struct run_task task = {proof.planes, proof.rows, &proof.swept, NULL, arena};
-    TL_TRY(run_flat(&forest->flat, &plan, &task, err));
+    mix.walk_below = 0;
+    struct run_task task = {
+        .planes = proof.planes, .count = proof.rows, .output = &proof.swept, .scratch = arena};
+    TL_TRY(mix_run(&mix, &task, err));
     return compare(&proof, err);
 }
 
@@ -240,10 +238,9 @@ enum tl_code forest_load(const char *name, const struct blob *file, struct fores
         return tl_fail(err, TL_NOMEM, "%s: no memory for a model", name);
     TL_TRY(read_model(name, file, forest, err));
     forest->model.info.fingerprint = hash128(blob_bytes(file), blob_size(file));
-    enum tl_code code = flat_compile(&forest->model, forest->memory, &forest->flat, err);
+    enum tl_code code = mix_compile(&forest->model, forest->memory, &forest->mix, err);
     if (code != TL_OK)
         return tl_context(err, code, "%s", name);
-    forest->plan = run_plan(&forest->flat, sweep_kernel(cpu_isa()));
     TL_TRY(prove(name, forest, err));
     *ret_forest = TL_TAKE(forest);
     return TL_OK;

@@ -13,8 +13,7 @@ enum {
     /* What a block's planes, counts and sums may take: about the second-level cache. */
     BLOCK_BYTES = 1 << 21,
     MIN_BLOCK_PX = 1024,
-    CHUNK_PX = 256, /* ranked together; a multiple of PACKET_PX */
-    SCALAR_BELOW_PX = 4
+    CHUNK_PX = 256 /* ranked together; a multiple of PACKET_PX */
 };
 
 /* One run: the task and its scratch. */
@@ -83,7 +82,7 @@ struct run_plan run_plan(const struct flat *flat, const struct sweep_kernel *ker
                              .unit_px = RUN_MAX_UNIT_PX,
                              .block_px = block,
                              .sorted = true,
-                             .walk_below = SCALAR_BELOW_PX};
+                             .walk_below = WALK_BELOW_PX};
 }
 
 static bool alloc_lists(struct sweep *sweep, uint32_t packets, struct arena *arena)
@@ -376,16 +375,29 @@ static void sum_rows(const struct run *run, uint32_t i, double *ret_sums)
     const struct sweep *sweep = &run->sweep;
     uint32_t width = model_of(run)->info.class_count;
     uint32_t base = run->flat->base_class, left = model_of(run)->info.tree_count;
-    const double *own = sweep->rows + (size_t)i * run->flat->row_stride;
-    const double *shared = sweep->packet_rows + (size_t)(i / PACKET_PX) * run->flat->row_stride;
+    bool rows = run->flat->has_rows;
+    const double *own = rows ? sweep->rows + (size_t)i * run->flat->row_stride : NULL;
+    const double *shared =
+        rows ? sweep->packet_rows + (size_t)(i / PACKET_PX) * run->flat->row_stride : NULL;
 
     for (uint32_t c = 0; c < width; c++) {
         uint32_t votes = c == base ? 0 : votes_for(run, c, i);
 
         left -= votes;
-        ret_sums[c] = votes + (own[c] + shared[c]);
+        ret_sums[c] = votes + (rows ? own[c] + shared[c] : 0);
     }
     ret_sums[base] += left;
+}
+
+/* What run_task.exact is given of the sums of a pixel. */
+static void keep_exact(const struct model *model, const double *sums, size_t pixel,
+                       const struct run_task *task)
+{
+    double p[FOREST_MAX_CLASSES];
+
+    walk_probabilities(model, sums, p);
+    for (uint32_t c = 0; c < model->info.class_count; c++)
+        task->exact[c * task->exact_room + pixel] = p[c];
 }
 
 /*
@@ -430,17 +442,34 @@ static void write_rows(const struct run *run, uint32_t i, size_t pixel)
     walk_write(model_of(run), p, pixel, run->task->count, run->task->output);
 }
 
-static void write_scores(const struct run *run, uint32_t i, size_t pixel)
+static void sum_scores(const struct run *run, uint32_t i, double *ret_sums)
 {
-    const struct model *model = model_of(run);
-    double sums[FOREST_MAX_CLASSES];
-
-    for (uint32_t s = 0; s < model->score_count; s++) {
+    for (uint32_t s = 0; s < model_of(run)->score_count; s++) {
         size_t at = (size_t)s * run->sweep.room + i;
 
-        sums[s] = run->sweep.scores ? run->sweep.scores[at] : (double)run->sweep.float_scores[at];
+        ret_sums[s] =
+            run->sweep.scores ? run->sweep.scores[at] : (double)run->sweep.float_scores[at];
     }
-    walk_write_sums(model, sums, pixel, run->task->count, run->task->output);
+}
+
+static void write_scores(const struct run *run, uint32_t i, size_t pixel)
+{
+    double sums[FOREST_MAX_CLASSES];
+
+    sum_scores(run, i, sums);
+    walk_write_sums(model_of(run), sums, pixel, run->task->count, run->task->output);
+}
+
+/* Of a forest, sums that are the same in any order: the run's maker sees to it. */
+static void write_exact(const struct run *run, uint32_t i, size_t pixel)
+{
+    double sums[FOREST_MAX_CLASSES];
+
+    if (model_of(run)->output == OUTPUT_MEAN)
+        sum_rows(run, i, sums);
+    else
+        sum_scores(run, i, sums);
+    keep_exact(model_of(run), sums, pixel, run->task);
 }
 
 static void write_block(const struct run *run, uint32_t block)
@@ -452,7 +481,9 @@ static void write_block(const struct run *run, uint32_t block)
         size_t pixel = run->unit_at + pixels[i];
         bool rowed = run->flat->has_rows && run->sweep.rowed[i / PACKET_PX] >> (i % PACKET_PX) & 1;
 
-        if (!mean)
+        if (run->task->exact)
+            write_exact(run, i, pixel);
+        else if (!mean)
             write_scores(run, i, pixel);
         else if (rowed)
             write_rows(run, i, pixel);
@@ -498,7 +529,10 @@ static void walk_all(const struct flat *flat, const struct run_task *task)
 
     for (size_t i = 0; i < task->count; i++) {
         walk_sums(flat->model, task->planes, i, sums);
-        walk_write_sums(flat->model, sums, i, task->count, task->output);
+        if (task->exact)
+            keep_exact(flat->model, sums, i, task);
+        else
+            walk_write_sums(flat->model, sums, i, task->count, task->output);
     }
 }
 

@@ -26,6 +26,8 @@ struct run_plan {
     uint32_t walk_below; /* fewer pixels than this are walked one by one */
 };
 
+/* walk_below of run_plan(). */
+#define WALK_BELOW_PX    4
 #define RUN_MAX_UNIT_PX  65536
 #define RUN_MAX_BLOCK_PX 16384
 
@@ -39,6 +41,11 @@ struct run_task {
     const struct forest_output *output;
     const struct errand *errand; /* NULL: never stopped */
     struct arena *scratch;
+    /* For what is made of several models, and then instead of the output: probabilities in
+     * double, class c of pixel i at [c * exact_room + i]; NULL when they are not wanted. Only
+     * of forests whose sums are exact in any order, and of scores. */
+    double *exact;
+    size_t exact_room;
 };
 
 TL_MUST_CHECK enum tl_code run_flat(const struct flat *flat, const struct run_plan *plan,

@@ -82,3 +82,80 @@ enum tl_code model_check_trees(const char *name, struct model *model, struct tl_
         TL_TRY(check_tree(model, (struct place){name, t, 0}, depth, err));
     return TL_OK;
 }
+
+static enum tl_code refuse_part(const char *name, uint32_t part, struct tl_err *err,
+                                const char *what)
+{
+    return tl_fail(err, TL_CORRUPT, "%s: part %u: %s; export the model again", name, part, what);
+}
+
+static bool all_finite(const double *numbers, size_t count)
+{
+    for (size_t i = 0; numbers && i < count; i++)
+        if (!isfinite(numbers[i]))
+            return false;
+    return true;
+}
+
+/* Columns that part `p` may read; of a mean's member all of its classes. */
+static enum tl_code check_inputs(const char *name, const struct model *model, uint32_t p,
+                                 struct tl_err *err)
+{
+    const struct model_part *part = &model->parts[p];
+    uint32_t features = model->info.feature_count, classes = model->info.class_count;
+    uint32_t end = features + p * classes;
+
+    if (part->input_count < 1 ||
+        part->input_count > (part->kind == PART_MEAN ? MODEL_MAX_PARTS : FOREST_MAX_FEATURES))
+        return refuse_part(name, p, err, "it reads no column, or too many");
+    for (uint32_t i = 0; part->inputs && i < part->input_count; i++) {
+        uint32_t column = part->inputs[i];
+
+        if (column >= end)
+            return refuse_part(name, p, err, "it reads a column of no earlier part");
+        if (part->kind == PART_MEAN && (column < features || (column - features) % classes != 0))
+            return refuse_part(name, p, err, "it is the mean of something that is not a part");
+    }
+    if (!part->inputs && (part->kind != PART_TREES || part->input_count != features))
+        return refuse_part(name, p, err, "it does not say what it reads");
+    return TL_OK;
+}
+
+/* Scores of a part on numbers, and on ensembles how many features they have. */
+static enum tl_code check_part(const char *name, const struct model *model, uint32_t p,
+                               struct tl_err *err)
+{
+    const struct model_part *part = &model->parts[p];
+    const struct model *own = part->model;
+    size_t weights = part->input_count;
+
+    TL_TRY(check_inputs(name, model, p, err));
+    if (part->kind == PART_MEAN && !(isfinite(part->divisor) && part->divisor > 0))
+        return refuse_part(name, p, err, "the weights of the mean do not add up to anything");
+    if (part->kind != PART_MEAN && own->info.class_count != model->info.class_count)
+        return refuse_part(name, p, err, "it has other classes than the whole");
+    if (part->kind == PART_TREES && own->info.feature_count != part->input_count)
+        return refuse_part(name, p, err, "it has other features than it reads columns");
+    if (part->kind == PART_LINEAR)
+        weights *= own->score_count;
+    if (!all_finite(part->weights, weights) || (part->kind == PART_LINEAR && !part->weights))
+        return refuse_part(name, p, err, "a weight is not a finite number");
+    return TL_OK;
+}
+
+enum tl_code model_check_parts(const char *name, struct model *model, struct tl_err *err)
+{
+    if (model->part_count < 1 || model->part_count > MODEL_MAX_PARTS)
+        return tl_fail(err, TL_LIMIT, "%s: %u parts, a model is made of 1 to %d", name,
+                       model->part_count, MODEL_MAX_PARTS);
+    for (uint32_t p = 0; p < model->part_count; p++) {
+        TL_TRY(check_part(name, model, p, err));
+        if (model->parts[p].kind != PART_TREES)
+            continue;
+        const struct forest_info *own = &model->parts[p].model->info;
+        model->info.tree_count += own->tree_count;
+        model->info.node_count += own->node_count;
+        model->info.max_depth = TL_MAX(model->info.max_depth, own->max_depth);
+    }
+    return TL_OK;
+}

@@ -65,8 +65,13 @@ enum model_arithmetic {
     ARITHMETIC_ONNX     /* onnxruntime, float32: the trees in order, then the base */
 };
 
+struct model_part;
+
 struct model {
     struct forest_info info;
+    /* A model made of models has parts, and nothing below but the golden rows. */
+    uint32_t part_count;
+    const struct model_part *parts;
     enum model_output output;
     enum model_arithmetic arithmetic;
     bool winner_by_score; /* the label is the greatest score's, whatever the transform rounds */
@@ -87,6 +92,34 @@ struct model {
     const float *golden_x;       /* [golden_rows][feature_count] */
     const double *golden_p;      /* [golden_rows][class_count] */
     const uint8_t *golden_label; /* class values */
+};
+
+#define MODEL_MAX_PARTS 32
+
+enum part_kind {
+    PART_TREES, /* an ensemble, on columns cast to float32 */
+    PART_MEAN,  /* a soft vote: the weighted mean of parts */
+    PART_LINEAR /* logistic regression on columns */
+};
+
+/*
+ * One of the models that a model is made of (a vote, a stack, stacks of votes). Parts are in
+ * order: each reads columns, which are the features (column f is feature f) and behind them
+ * class_count probabilities of every part before it, in double: part k's class c is column
+ * feature_count + k * class_count + c. The last part answers. forest_mix runs them.
+ */
+struct model_part {
+    enum part_kind kind;
+    /* TREES: the ensemble, without parts, whose feature f is the column inputs[f]. LINEAR: no
+     * trees; output, base (the intercepts) and score_count say what becomes of the scores. */
+    const struct model *model;
+    uint32_t input_count;
+    /* MEAN: the column of each member's first class. TREES: NULL when the features are its own. */
+    const uint32_t *inputs;
+    /* MEAN: one per member, NULL: all are 1. LINEAR: [score_count][input_count]. */
+    const double *weights;
+    double divisor; /* MEAN: of the sum over members, in their order */
+    bool narrow;    /* MEAN: products, sums and quotient in float32 */
 };
 
 /* The score that a tree's leaves of one number add to. */
@@ -120,6 +153,13 @@ TL_MUST_CHECK enum tl_code model_read_onnx(const char *name, const uint8_t *byte
  * cap. Sets info.max_depth. The caps on trees and nodes are the reader's.
  */
 TL_MUST_CHECK enum tl_code model_check_trees(const char *name, struct model *model,
+                                             struct tl_err *err);
+
+/*
+ * Checks that every part reads columns that are there before it, as many as it needs, and
+ * that its numbers are finite; sums up trees, nodes and depth into info.
+ */
+TL_MUST_CHECK enum tl_code model_check_parts(const char *name, struct model *model,
                                              struct tl_err *err);
 
 #endif

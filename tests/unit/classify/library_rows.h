@@ -158,7 +158,8 @@ static inline void library_check_kernels(const struct model *model, const struct
     }
     for (enum cpu_isa isa = ISA_SCALAR; isa <= cpu_isa(); isa++) {
         struct run_plan plan = run_plan(&flat, sweep_kernel(isa));
-        struct run_task task = {px->planes, count, &swept, NULL, arena};
+        struct run_task task = {
+            .planes = px->planes, .count = count, .output = &swept, .scratch = arena};
 
         plan.walk_below = 0;
         memset(px->label[1], 0xEE, sizeof(px->label[1]));

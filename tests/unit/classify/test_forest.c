@@ -101,7 +101,8 @@ static void compile(const struct fixture *f, struct compiled *ret)
 static void run_as(const struct compiled *c, const struct run_plan *plan, struct pixels *px)
 {
     AUTO(arena) scratch = arena_new();
-    struct run_task task = {px->planes, px->count, &px->got, NULL, scratch};
+    struct run_task task = {
+        .planes = px->planes, .count = px->count, .output = &px->got, .scratch = scratch};
     struct tl_err err;
 
     assert_ok(run_flat(&c->flat, plan, &task, &err));

@@ -98,7 +98,8 @@ static void check_kernels(const struct model *model, const struct rows *rows, st
     for (enum cpu_isa isa = ISA_SCALAR; isa <= cpu_isa(); isa++) {
         struct run_plan plan = run_plan(&flat, sweep_kernel(isa));
         struct forest_output output = {got[1], NULL, p[1]};
-        struct run_task task = {rows->planes, rows->count, &output, NULL, arena};
+        struct run_task task = {
+            .planes = rows->planes, .count = rows->count, .output = &output, .scratch = arena};
 
         plan.walk_below = 0;
         assert_ok(run_flat(&flat, &plan, &task, &err));

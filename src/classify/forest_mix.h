@@ -1,0 +1,44 @@
+/*
+ * forest_mix: a model as it runs, be it one ensemble or made of several (struct model_part):
+ * soft votes, weighted or not, stacks with a logistic or a forest on top, and both nested.
+ *
+ * A part that is not the last gives its probabilities in double, exactly as the library has
+ * them, so that whatever is made of them is literally what the library makes: in its order
+ * and precision, the same code for the oracle and for the kernel. For that a forest whose
+ * sums depend on their order runs as scores (forest_flat's KIND_SCORE), tree after tree.
+ *
+ * Threads  immutable once compiled
+ * Memory   the compiled form in the arena that mix_compile() was given. mix_run(): per pixel
+ *          of at most 65,536 and per part 8 bytes per class, 4 per column that a part on
+ *          columns reads, and what the largest part takes (forest_run)
+ */
+#ifndef TILTH_CLASSIFY_FOREST_MIX_H
+#define TILTH_CLASSIFY_FOREST_MIX_H
+
+#include "classify/forest_run.h"
+
+struct mix_part {
+    struct flat flat; /* PART_TREES; else empty */
+    struct run_plan plan;
+};
+
+struct mix {
+    const struct model *model;
+    uint32_t part_count; /* 1 for a model without parts */
+    struct mix_part *parts;
+    uint32_t walk_below; /* of every part's plan */
+};
+
+/* `model` is borrowed and must outlive the mix. */
+TL_MUST_CHECK enum tl_code mix_compile(const struct model *model, struct arena *arena,
+                                       struct mix *ret_mix, struct tl_err *err);
+
+/* As forest_run(). task->exact is not for callers. */
+TL_MUST_CHECK enum tl_code mix_run(const struct mix *mix, const struct run_task *task,
+                                   struct tl_err *err);
+
+/* As forest_run_scalar(). */
+void mix_walk(const struct model *model, const struct forest_pixels *pixels,
+              const struct forest_output *output);
+
+#endif

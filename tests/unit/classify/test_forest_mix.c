@@ -1,0 +1,339 @@
+#include "classify/forest_mix.h"
+
+#include "base/arena.h"
+#include "classify/forest_walk.h"
+#include "forest_fixture.h"
+#include "tl_test.h"
+
+enum { FEATURES = 5, CLASSES = 3, MEMBERS = 3, MAX_PX = 70000 };
+
+/* Three forests, one whose sums are exact in any order, and one to go on top of them. */
+struct setting {
+    struct arena *memory;
+    struct fixture *fixture[MEMBERS + 1];
+    struct model member[MEMBERS + 1];
+    struct model linear;
+    struct model_part part[8];
+    struct model whole;
+    uint32_t pixels;
+    float *values;
+    const float *planes[FEATURES];
+};
+
+static const uint32_t on_top[] = {5, 6, 8, 12, 2}; /* what the last forest reads */
+
+static void read_member(struct setting *s, uint32_t m, const struct fixture_wish *wish)
+{
+    struct tl_err err;
+
+    s->fixture[m] = fixture_new(wish);
+    AUTO(blob) file = fixture_blob(s->fixture[m]);
+    assert_ok(model_read_file("made up", blob_bytes(file), blob_size(file), s->memory,
+                              &s->member[m], &err));
+}
+
+static struct setting *setting_new(uint32_t pixels)
+{
+    static const struct fixture_wish wish[MEMBERS + 1] = {
+        {.seed = 1, .features = FEATURES, .classes = CLASSES, .trees = 9, .splits = 20},
+        {.seed = 2,
+         .features = FEATURES,
+         .classes = CLASSES,
+         .trees = 5,
+         .splits = 9,
+         .pure_percent = 50,
+         .exact_percent = 50},
+        {.seed = 3, .features = FEATURES, .classes = CLASSES, .trees = 7, .splits = 30},
+        {.seed = 4, .features = FEATURES, .classes = CLASSES, .trees = 11, .splits = 15}};
+    struct setting *s = fixture_room(1, sizeof(*s));
+    uint64_t random = 77;
+
+    s->memory = arena_new();
+    for (uint32_t m = 0; m <= MEMBERS; m++)
+        read_member(s, m, &wish[m]);
+    s->pixels = pixels;
+    s->values = fixture_room((size_t)pixels * FEATURES, sizeof(*s->values));
+    for (uint32_t f = 0; f < FEATURES; f++) {
+        s->planes[f] = s->values + (size_t)f * pixels;
+        for (uint32_t i = 0; i < pixels; i++)
+            s->values[(size_t)f * pixels + i] =
+                fixture_value(s->fixture[i % MEMBERS], &random, true);
+    }
+    s->whole.info = s->member[0].info;
+    s->whole.info.tree_count = 0;
+    s->whole.info.node_count = 0;
+    s->whole.parts = s->part;
+    for (uint32_t m = 0; m < MEMBERS; m++)
+        s->part[m] = (struct model_part){
+            .kind = PART_TREES, .model = &s->member[m], .input_count = FEATURES};
+    return s;
+}
+
+static void setting_free(struct setting *s)
+{
+    for (uint32_t m = 0; s && m <= MEMBERS; m++)
+        fixture_free(s->fixture[m]);
+    if (s) {
+        arena_free(s->memory);
+        free(s->values);
+    }
+    free(s);
+}
+AUTO_DEFINE(setting, setting_free)
+
+/* Adds a part that is the mean of parts, `first` the columns where they start. */
+static void add_mean(struct setting *s, uint32_t at, uint32_t count, const uint32_t *first,
+                     const double *weights, double divisor)
+{
+    s->part[at] = (struct model_part){.kind = PART_MEAN,
+                                      .input_count = count,
+                                      .inputs = first,
+                                      .weights = weights,
+                                      .divisor = divisor};
+    s->whole.part_count = at + 1;
+}
+
+/* What a member's own trees say of a pixel. */
+static void member_p(const struct setting *s, uint32_t m, size_t at, double *ret_p)
+{
+    float x[FEATURES];
+
+    for (uint32_t f = 0; f < FEATURES; f++)
+        x[f] = s->planes[f][at];
+    fixture_predict(s->fixture[m], x, ret_p);
+}
+
+static struct forest_output output_new(const struct setting *s)
+{
+    return (struct forest_output){fixture_room(s->pixels, 1), fixture_room(s->pixels, 1),
+                                  fixture_room((size_t)s->pixels * CLASSES, sizeof(float))};
+}
+
+static void output_free(struct forest_output *output)
+{
+    free(output->label);
+    free(output->confidence);
+    free(output->probability);
+}
+
+/* Kernel and oracle give the same; the oracle's output, for the caller to look at. */
+static struct forest_output check(struct setting *s)
+{
+    struct forest_output walked = output_new(s), run = output_new(s);
+    struct forest_pixels pixels = {s->planes, s->pixels};
+    struct tl_err err;
+    struct mix mix;
+
+    assert_ok(model_check_parts("made up", &s->whole, &err));
+    assert_ok(mix_compile(&s->whole, s->memory, &mix, &err));
+    mix_walk(&s->whole, &pixels, &walked);
+    for (mix.walk_below = 0; mix.walk_below < 5; mix.walk_below += 4) {
+        AUTO(arena) scratch = arena_new();
+        struct run_task task = {
+            .planes = s->planes, .count = s->pixels, .output = &run, .scratch = scratch};
+
+        memset(run.label, 0xEE, s->pixels);
+        assert_ok(mix_run(&mix, &task, &err));
+        assert_memory_equal(walked.label, run.label, s->pixels);
+        assert_memory_equal(walked.confidence, run.confidence, s->pixels);
+        assert_memory_equal(walked.probability, run.probability,
+                            (size_t)s->pixels * CLASSES * sizeof(float));
+    }
+    output_free(&run);
+    return walked;
+}
+
+/* The output is what p[pixel] says. */
+static void check_pixel(const struct setting *s, const struct forest_output *output, size_t at,
+                        const double *p)
+{
+    uint32_t best = walk_winner(p, CLASSES);
+
+    for (uint32_t c = 0; c < CLASSES; c++)
+        if (output->probability[(size_t)c * s->pixels + at] != (float)p[c])
+            fail_msg("pixel %zu, class %u: %.9g, not %.9g", at, c,
+                     (double)output->probability[(size_t)c * s->pixels + at], p[c]);
+    assert_int_equal(output->label[at], best + 1);
+    assert_int_equal(output->confidence[at], walk_percent(p[best]));
+}
+
+static const uint32_t members[] = {FEATURES, FEATURES + CLASSES, FEATURES + 2 * CLASSES};
+
+TEST(a_weighted_vote_is_the_weighted_mean_in_the_order_of_its_members)
+{
+    static const double weights[] = {0.2, 1, 0.7};
+    AUTO(setting) s = setting_new(3000);
+
+    add_mean(s, 3, 3, members, weights, 1.9);
+    struct forest_output output = check(s);
+    for (size_t at = 0; at < s->pixels; at++) {
+        double p[MEMBERS][CLASSES], mean[CLASSES];
+
+        for (uint32_t m = 0; m < MEMBERS; m++)
+            member_p(s, m, at, p[m]);
+        for (uint32_t c = 0; c < CLASSES; c++)
+            mean[c] = (0.2 * p[0][c] + 1 * p[1][c] + 0.7 * p[2][c]) / 1.9;
+        check_pixel(s, &output, at, mean);
+    }
+    output_free(&output);
+}
+
+TEST(a_vote_in_float32_rounds_every_step)
+{
+    AUTO(setting) s = setting_new(1000);
+
+    add_mean(s, 3, 3, members, NULL, 3);
+    s->part[3].narrow = true;
+    struct forest_output output = check(s);
+    for (size_t at = 0; at < s->pixels; at++) {
+        double p[MEMBERS][CLASSES], mean[CLASSES];
+
+        for (uint32_t m = 0; m < MEMBERS; m++)
+            member_p(s, m, at, p[m]);
+        for (uint32_t c = 0; c < CLASSES; c++) {
+            float sum = (float)p[0][c] + (float)p[1][c];
+
+            mean[c] = (double)((sum + (float)p[2][c]) / 3.0F);
+        }
+        check_pixel(s, &output, at, mean);
+    }
+    output_free(&output);
+}
+
+TEST(a_vote_of_votes_is_a_vote_over_more_than_one_chunk)
+{
+    static const uint32_t both[] = {FEATURES + 3 * CLASSES, FEATURES + 2 * CLASSES};
+    AUTO(setting) s = setting_new(MAX_PX);
+
+    add_mean(s, 3, 2, members, NULL, 2);
+    add_mean(s, 4, 2, both, NULL, 2);
+    struct forest_output output = check(s);
+    for (size_t at = 0; at < s->pixels; at += 97) {
+        double p[MEMBERS][CLASSES], mean[CLASSES];
+
+        for (uint32_t m = 0; m < MEMBERS; m++)
+            member_p(s, m, at, p[m]);
+        for (uint32_t c = 0; c < CLASSES; c++)
+            mean[c] = ((p[0][c] + p[1][c]) / 2 + p[2][c]) / 2;
+        check_pixel(s, &output, at, mean);
+    }
+    output_free(&output);
+}
+
+TEST(a_vote_of_a_model_with_itself_is_that_model)
+{
+    static const uint32_t twice[] = {FEATURES, FEATURES};
+    AUTO(setting) s = setting_new(500);
+
+    add_mean(s, 1, 2, twice, NULL, 2);
+    struct forest_output output = check(s);
+    for (size_t at = 0; at < s->pixels; at++) {
+        double p[CLASSES];
+
+        member_p(s, 0, at, p);
+        check_pixel(s, &output, at, p);
+    }
+    output_free(&output);
+}
+
+TEST(a_forest_on_top_sees_the_members_probabilities_as_float32)
+{
+    AUTO(setting) s = setting_new(3000);
+
+    s->part[3] = (struct model_part){
+        .kind = PART_TREES, .model = &s->member[3], .input_count = FEATURES, .inputs = on_top};
+    s->whole.part_count = 4;
+    struct forest_output output = check(s);
+    for (size_t at = 0; at < s->pixels; at++) {
+        double p[MEMBERS][CLASSES], top[CLASSES];
+
+        for (uint32_t m = 0; m < MEMBERS; m++)
+            member_p(s, m, at, p[m]);
+        float x[] = {(float)p[0][0], (float)p[0][1], (float)p[1][0], (float)p[2][1],
+                     s->planes[2][at]};
+        fixture_predict(s->fixture[3], x, top);
+        check_pixel(s, &output, at, top);
+    }
+    output_free(&output);
+}
+
+static void add_linear(struct setting *s, const double *weights, const double *base)
+{
+    s->linear = (struct model){.info = s->whole.info,
+                               .output = OUTPUT_SOFTMAX,
+                               .winner_by_score = true,
+                               .divisor = 1,
+                               .score_count = CLASSES,
+                               .base = base};
+    s->part[3] = (struct model_part){.kind = PART_LINEAR,
+                                     .model = &s->linear,
+                                     .input_count = FEATURES,
+                                     .inputs = on_top,
+                                     .weights = weights};
+    s->whole.part_count = 4;
+}
+
+TEST(logistic_regression_on_top_is_softmax_of_its_scores)
+{
+    static const double weights[CLASSES * FEATURES] = {1,  -2, 0.5, 0.25, 0,  0.1, 3, 1,
+                                                       -1, 0,  2,   1,    -3, 0.3, 0};
+    static const double base[CLASSES] = {0.1, -0.2, 0.3};
+    AUTO(setting) s = setting_new(3000);
+
+    add_linear(s, weights, base);
+    struct forest_output output = check(s);
+    for (size_t at = 0; at < s->pixels; at++) {
+        double p[MEMBERS][CLASSES], score[CLASSES], total = 0;
+
+        for (uint32_t m = 0; m < MEMBERS; m++)
+            member_p(s, m, at, p[m]);
+        double x[] = {p[0][0], p[0][1], p[1][0], p[2][1]};
+        for (uint32_t c = 0; c < CLASSES; c++) {
+            score[c] = base[c];
+            for (uint32_t i = 0; i < TL_COUNT(x); i++)
+                score[c] += weights[c * FEATURES + i] * x[i];
+        }
+        for (uint32_t c = 0; c < CLASSES; c++)
+            total += exp(score[c]);
+        for (uint32_t c = 0; c < CLASSES && isfinite(s->planes[2][at]); c++)
+            assert_near((double)output.probability[(size_t)c * s->pixels + at],
+                        exp(score[c]) / total, 1e-7);
+    }
+    output_free(&output);
+}
+
+TEST(parts_that_do_not_fit_together_are_refused)
+{
+    static const double infinite[CLASSES * FEATURES] = {INFINITY};
+    static const uint32_t ahead[] = {FEATURES, FEATURES + 3 * CLASSES};
+    static const uint32_t feature[] = {FEATURES, 2}, inside[] = {FEATURES, FEATURES + 1};
+    AUTO(setting) s = setting_new(1);
+    struct tl_err err;
+
+    add_mean(s, 3, 2, ahead, NULL, 2);
+    assert_refused(model_check_parts("m", &s->whole, &err), TL_CORRUPT, "no earlier part");
+    add_mean(s, 3, 2, feature, NULL, 2);
+    assert_refused(model_check_parts("m", &s->whole, &err), TL_CORRUPT, "not a part");
+    add_mean(s, 3, 2, inside, NULL, 2);
+    assert_refused(model_check_parts("m", &s->whole, &err), TL_CORRUPT, "not a part");
+    add_mean(s, 3, 2, members, NULL, 0);
+    assert_refused(model_check_parts("m", &s->whole, &err), TL_CORRUPT, "add up");
+    add_mean(s, 3, 0, members, NULL, 1);
+    assert_refused(model_check_parts("m", &s->whole, &err), TL_CORRUPT, "no column");
+    add_linear(s, infinite, NULL);
+    assert_refused(model_check_parts("m", &s->whole, &err), TL_CORRUPT, "finite");
+    s->part[3].inputs = NULL;
+    assert_refused(model_check_parts("m", &s->whole, &err), TL_CORRUPT, "what it reads");
+    add_mean(s, 3, 3, members, NULL, 3);
+    s->part[1].input_count = FEATURES - 1;
+    assert_refused(model_check_parts("m", &s->whole, &err), TL_CORRUPT, "what it reads");
+    s->whole.part_count = MODEL_MAX_PARTS + 1;
+    assert_refused(model_check_parts("m", &s->whole, &err), TL_LIMIT, "33 parts");
+}
+
+RUN(T(a_weighted_vote_is_the_weighted_mean_in_the_order_of_its_members),
+    T(a_vote_in_float32_rounds_every_step), T(a_vote_of_votes_is_a_vote_over_more_than_one_chunk),
+    T(a_vote_of_a_model_with_itself_is_that_model),
+    T(a_forest_on_top_sees_the_members_probabilities_as_float32),
+    T(logistic_regression_on_top_is_softmax_of_its_scores),
+    T(parts_that_do_not_fit_together_are_refused))
