@@ -148,43 +148,23 @@ enum tl_code cog_open(const struct raster_env *env, struct object *object, struc
     return TL_OK;
 }
 
-/* Keeps `best` sorted by size, largest first; returns its new length. */
-static size_t keep_richest(struct block_request *best, uint64_t *sizes, size_t count, size_t room,
-                           struct block_request candidate, uint64_t size)
+bool cog_richest_block(const struct block_source *source, uint8_t level, struct block_rect rect,
+                       struct block_request *ret_request)
 {
-    size_t at = count;
+    const struct cog_level *of = &((const struct cog *)source)->levels[level];
+    uint64_t most = 0;
 
-    while (at > 0 && sizes[at - 1] < size)
-        at--;
-    if (at == room)
-        return count;
-    size_t moved = TL_MIN(count, room - 1) - at;
-    memmove(best + at + 1, best + at, moved * sizeof(*best));
-    memmove(sizes + at + 1, sizes + at, moved * sizeof(*sizes));
-    best[at] = candidate;
-    sizes[at] = size;
-    return TL_MIN(count + 1, room);
-}
+    for (uint32_t row = rect.row0; row < rect.row0 + rect.rows; row++) {
+        for (uint32_t col = rect.col0; col < rect.col0 + rect.cols; col++) {
+            struct cog_extent extent = cog_extent_of(of->ifd, (uint64_t)row * of->cols + col);
 
-size_t cog_richest_blocks(const struct block_source *source, uint8_t level,
-                          struct block_request *ret_requests, size_t room)
-{
-    enum { ROOM_MAX = 64 };
-    const struct cog *cog = (const struct cog *)source;
-    const struct cog_level *of = &cog->levels[level];
-    uint64_t sizes[ROOM_MAX];
-    size_t count = 0;
-
-    room = TL_MIN(room, (size_t)ROOM_MAX);
-    for (uint64_t i = 0; i < (uint64_t)of->cols * of->rows; i++) {
-        struct cog_extent extent = cog_extent_of(of->ifd, i);
-        struct block_request candidate = {
-            .level = level, .col = (uint32_t)(i % of->cols), .row = (uint32_t)(i / of->cols)};
-
-        if (!extent.sparse)
-            count = keep_richest(ret_requests, sizes, count, room, candidate, extent.size);
+            if (extent.sparse || extent.size <= most)
+                continue;
+            most = extent.size;
+            *ret_request = (struct block_request){.level = level, .col = col, .row = row};
+        }
     }
-    return count;
+    return most > 0;
 }
 
 /* What of an index lies behind the end of the object. */

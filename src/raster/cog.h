@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "raster/raster.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct block_source;
@@ -32,12 +33,17 @@ TL_MUST_CHECK enum tl_code cog_open(const struct raster_env *env, struct object 
                                     struct errand *errand, struct block_source **ret_source,
                                     struct tl_err *err);
 
+/* A rectangle of blocks of a level. */
+struct block_rect {
+    uint32_t col0, row0, cols, rows;
+};
+
 /*
- * The blocks of a level with the most compressed bytes, most first: where the picture is
- * richest. Returns how many of `room` were found. O(blocks of the level).
+ * The block of the rectangle with the most compressed bytes: where the picture is richest.
+ * False when all are sparse. O(blocks of the rectangle). Of a source for which cog_is() holds.
  */
-size_t cog_richest_blocks(const struct block_source *source, uint8_t level,
-                          struct block_request *ret_requests, size_t room);
+bool cog_richest_block(const struct block_source *source, uint8_t level, struct block_rect rect,
+                       struct block_request *ret_request);
 
 /*
  * TL_CORRUPT: the index of blocks points past the end of the object, which was cut off; `err`

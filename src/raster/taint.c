@@ -1,50 +1,81 @@
 #include "raster/taint.h"
 
+#include "base/arena.h"
 #include "raster/block.h"
 #include "raster/cog.h"
 
 #include <math.h>
 #include <stdbool.h>
 
-enum { BELOW_MAX = 64 };
-
 /* One pixel of 500: what rounding at the edges of blocks may bring in. */
 enum { ALLOWED = 500 };
+
+/*
+ * Blocks below one that are compared with it. Where the richest of them alone lies under
+ * ENOUGH_PX pixels it is all that is read: it holds most of the edges between classes, where an
+ * interpolation shows.
+ */
+enum { BELOW_MAX = 64, ENOUGH_PX = 256 * 256 };
+
+/* Decoded bytes that one round of reading may hold. A usual pyramid has less in all levels. */
+#define ROUND_BYTES (UINT64_C(64) << 20)
 
 /* A step this near to a whole number was meant to be one: 2001 pixels become 1001, or 1000. */
 #define WHOLE_STEP 1e-3
 
-/* The blocks that were read of the level below, row by row. */
-struct below {
-    const struct pyramid *pyramid;
-    const struct pyramid_level *level;
-    struct block *const *blocks;
-    uint32_t col0, row0, cols, rows;
-};
+/* A sample that is no value. */
+#define NO_VALUE UINT32_MAX
 
 /* Pixels [from, to) along one side. */
 struct run {
     uint32_t from, to;
 };
 
-/* Sample `i` as a place in the set: signed ones by their bits. */
-static uint16_t value_at(const struct block *block, size_t i)
+/* A block of an overview and the blocks of the level below that it is compared with. */
+struct probe {
+    struct block_request above;
+    struct block_rect below;
+    size_t first; /* of its requests in the round: the one above, then those below by rows */
+};
+
+/* What is read at once. */
+struct round {
+    struct probe probes[PYRAMID_MAX_LEVELS];
+    size_t probe_count, request_count;
+    struct block_request requests[PYRAMID_MAX_LEVELS * (BELOW_MAX + 1)];
+    struct block *blocks[PYRAMID_MAX_LEVELS * (BELOW_MAX + 1)];
+};
+
+/* A probe whose blocks are there. */
+struct comparison {
+    const struct pyramid *pyramid;
+    const struct pyramid_level *above, *below;
+    const struct block *block;
+    struct block *const *blocks;
+    struct block_rect rect; /* of the blocks */
+    size_t band;
+    struct run *xs; /* of the pixels below each column of the block */
+    /* Values of one row, NO_VALUE where nothing is valid: of the block, and of `rect`. */
+    uint32_t *values, *line;
+    uint8_t *found; /* the value of the column was met in a line */
+};
+
+static enum tl_code no_memory(struct tl_err *err)
 {
-    return dtype_size(block->dtype) == 1 ? ((const uint8_t *)block->samples)[i]
-                                         : ((const uint16_t *)block->samples)[i];
+    return tl_fail(err, TL_NOMEM, "no memory to judge overviews");
 }
 
-static bool is_valid(const struct pyramid *pyramid, const struct block *block, size_t i)
-{
-    size_t pixels = (size_t)block->width * block->height;
+/* ---- choosing blocks ---- */
 
-    return (!block->mask || block->mask[i % pixels]) &&
-           (!pyramid->has_nodata || dtype_get(block->dtype, block->samples, i) != pyramid->nodata);
+static struct block_rect all_blocks(const struct pyramid_level *level)
+{
+    return (struct block_rect){.cols = (level->width - 1) / level->block_width + 1,
+                               .rows = (level->height - 1) / level->block_height + 1};
 }
 
-/* The rectangle of blocks of level - 1 that lie under a block. */
-static size_t blocks_below(const struct pyramid *pyramid, const struct block_request *above,
-                           struct block_request *ret_below)
+/* The blocks of level - 1 that lie under a block. */
+static struct block_rect blocks_under(const struct pyramid *pyramid,
+                                      const struct block_request *above)
 {
     const struct pyramid_level *level = &pyramid->levels[above->level], *below = level - 1;
     double fx = (double)below->width / level->width, fy = (double)below->height / level->height;
@@ -54,23 +85,106 @@ static size_t blocks_below(const struct pyramid *pyramid, const struct block_req
     double y1 = ((above->row + 1.0) * level->block_height - 1) * fy;
     uint32_t col0 = (uint32_t)(fmax(x0, 0) / below->block_width);
     uint32_t row0 = (uint32_t)(fmax(y0, 0) / below->block_height);
-    uint32_t col1 = (uint32_t)(fmin(x1, below->width - 1) / below->block_width);
-    uint32_t row1 = (uint32_t)(fmin(y1, below->height - 1) / below->block_height);
-    size_t count = 0;
 
-    if ((uint64_t)(col1 - col0 + 1) * (row1 - row0 + 1) > BELOW_MAX)
-        return 0; /* a pyramid with a step this wide is not sampled */
-    for (uint32_t row = row0; row <= row1; row++) {
-        for (uint32_t col = col0; col <= col1; col++)
-            ret_below[count++] = (struct block_request){.level = (uint8_t)(above->level - 1),
-                                                        .band = above->band,
-                                                        .col = col,
-                                                        .row = row,
-                                                        .x1 = (uint16_t)below->block_width,
-                                                        .y1 = (uint16_t)below->block_height};
-    }
-    return count;
+    return (struct block_rect){
+        .col0 = col0,
+        .row0 = row0,
+        .cols = (uint32_t)(fmin(x1, below->width - 1) / below->block_width) - col0 + 1,
+        .rows = (uint32_t)(fmin(y1, below->height - 1) / below->block_height) - row0 + 1,
+    };
 }
+
+/* The richest block where an index tells, else the middle one. False: all of them are sparse. */
+static bool choose_block(struct block_source *source, uint8_t level, struct block_rect rect,
+                         struct block_request *ret_request)
+{
+    *ret_request = (struct block_request){
+        .level = level, .col = rect.col0 + rect.cols / 2, .row = rect.row0 + rect.rows / 2};
+    return !cog_is(source) || cog_richest_block(source, level, rect, ret_request);
+}
+
+/* Pixels of the overview that lie over a block of the level below. */
+static double pixels_over(const struct pyramid *pyramid, const struct block_request *below)
+{
+    const struct pyramid_level *level = &pyramid->levels[below->level], *above = level + 1;
+    uint32_t width = level->width - below->col * level->block_width;
+    uint32_t height = level->height - below->row * level->block_height;
+
+    return (double)TL_MIN(width, level->block_width) * above->width / level->width *
+           TL_MIN(height, level->block_height) * above->height / level->height;
+}
+
+/* False: the level has no block with anything in it. */
+static bool plan_probe(struct block_source *source, uint8_t level, struct probe *ret_probe)
+{
+    const struct pyramid *pyramid = source->pyramid;
+    struct block_request richest;
+
+    if (!choose_block(source, level, all_blocks(&pyramid->levels[level]), &ret_probe->above))
+        return false;
+    struct block_rect rect = blocks_under(pyramid, &ret_probe->above);
+    bool many = (uint64_t)rect.cols * rect.rows > BELOW_MAX;
+    bool found = choose_block(source, level - 1, rect, &richest);
+    if (many || (found && cog_is(source) && pixels_over(pyramid, &richest) >= ENOUGH_PX))
+        rect = (struct block_rect){richest.col, richest.row, 1, 1};
+    ret_probe->below = rect;
+    return true;
+}
+
+static void add_request(struct round *round, const struct pyramid *pyramid,
+                        struct block_request request)
+{
+    request.x1 = (uint16_t)pyramid->levels[request.level].block_width;
+    request.y1 = (uint16_t)pyramid->levels[request.level].block_height;
+    round->requests[round->request_count++] = request;
+}
+
+static uint64_t block_bytes(const struct pyramid *pyramid, uint8_t level)
+{
+    const struct pyramid_level *of = &pyramid->levels[level];
+    uint64_t bands = pyramid->planar ? 1 : pyramid->bands;
+
+    return (uint64_t)of->block_width * of->block_height * bands * dtype_size(pyramid->dtype);
+}
+
+static void add_probe(struct round *round, const struct pyramid *pyramid, struct probe probe)
+{
+    uint8_t level = probe.above.level;
+
+    probe.first = round->request_count;
+    add_request(round, pyramid, probe.above);
+    for (uint32_t i = 0; i < probe.below.cols * probe.below.rows; i++)
+        add_request(round, pyramid,
+                    (struct block_request){.level = level - 1,
+                                           .band = probe.above.band,
+                                           .col = probe.below.col0 + i % probe.below.cols,
+                                           .row = probe.below.row0 + i / probe.below.cols});
+    round->probes[round->probe_count++] = probe;
+}
+
+/* The levels from `level` on, as many as fit; returns the first that did not. */
+static uint8_t plan_round(struct block_source *source, uint8_t level, struct round *round)
+{
+    const struct pyramid *pyramid = source->pyramid;
+    uint64_t bytes = 0;
+
+    round->probe_count = round->request_count = 0;
+    for (; level < pyramid->level_count; level++) {
+        struct probe probe;
+
+        if (!pyramid->levels[level].usable || !pyramid->levels[level - 1].usable ||
+            !plan_probe(source, level, &probe))
+            continue;
+        bytes += block_bytes(pyramid, level) +
+                 probe.below.cols * probe.below.rows * block_bytes(pyramid, level - 1);
+        if (bytes > ROUND_BYTES && round->probe_count)
+            return level;
+        add_probe(round, pyramid, probe);
+    }
+    return level;
+}
+
+/* ---- comparing ---- */
 
 /*
  * The pixels of a side of `below` that pixel `i` of a side of `above` may be made from. A whole
@@ -92,113 +206,185 @@ static struct run footprint(uint32_t i, uint32_t above, uint32_t below)
     return (struct run){(uint32_t)fmax(from, 0), (uint32_t)fmin(to, below)};
 }
 
-/* A valid sample of band `b` with this value lies below; blocks that were not read have none. */
-static bool is_below(const struct below *below, size_t b, struct run xs, struct run ys,
-                     uint16_t value)
+/* Row `y` of a block: signed samples by their bits, NO_VALUE where nothing is valid. */
+static void read_row(const struct comparison *c, const struct block *block, uint32_t y,
+                     uint32_t *ret_values)
 {
-    uint32_t block_width = below->level->block_width, block_height = below->level->block_height;
+    size_t row = (size_t)y * block->width;
+    size_t at = c->band * block->width * block->height + row;
+    const uint8_t *bytes = block->samples, *mask = block->mask;
+    const uint16_t *words = block->samples;
+    bool is_byte = dtype_size(block->dtype) == 1;
 
-    for (uint32_t y = ys.from; y < ys.to; y++) {
-        for (uint32_t x = xs.from; x < xs.to; x++) {
-            uint32_t col = x / block_width - below->col0, row = y / block_height - below->row0;
+    for (uint32_t x = 0; x < block->width; x++)
+        ret_values[x] = block->empty ? NO_VALUE : is_byte ? bytes[at + x] : words[at + x];
+    for (uint32_t x = 0; mask && x < block->width; x++)
+        ret_values[x] = mask[row + x] ? ret_values[x] : NO_VALUE;
+    if (!c->pyramid->has_nodata || block->empty)
+        return;
+    /* The conversion to int keeps the bits of a negative one, as the samples do. */
+    uint32_t nodata = (uint32_t)(int32_t)c->pyramid->nodata & (is_byte ? UINT8_MAX : UINT16_MAX);
+    for (uint32_t x = 0; x < block->width; x++)
+        ret_values[x] = ret_values[x] == nodata ? NO_VALUE : ret_values[x];
+}
 
-            if (col >= below->cols || row >= below->rows) /* unsigned: before the first one too */
-                continue;
-            const struct block *block = below->blocks[row * below->cols + col];
-            size_t i = (b * block_height + y % block_height) * block_width + x % block_width;
-            if (!block->empty && value_at(block, i) == value && is_valid(below->pyramid, block, i))
-                return true;
-        }
+/* Row `y` of the level below, as far as blocks were read. */
+static void read_line(const struct comparison *c, uint32_t y)
+{
+    uint32_t height = c->below->block_height;
+    struct block *const *row = c->blocks + (y / height - c->rect.row0) * c->rect.cols;
+
+    for (uint32_t col = 0; col < c->rect.cols; col++)
+        read_row(c, row[col], y % height, c->line + (size_t)col * c->below->block_width);
+}
+
+/* Adds one line to what was found of columns [x.from, x.to). */
+static void look_in_line(const struct comparison *c, struct run x)
+{
+    const uint32_t *line = c->line;
+    uint32_t x0 = c->rect.col0 * c->below->block_width;
+
+    for (uint32_t i = x.from; i < x.to; i++) {
+        uint32_t value = c->values[i];
+        uint8_t found = c->found[i];
+
+        for (uint32_t k = c->xs[i].from - x0; k < c->xs[i].to - x0; k++)
+            found |= line[k] == value;
+        c->found[i] = found;
     }
-    return false;
+}
+
+/* What each pixel along one side is made of. */
+static struct run *footprints(uint32_t first, uint32_t count, const uint32_t above_below[2],
+                              struct arena *arena)
+{
+    struct run *runs = arena_alloc(arena, count, sizeof(*runs));
+
+    for (uint32_t i = 0; runs && i < count; i++)
+        runs[i] = footprint(first + i, above_below[0], above_below[1]);
+    return runs;
 }
 
 /*
- * Valid pixels of the block, inside of the picture, whose value is not among the valid ones
- * they lie over. Its outermost pixels do not count: they may come from a block beside the
- * ones that were read.
+ * The pixels along one side that can be judged: all that they are made of was read. The outermost
+ * of them do not count; some writers look beyond a pixel's own footprint.
  */
-static bool has_strangers(const struct below *below, const struct block_request *request,
-                          const struct block *block)
+static struct run judged(const struct run *runs, uint32_t count, struct run read)
 {
-    const struct pyramid_level *level = &below->pyramid->levels[request->level];
-    uint32_t x0 = request->col * block->width, y0 = request->row * block->height;
-    uint32_t width = TL_MIN(block->width, level->width - x0);
-    uint32_t height = TL_MIN(block->height, level->height - y0);
-    size_t valid = 0, strange = 0;
+    struct run at = {0, count};
 
-    for (uint32_t y = 1; y + 1 < height; y++) {
-        struct run ys = footprint(y0 + y, level->height, below->level->height);
-
-        for (uint32_t x = 1; x + 1 < width; x++) {
-            struct run xs = footprint(x0 + x, level->width, below->level->width);
-
-            for (size_t b = 0; b < block->bands; b++) {
-                size_t i = (b * block->height + y) * block->width + x;
-                bool counts = is_valid(below->pyramid, block, i);
-
-                valid += counts;
-                strange += counts && !is_below(below, b, xs, ys, value_at(block, i));
-            }
-        }
-    }
-    return strange * ALLOWED > valid;
+    while (at.from < at.to && runs[at.from].from < read.from)
+        at.from++;
+    while (at.from < at.to && runs[at.to - 1].to > read.to)
+        at.to--;
+    return at.to - at.from > 2 ? (struct run){at.from + 1, at.to - 1} : (struct run){0, 0};
 }
 
-static enum tl_code probe(struct block_source *source, const struct block_request *request,
-                          struct errand *errand, bool *ret_tainted, struct tl_err *err)
-{
-    struct block_request requests[BELOW_MAX + 1] = {*request};
-    struct block *blocks[BELOW_MAX + 1];
-    size_t count = 1 + blocks_below(source->pyramid, request, requests + 1);
+/* Valid pixels, and those among them whose value is not among the valid ones they lie over. */
+struct tally {
+    size_t valid, strange;
+};
 
-    if (count == 1)
-        return TL_OK;
-    TL_TRY(source->read(source, requests, count, errand, blocks, err));
-    const struct below below = {
-        .pyramid = source->pyramid,
-        .level = &source->pyramid->levels[request->level - 1],
-        .blocks = blocks + 1,
-        .col0 = requests[1].col,
-        .row0 = requests[1].row,
-        .cols = requests[count - 1].col - requests[1].col + 1,
-        .rows = requests[count - 1].row - requests[1].row + 1,
-    };
-    *ret_tainted = !blocks[0]->empty && has_strangers(&below, request, blocks[0]);
-    for (size_t i = 0; i < count; i++)
-        block_unref(blocks[i]);
+static void judge_row(const struct comparison *c, uint32_t y, struct run x, struct run below,
+                      struct tally *tally)
+{
+    read_row(c, c->block, y, c->values);
+    for (uint32_t i = x.from; i < x.to; i++)
+        c->found[i] = c->values[i] == NO_VALUE;
+    for (uint32_t i = x.from; i < x.to; i++)
+        tally->valid += !c->found[i];
+    for (uint32_t line = below.from; line < below.to; line++) {
+        read_line(c, line);
+        look_in_line(c, x);
+    }
+    for (uint32_t i = x.from; i < x.to; i++)
+        tally->strange += !c->found[i];
+}
+
+static enum tl_code compare(struct comparison *c, const struct block_request *request,
+                            bool *ret_tainted, struct tl_err *err)
+{
+    const struct pyramid_level *above = c->above, *below = c->below;
+    uint32_t x0 = request->col * above->block_width, y0 = request->row * above->block_height;
+    uint32_t width = TL_MIN(above->block_width, above->width - x0);
+    uint32_t height = TL_MIN(above->block_height, above->height - y0);
+    struct run x_read = {c->rect.col0 * below->block_width,
+                         (c->rect.col0 + c->rect.cols) * below->block_width};
+    struct run y_read = {c->rect.row0 * below->block_height,
+                         (c->rect.row0 + c->rect.rows) * below->block_height};
+    AUTO(arena) arena = arena_new();
+    struct tally tally = {0};
+
+    if (!arena)
+        return no_memory(err);
+    struct run *ys = footprints(y0, height, (uint32_t[]){above->height, below->height}, arena);
+    c->xs = footprints(x0, width, (uint32_t[]){above->width, below->width}, arena);
+    c->values = arena_alloc(arena, above->block_width, sizeof(*c->values));
+    c->line = arena_alloc(arena, x_read.to - x_read.from, sizeof(*c->line));
+    c->found = arena_alloc(arena, above->block_width, sizeof(*c->found));
+    if (!ys || !c->xs || !c->values || !c->line || !c->found)
+        return no_memory(err);
+    struct run x = judged(c->xs, width, x_read), y = judged(ys, height, y_read);
+    for (c->band = 0; c->band < c->block->bands; c->band++)
+        for (uint32_t i = y.from; i < y.to; i++)
+            judge_row(c, i, x, ys[i], &tally);
+    *ret_tainted = tally.strange * ALLOWED > tally.valid;
     return TL_OK;
 }
 
-/* One block of the level, the richest where an index tells, else the middle one. */
-static enum tl_code probe_level(struct block_source *source, uint8_t number, struct errand *errand,
-                                bool *ret_tainted, struct tl_err *err)
+/* The finest tainted level of the round, or `ret_level` as it was. */
+static enum tl_code judge_round(const struct pyramid *pyramid, const struct round *round,
+                                uint8_t *ret_level, struct tl_err *err)
 {
-    const struct pyramid_level *level = &source->pyramid->levels[number];
-    struct block_request request = {.level = number,
-                                    .col = (level->width - 1) / level->block_width / 2,
-                                    .row = (level->height - 1) / level->block_height / 2};
+    bool tainted = false;
 
-    if (cog_is(source) && cog_richest_blocks(source, number, &request, 1) == 0)
+    for (size_t i = 0; i < round->probe_count && !tainted; i++) {
+        const struct probe *probe = &round->probes[i];
+        struct comparison comparison = {.pyramid = pyramid,
+                                        .above = &pyramid->levels[probe->above.level],
+                                        .below = &pyramid->levels[probe->above.level - 1],
+                                        .block = round->blocks[probe->first],
+                                        .blocks = round->blocks + probe->first + 1,
+                                        .rect = probe->below};
+
+        if (comparison.block->empty)
+            continue;
+        TL_TRY(compare(&comparison, &probe->above, &tainted, err));
+        if (tainted)
+            *ret_level = probe->above.level;
+    }
+    return TL_OK;
+}
+
+static enum tl_code run_round(struct block_source *source, struct round *round,
+                              struct errand *errand, uint8_t *ret_level, struct tl_err *err)
+{
+    if (round->request_count == 0)
         return TL_OK;
-    request.x1 = (uint16_t)level->block_width;
-    request.y1 = (uint16_t)level->block_height;
-    return probe(source, &request, errand, ret_tainted, err);
+    TL_TRY(source->read(source, round->requests, round->request_count, errand, round->blocks, err));
+    enum tl_code code = judge_round(source->pyramid, round, ret_level, err);
+    for (size_t i = 0; i < round->request_count; i++)
+        block_unref(round->blocks[i]);
+    return code;
 }
 
 enum tl_code taint_find(struct block_source *source, struct errand *errand, uint32_t *ret_levels,
                         struct tl_err *err)
 {
     const struct pyramid *pyramid = source->pyramid;
+    uint8_t tainted = pyramid->level_count;
+    AUTO(arena) arena = arena_new();
+    struct round *round = arena ? arena_alloc(arena, 1, sizeof(*round)) : NULL;
     uint32_t levels = 0;
-    bool tainted = false;
 
-    for (uint8_t level = 1; level < pyramid->level_count && dtype_size(pyramid->dtype) <= 2;
-         level++) {
-        if (!tainted && pyramid->levels[level].usable && pyramid->levels[level - 1].usable)
-            TL_TRY(probe_level(source, level, errand, &tainted, err));
-        levels |= (uint32_t)tainted << level;
+    if (!round)
+        return no_memory(err);
+    for (uint8_t level = 1; level < tainted && dtype_size(pyramid->dtype) <= 2;) {
+        level = plan_round(source, level, round);
+        TL_TRY(run_round(source, round, errand, &tainted, err));
     }
+    for (uint8_t level = tainted; level < pyramid->level_count; level++)
+        levels |= UINT32_C(1) << level;
     *ret_levels = levels;
     return TL_OK;
 }
