@@ -11,8 +11,9 @@
  * pixel of 500 taints the level; and with it the coarser ones, which are made from it.
  *
  * Threads  any
- * Cost     one block of each level, the richest, and the 4 or so below it; what is read stays
- *          in the pool
+ * Cost     one round of reading for all levels: of each the richest block and the richest below
+ *          it (all below it where blocks are small); what is read stays in the pool. 2 ms of CPU
+ *          for a pair of 1024 x 1024
  */
 #ifndef TILTH_RASTER_TAINT_H
 #define TILTH_RASTER_TAINT_H

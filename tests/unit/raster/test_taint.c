@@ -1,6 +1,7 @@
 #include "raster/taint.h"
 
 #include "raster/block_pool.h"
+#include "raster/cog.h"
 #include "raster_fixture.h"
 
 static struct fixture fixture;
@@ -168,13 +169,14 @@ struct steps {
     bool mean;     /* of what lies under the pixel, else one of it */
     double rounds; /* where in its footprint the writer takes a pixel: 0 first, 0.5 middle */
     bool whole;    /* the writer took the step to be a whole number */
+    uint8_t apart; /* one class and the next */
 };
 
 enum { STEPS_BLOCK = 256 };
 
 static uint8_t steps_at(const struct steps *steps, uint8_t level, uint32_t x, uint32_t y)
 {
-    static const struct scene noise = {.field = 1, .step = 1};
+    const struct scene noise = {.field = 1, .step = steps->apart};
     const struct pyramid_level *levels = steps->pyramid.levels;
 
     if (level == 0)
@@ -234,13 +236,13 @@ TEST(a_step_beside_a_whole_one_is_clean_wherever_the_writer_takes_its_pixels)
 {
     static const uint32_t sizes[][2] = {{1501, 750},    {1501, 751},  {1501, 300},  {1501, 1000},
                                         {1001, 500},    {5001, 2500}, {5001, 2501}, {20001, 10000},
-                                        {20001, 10001}, {3072, 1024}, {2048, 1024}};
+                                        {20001, 10001}, {3072, 1024}, {2048, 1024}, {8192, 512}};
     static const double rounds[] = {0, 0.25, 0.5, 0.75};
 
     for (size_t i = 0; i < TL_COUNT(sizes); i++) {
         for (size_t k = 0; k < TL_COUNT(rounds); k++) {
             for (int whole = 0; whole < 2; whole++) {
-                struct steps steps = {.rounds = rounds[k], .whole = whole};
+                struct steps steps = {.rounds = rounds[k], .whole = whole, .apart = 1};
                 double step = (double)sizes[i][0] / sizes[i][1];
 
                 if (whole && fabs(step - round(step)) > 1e-3)
@@ -255,13 +257,96 @@ TEST(a_step_beside_a_whole_one_is_clean_wherever_the_writer_takes_its_pixels)
 
 TEST(means_of_noise_taint_at_every_step)
 {
-    static const uint32_t sizes[][2] = {{2048, 1024}, {3072, 1024}, {5001, 2501}, {1501, 750}};
+    static const uint32_t sizes[][2] = {
+        {2048, 1024}, {3072, 1024}, {5001, 2501}, {1501, 750}, {8192, 512}};
 
     for (size_t i = 0; i < TL_COUNT(sizes); i++) {
-        struct steps steps = {.mean = true};
+        /* Under 16 x 16 pixels of noise lies every class, but nothing between two. */
+        struct steps steps = {.mean = true, .apart = sizes[i][0] > 5001 ? 10 : 1};
 
         assert_int_equal(taint_of(&steps, sizes[i][0], sizes[i][1]), 1 << 1);
     }
+}
+
+/* What a source was asked for: taint_find() sees the reader of `counted` replaced by this. */
+static struct {
+    block_read_fn *read;
+    size_t reads, blocks;
+} counted;
+
+static enum tl_code count_read(struct block_source *source, const struct block_request *requests,
+                               size_t count, struct errand *errand, struct block **ret_blocks,
+                               struct tl_err *err)
+{
+    counted.reads++;
+    counted.blocks += count;
+    return counted.read(source, requests, count, errand, ret_blocks, err);
+}
+
+static uint32_t count_taint(const char *path, uint32_t *ret_all)
+{
+    struct block_source *source = NULL;
+    uint32_t levels = 0;
+    struct tl_err err;
+
+    assert_ok(raster_open(&fixture.env, path, NULL, &fixture.errand, &source, &err));
+    assert_true(cog_is(source));
+    memset(&counted, 0, sizeof(counted));
+    counted.read = source->read;
+    source->read = count_read;
+    assert_ok(taint_find(source, &fixture.errand, &levels, &err));
+    source->read = counted.read;
+    *ret_all = (1u << source->pyramid->level_count) - 2;
+    block_source_free(source);
+    return levels;
+}
+
+/* Of blocks of 512 the richest of the four below is all that is compared. */
+TEST(large_blocks_are_judged_by_their_richest_quarter)
+{
+    static const struct {
+        const char *kind;
+        bool tainted;
+    } kinds[] = {
+        {"AVERAGE", true}, {"BILINEAR", true}, {"CUBIC", true}, {"NEAREST", false}, {"MODE", false},
+    };
+
+    for (size_t i = 0; i < TL_COUNT(contiguous); i++) {
+        for (size_t k = 0; k < TL_COUNT(kinds); k++) {
+            struct scene scene = contiguous[i];
+            char path[128], options[100];
+            uint32_t all;
+
+            scene.width = TL_MAX(scene.width, 2100);
+            scene.height = TL_MAX(scene.height, 2049);
+            snprintf(options, sizeof(options),
+                     "BLOCKSIZE=512 COMPRESS=DEFLATE OVERVIEW_RESAMPLING=%s", kinds[k].kind);
+            write_cog(&scene, options, path);
+            uint32_t levels = count_taint(path, &all);
+            if (levels != (kinds[k].tainted ? all : 0))
+                fail_msg("scene %zu, %s: levels %#x of %#x", i, kinds[k].kind, levels, all);
+            unlink(path);
+        }
+    }
+}
+
+TEST(all_levels_are_judged_in_one_round)
+{
+    static const struct scene scene = {4200, 4100, 9, 10, true};
+    char path[128];
+    uint32_t all, levels;
+
+    write_cog(&scene, "BLOCKSIZE=512 COMPRESS=DEFLATE OVERVIEW_RESAMPLING=MODE", path);
+    assert_int_equal(count_taint(path, &all), 0);
+    assert_int_equal(counted.reads, 1);
+    /* Of each of four overviews one block and one below; 263 pixels, the last, lie over several. */
+    assert_in_range(counted.blocks, 8, 12);
+    unlink(path);
+    write_cog(&scene, "BLOCKSIZE=256 COMPRESS=DEFLATE OVERVIEW_RESAMPLING=AVERAGE", path);
+    levels = count_taint(path, &all);
+    assert_int_equal(levels, all);
+    assert_int_equal(counted.reads, 1);
+    unlink(path);
 }
 
 /* Nodata under an overview pixel that is valid: GDAL averages what is left, others fill. */
@@ -348,6 +433,8 @@ int main(void)
         T(nearest_and_mode_of_contiguous_classes_are_clean_at_odd_sizes_too),
         T(a_step_beside_a_whole_one_is_clean_wherever_the_writer_takes_its_pixels),
         T(means_of_noise_taint_at_every_step),
+        T(large_blocks_are_judged_by_their_richest_quarter),
+        T(all_levels_are_judged_in_one_round),
         T(holes_that_an_overview_filled_taint_it),
         T(a_raster_that_is_not_of_classes_is_not_asked),
         T(an_overview_that_was_never_filled_is_not_usable),
