@@ -169,15 +169,6 @@ enum tl_code json_read_number(struct json_at at, double *ret, struct tl_err *err
     return TL_OK;
 }
 
-enum tl_code json_read_number_or(struct json_at at, double fallback, double *ret,
-                                 struct tl_err *err)
-{
-    if (at.value)
-        return json_read_number(at, ret, err);
-    *ret = fallback;
-    return TL_OK;
-}
-
 enum tl_code json_read_bool_or(struct json_at at, bool fallback, bool *ret, struct tl_err *err)
 {
     if (!at.value) {

@@ -53,8 +53,6 @@ TL_MUST_CHECK enum tl_code json_read_int(struct json_at at, int64_t min, int64_t
 TL_MUST_CHECK enum tl_code json_read_int_or(struct json_at at, int64_t min, int64_t max,
                                             int64_t fallback, int64_t *ret, struct tl_err *err);
 TL_MUST_CHECK enum tl_code json_read_number(struct json_at at, double *ret, struct tl_err *err);
-TL_MUST_CHECK enum tl_code json_read_number_or(struct json_at at, double fallback, double *ret,
-                                               struct tl_err *err);
 TL_MUST_CHECK enum tl_code json_read_bool_or(struct json_at at, bool fallback, bool *ret,
                                              struct tl_err *err);
 /* The number of elements; `at` must be an array (or absent where `optional`: 0). */

@@ -402,8 +402,3 @@ void feature_free(struct feature *feature)
     free(feature->bands);
     free(feature);
 }
-
-const char *feature_text(const struct feature *feature)
-{
-    return feature->text;
-}

@@ -31,7 +31,6 @@ typedef int feature_band_fn(void *udata, const char *name, size_t name_size);
 TL_MUST_CHECK enum tl_code feature_compile(const char *text, feature_band_fn *band, void *udata,
                                            struct feature **ret_feature, struct tl_err *err);
 void feature_free(struct feature *feature);
-const char *feature_text(const struct feature *feature);
 
 /* ret_plane[i] from planes[band][i]; IEEE rules: 0/0 is NaN, ln(-1) is NaN. */
 TL_MUST_CHECK enum tl_code feature_run(const struct feature *feature, const float *const *planes,

@@ -254,11 +254,6 @@ int crs_epsg(const struct crs *crs)
     return crs->epsg;
 }
 
-bool crs_is_geographic(const struct crs *crs)
-{
-    return crs->geographic;
-}
-
 bool crs_equal(const struct crs *a, const struct crs *b)
 {
     return a == b || hash128_equal(a->id, b->id);

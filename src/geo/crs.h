@@ -31,9 +31,8 @@ TL_MUST_CHECK enum tl_code crs_new(const char *definition, struct crs **ret_crs,
 struct crs *crs_ref(struct crs *crs);
 void crs_unref(struct crs *crs);
 
-const char *crs_name(const struct crs *crs);   /* the definition as given */
-int crs_epsg(const struct crs *crs);           /* 0 when it has no EPSG code */
-bool crs_is_geographic(const struct crs *crs); /* units are degrees */
+const char *crs_name(const struct crs *crs); /* the definition as given */
+int crs_epsg(const struct crs *crs);         /* 0 when it has no EPSG code */
 bool crs_equal(const struct crs *a, const struct crs *b);
 /* After how many units x comes round to the same place: 360, the width of a world map, or 0
  * where it does not or nobody knows. */

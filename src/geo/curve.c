@@ -50,25 +50,3 @@ uint64_t curve_id(uint8_t z, uint32_t x, uint32_t y)
     }
     return first_id(z) + position;
 }
-
-void curve_tile(uint64_t id, uint8_t *ret_z, uint32_t *ret_x, uint32_t *ret_y)
-{
-    uint8_t z = 0;
-    uint32_t x = 0, y = 0;
-
-    TL_CHECK(id < first_id(CURVE_MAX_ZOOM + 1));
-    while (first_id((uint8_t)(z + 1)) <= id)
-        z++;
-    uint64_t position = id - first_id(z);
-    for (int bit = 0; bit < z; bit++, position >>= 2) {
-        uint32_t quadrant_x = (position >> 1) & 1;
-        uint32_t quadrant_y = (position & 1) ^ quadrant_x;
-
-        turn(UINT32_C(1) << bit, quadrant_x, quadrant_y, &x, &y);
-        x |= quadrant_x << bit;
-        y |= quadrant_y << bit;
-    }
-    *ret_z = z;
-    *ret_x = x;
-    *ret_y = y;
-}

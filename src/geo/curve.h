@@ -12,6 +12,5 @@
 
 /* z <= 26; x, y < 2^z. Source: PMTiles specification v3, "tile id". */
 uint64_t curve_id(uint8_t z, uint32_t x, uint32_t y);
-void curve_tile(uint64_t id, uint8_t *ret_z, uint32_t *ret_x, uint32_t *ret_y);
 
 #endif

@@ -24,11 +24,6 @@ const struct tms tms_web_mercator_quad = {
     .max_zoom = TMS_MAX_ZOOM,
 };
 
-const struct tms *tms_find(const char *name)
-{
-    return strcmp(name, tms_web_mercator_quad.name) == 0 ? &tms_web_mercator_quad : NULL;
-}
-
 const char *tms_name(const struct tms *tms)
 {
     return tms->name;
@@ -43,11 +38,6 @@ const char *tms_crs(const struct tms *tms)
 static double tile_span(const struct tms *tms, uint8_t z)
 {
     return ldexp(tms->extent.xmax - tms->extent.xmin, -(int)z);
-}
-
-double tms_resolution(const struct tms *tms, uint8_t z)
-{
-    return tile_span(tms, z) / TILE_PX;
 }
 
 enum tl_code tms_check(const struct tms *tms, struct tile_id id, struct tl_err *err)

@@ -25,13 +25,9 @@ struct tms;
 
 extern const struct tms tms_web_mercator_quad;
 
-/* NULL for an unknown name. */
-const struct tms *tms_find(const char *name);
 const char *tms_name(const struct tms *tms);
 const char *tms_crs(const struct tms *tms); /* "EPSG:3857" */
 
-/* CRS units per pixel of a 256 px tile at zoom z. */
-double tms_resolution(const struct tms *tms, uint8_t z);
 /* TL_ABSENT, naming the limit, when z, x or y is outside the set. */
 TL_MUST_CHECK enum tl_code tms_check(const struct tms *tms, struct tile_id id, struct tl_err *err);
 /* `id` must be inside the set. */

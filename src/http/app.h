@@ -9,8 +9,6 @@
 #include "http/route.h"
 #include "http/server.h"
 
-#include <stdatomic.h>
-
 struct asset;
 struct tile_call;
 
@@ -26,7 +24,6 @@ struct loop_state {
 struct http {
     struct http_options options;
     struct server *server;
-    atomic_bool ready;
     unsigned loop_count;
     struct loop_state *loops;
     unsigned asset_count;

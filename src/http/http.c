@@ -150,19 +150,9 @@ uint16_t http_port(const struct http *http)
     return server_port(http->server);
 }
 
-void http_set_ready(struct http *http, bool ready)
-{
-    atomic_store_explicit(&http->ready, ready, memory_order_relaxed);
-}
-
 enum tl_code http_run(struct http *http, struct tl_err *err)
 {
     return server_run(http->server, err);
-}
-
-void http_drain(struct http *http)
-{
-    server_drain(http->server);
 }
 
 static enum tl_code start_loops(struct http *http, struct tl_err *err)
@@ -206,7 +196,6 @@ enum tl_code http_new(const struct http_options *options, struct http **ret_http
         return tl_fail(err, TL_NOMEM, "no memory for the web server");
     http->options = *options;
     http->loop_count = (unsigned)options->config->loops;
-    atomic_init(&http->ready, true);
     snprintf(http->tile_cache, sizeof(http->tile_cache), "public, max-age=%lld",
              (long long)(options->config->tile_max_age / NS_PER_S));
     TL_TRY(start_loops(http, err));

@@ -1,10 +1,9 @@
 /*
  * http: the web server of tilth: tiles, documents, points, the viewer page.
  *
- *   main: http_block_signals() .. http_new() .. http_run() [.. http_drain()] http_free()
+ *   main: http_block_signals() .. http_new() .. http_run() .. http_free()
  *
- * Threads  http_run() serves on its caller's thread and on config->loops - 1 more;
- *          http_drain() and http_set_ready() from any thread
+ * Threads  http_run() serves on its caller's thread and on config->loops - 1 more
  * Memory   http_new() / http_free(); everything in the options is borrowed and must outlive
  *          it (free the http before the tiler and the pool)
  */
@@ -14,7 +13,6 @@
 #include "base/attr.h"
 #include "base/err.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct catalog;
@@ -39,11 +37,8 @@ TL_MUST_CHECK enum tl_code http_new(const struct http_options *options, struct h
                                     struct tl_err *err);
 /* The port in use, also when the configuration asked for port 0. */
 uint16_t http_port(const struct http *http);
-/* What /readyz answers; true from the start. */
-void http_set_ready(struct http *http, bool ready);
-/* Serves until it has drained: SIGTERM, SIGINT or http_drain(); a second signal ends it at once. */
+/* Serves until it has drained after SIGTERM or SIGINT; a second signal ends it at once. */
 TL_MUST_CHECK enum tl_code http_run(struct http *http, struct tl_err *err);
-void http_drain(struct http *http);
 void http_free(struct http *http);
 
 AUTO_DEFINE(http, http_free)

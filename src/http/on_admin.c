@@ -32,8 +32,6 @@ void on_ready(struct http *http, struct request *request, const struct route_arg
     (void)args;
     if (server_draining(http->server))
         reply_status(http, request, 503, text_of("{\"status\":\"draining\"}\n"));
-    else if (!atomic_load_explicit(&http->ready, memory_order_relaxed))
-        reply_status(http, request, 503, text_of("{\"status\":\"starting\"}\n"));
     else
         reply_status(http, request, 200, text_of("{\"status\":\"ready\"}\n"));
 }

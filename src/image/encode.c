@@ -21,11 +21,6 @@ static const struct {
     [IMAGE_WEBP] = {"webp", "image/webp"},
 };
 
-const char *image_format_name(enum image_format format)
-{
-    return formats[format].name;
-}
-
 const char *image_format_type(enum image_format format)
 {
     return formats[format].type;

@@ -18,7 +18,6 @@ struct blob;
 
 enum image_format { IMAGE_PNG, IMAGE_JPEG, IMAGE_WEBP, IMAGE_FORMAT_COUNT };
 
-const char *image_format_name(enum image_format format); /* "png": the file extension */
 const char *image_format_type(enum image_format format); /* "image/png" */
 /* "png", "jpg", "jpeg", "webp". */
 TL_MUST_CHECK enum tl_code image_format_find(const char *extension, enum image_format *ret_format,

@@ -202,13 +202,6 @@ TEST(nesting_beyond_the_limit_is_refused)
     assert_too_large("abs(", 65, "a", "nested deeper than 64");
 }
 
-TEST(the_text_is_kept_for_people)
-{
-    AUTO(feature) feature = compiled("a/b");
-
-    assert_string_equal(feature_text(feature), "a/b");
-}
-
 RUN(T(every_operator_gives_the_bits_that_numpy_gives),
     T(a_plane_of_any_length_equals_its_pixels_one_by_one),
     T(products_bind_tighter_than_sums_and_sums_than_comparisons),
@@ -216,4 +209,4 @@ RUN(T(every_operator_gives_the_bits_that_numpy_gives),
     T(division_by_zero_and_logarithms_of_nothing_follow_ieee),
     T(a_refusal_says_the_column_and_what_was_expected),
     T(text_beyond_the_limit_is_refused_and_at_the_limit_taken),
-    T(nesting_beyond_the_limit_is_refused), T(the_text_is_kept_for_people))
+    T(nesting_beyond_the_limit_is_refused))

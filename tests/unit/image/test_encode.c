@@ -181,10 +181,12 @@ TEST(formats_are_found_by_their_extension)
 
     assert_ok(image_format_find("jpeg", &format, &err));
     assert_int_equal(format, IMAGE_JPEG);
-    for (unsigned i = 0; i < IMAGE_FORMAT_COUNT; i++) {
-        assert_ok(image_format_find(image_format_name((enum image_format)i), &format, &err));
-        assert_int_equal(format, i);
-    }
+    assert_ok(image_format_find("jpg", &format, &err));
+    assert_int_equal(format, IMAGE_JPEG);
+    assert_ok(image_format_find("webp", &format, &err));
+    assert_int_equal(format, IMAGE_WEBP);
+    assert_ok(image_format_find("png", &format, &err));
+    assert_int_equal(format, IMAGE_PNG);
     assert_string_equal(image_format_type(IMAGE_WEBP), "image/webp");
     assert_refused(image_format_find("gif", &format, &err), TL_UNSUPPORTED, "\"gif\"");
 }
