@@ -20,6 +20,7 @@ struct plain_tile {
     uint64_t palette; /* hash of the colours in an indexed tile, bit 0 cleared */
     bool inexact, empty;
     int64_t spent_ns[STAGE_COUNT];
+    const struct layer_view *view; /* of a flight that landed: what it is of; borrowed */
 };
 
 /* What the tile is kept under: equal for all tiles that are dressed from one plain one. */

@@ -60,7 +60,8 @@ static enum tl_code check_query(const struct tile_query *query, struct tl_err *e
         return tl_fail(err, TL_ABSENT, "layer %s has zooms %u to %u, %u was asked", info->id,
                        info->min_zoom, info->max_zoom, query->id.z);
     if (query->filter_classes && query->format != IMAGE_PNG)
-        return tl_fail(err, TL_INVALID, "classes= works on .png tiles only");
+        return tl_fail(err, TL_INVALID,
+                       "classes= works on .png tiles only; ask for .png or leave it out");
     return TL_OK;
 }
 
@@ -83,13 +84,14 @@ static void answer(const struct tiler_wait *to, const struct layer_view *view,
 static void on_landed(void *udata, enum tl_code code, const void *result, const struct tl_err *err)
 {
     struct tiler_wait *wait = udata;
+    const struct plain_tile *plain = result;
 
     if (code != TL_OK) {
         wait_fail(wait, code, err);
         return;
     }
     if (wait_close(wait))
-        answer(wait, wait->view, result, wait->first ? TILE_RENDERED : TILE_JOINED,
+        answer(wait, plain->view, plain, wait->first ? TILE_RENDERED : TILE_JOINED,
                wait->first ? "rendered" : "coalesced");
     wait_release(wait);
 }

@@ -45,6 +45,7 @@ static void render(struct job *job, struct arena *arena)
     int64_t start = errand_lap(&errand, STAGE_QUEUE, job->queued_ns);
     /* Between the miss and now an earlier flight of the same key may have landed. */
     if (plain_tile_find(job->tiler->tiles, &job->key, &plain, &from)) {
+        plain.view = job->view;
         flight_land(job->flight, TL_OK, &plain, NULL);
         blob_unref(plain.blob);
         return;
@@ -54,6 +55,7 @@ static void render(struct job *job, struct arena *arena)
         code = render_current(job, &errand, arena, &plain, &err);
     metric_observe_ns(METRIC_RENDER_SECONDS, clock_now_ns() - start);
     memcpy(plain.spent_ns, errand.spent_ns, sizeof(plain.spent_ns));
+    plain.view = job->view; /* a newer one than the waiters', where the objects changed */
     flight_land(job->flight, code, &plain, &err);
     blob_unref(plain.blob);
 }
