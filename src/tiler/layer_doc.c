@@ -75,8 +75,11 @@ static bool is_word(const char *text)
 static enum tl_code read_secret(struct reader *r, struct json_at at, const char **ret,
                                 struct tl_err *err)
 {
+    static const char *const known[] = {"env", NULL};
+
     if (!json_is_object(at.value))
         return read_string(r, at, "", ret, err);
+    TL_TRY(json_known_keys(at, known, err));
     struct json_at env = json_key(&at, "env");
     const char *name;
     TL_TRY(json_read_string(env, &name, err));
@@ -155,10 +158,11 @@ static enum tl_code read_resampling(struct json_at at, enum resampling fallback,
 static enum tl_code read_source(struct reader *r, struct json_at at, const char *id,
                                 struct doc_source *source, struct tl_err *err)
 {
-    static const char *const known[] = {"href", "bands", "resampling", "s3", NULL};
+    static const char *const of_raster[] = {"href", "bands", "s3", NULL};
+    static const char *const of_prediction[] = {"href", "bands", "resampling", "s3", NULL};
 
     TL_TRY(json_read_object(at, err));
-    TL_TRY(json_known_keys(at, known, err));
+    TL_TRY(json_known_keys(at, r->doc->kind == LAYER_RASTER ? of_raster : of_prediction, err));
     TL_TRY(keep_text(r, id, &source->id, err));
     TL_TRY(read_href(r, json_key(&at, "href"), &source->href, err));
     TL_TRY(read_bands(r, json_key(&at, "bands"), source, err));
@@ -257,11 +261,12 @@ static enum tl_code read_date(struct reader *r, struct json_at at, const char **
 static enum tl_code read_season_hrefs(struct reader *r, const struct json_at *at,
                                       const char **hrefs, struct tl_err *err)
 {
+    static const char *const known[] = {"href", NULL};
     struct json_at one = json_key(at, "href");
     struct json_at many = json_key(at, "sources");
 
-    if (one.value && r->doc->kind == LAYER_RASTER)
-        return read_href(r, one, &hrefs[0], err);
+    if (r->doc->kind == LAYER_RASTER)
+        return one.value ? read_href(r, one, &hrefs[0], err) : TL_OK;
     if (!many.value)
         return TL_OK;
     TL_TRY(json_read_object(many, err));
@@ -274,6 +279,8 @@ static enum tl_code read_season_hrefs(struct reader *r, const struct json_at *at
 
         if (index < 0)
             return json_refuse(&item, err, "there is no source \"%s\"", id);
+        TL_TRY(json_read_object(item, err));
+        TL_TRY(json_known_keys(item, known, err));
         TL_TRY(read_href(r, json_key(&item, "href"), &hrefs[index], err));
     }
     return TL_OK;
@@ -297,13 +304,14 @@ static enum tl_code read_days(struct reader *r, const struct json_at *at, struct
 static enum tl_code read_season(struct reader *r, struct json_at at, const char *label,
                                 struct doc_season *season, struct tl_err *err)
 {
-    static const char *const known[] = {"start", "end", "href", "sources", NULL};
+    static const char *const of_raster[] = {"start", "end", "href", NULL};
+    static const char *const of_prediction[] = {"start", "end", "sources", NULL};
     const char **hrefs = arena_zalloc(r->arena, r->doc->source_count, sizeof(*hrefs));
 
     if (!hrefs)
         return no_memory(err);
     TL_TRY(json_read_object(at, err));
-    TL_TRY(json_known_keys(at, known, err));
+    TL_TRY(json_known_keys(at, r->doc->kind == LAYER_RASTER ? of_raster : of_prediction, err));
     if (!is_id(label) || strlen(label) > 31)
         return json_refuse(&at, err, "a season is named by up to 31 letters, digits, . _ and -");
     TL_TRY(keep_text(r, label, &season->label, err));
@@ -369,14 +377,15 @@ static enum tl_code read_zoom(struct reader *r, struct json_at at, struct tl_err
 
 static enum tl_code read_grid(struct reader *r, struct json_at at, struct tl_err *err)
 {
-    static const char *const known[] = {"like", "crs", "origin", "res", "size", NULL};
+    static const char *const borrowed[] = {"like", NULL};
+    static const char *const given[] = {"crs", "origin", "res", "size", NULL};
     struct json_at like = json_key(&at, "like");
     struct json_at origin = json_key(&at, "origin");
     struct json_at size = json_key(&at, "size");
     int64_t width, height;
 
     TL_TRY(json_read_object(at, err));
-    TL_TRY(json_known_keys(at, known, err));
+    TL_TRY(json_known_keys(at, like.value ? borrowed : given, err));
     if (like.value)
         return read_source_id(r, like, &r->doc->grid_like, err);
     TL_TRY(read_string(r, json_key(&at, "crs"), NULL, &r->doc->grid_crs, err));
@@ -554,6 +563,7 @@ static enum tl_code read_prediction(struct reader *r, const struct json_at *root
                                         "model",        "features",  "mask",        "post",
                                         "below_native", "seasons",   "styles",      "zoom",
                                         "attribution",  "license",   "resampling",  NULL};
+    static const char *const of_model[] = {"href", NULL};
     struct json_at model = json_key(root, "model");
     struct json_at resampling = json_key(root, "resampling");
 
@@ -564,6 +574,7 @@ static enum tl_code read_prediction(struct reader *r, const struct json_at *root
         return json_refuse(&resampling, err, "a prediction takes nearest or mode");
     TL_TRY(read_sources(r, json_key(root, "sources"), err));
     TL_TRY(json_read_object(model, err));
+    TL_TRY(json_known_keys(model, of_model, err));
     TL_TRY(read_href(r, json_key(&model, "href"), &r->doc->model, err));
     TL_TRY(read_grid(r, json_key(root, "grid"), err));
     TL_TRY(read_features(r, json_key(root, "features"), err));

@@ -58,6 +58,9 @@ TEST(interpolating_kernels_are_refused_for_classes)
     assert_refused(parse("{\"id\": \"a\", \"kind\": \"raster\", \"classes\": true,"
                          " \"source\": {\"href\": \"x.tif\"}, \"resampling\": \"bilinear\"}"),
                    TL_INVALID, "resampling: bilinear would invent classes");
+    assert_ok(parse(PREDICTION ", \"resampling\": \"mode\"}"));
+    assert_refused(parse(PREDICTION ", \"resampling\": \"average\"}"), TL_INVALID,
+                   "resampling: a prediction takes nearest or mode");
 }
 
 TEST(a_refusal_names_document_and_place)
@@ -71,6 +74,34 @@ TEST(a_refusal_names_document_and_place)
     assert_refused(parse(PREDICTION ", \"post\": [{\"op\": \"majority\", \"size\": 4}]}"),
                    TL_INVALID, "odd");
     assert_refused(parse("{\"id\": \"a\","), TL_INVALID, "conf/layers/a.json");
+}
+
+#define RASTER(source, more) \
+    "{\"id\": \"a\", \"kind\": \"raster\", \"source\": {\"href\": \"x.tif\"" source "}" more "}"
+
+TEST(a_key_that_would_be_passed_over_is_refused)
+{
+    assert_ok(parse(RASTER("", ", \"seasons\": {\"now\": {\"href\": \"y.tif\"}}")));
+    assert_refused(parse(RASTER(", \"resampling\": \"cubic\"", "")), TL_INVALID,
+                   "source: unknown key");
+    assert_refused(parse(RASTER(", \"s3\": {\"access_key\": {\"evn\": \"K\"}}", "")), TL_INVALID,
+                   "source.s3.access_key: unknown key");
+    assert_refused(parse(RASTER("", ", \"seasons\": {\"now\": {\"sources\": {}}}")), TL_INVALID,
+                   "seasons.now: unknown key");
+    assert_refused(parse(PREDICTION ", \"seasons\": {\"now\": {\"href\": \"y.tif\"}}}"), TL_INVALID,
+                   "seasons.now: unknown key");
+    assert_refused(parse(PREDICTION ", \"seasons\": {\"now\": {\"sources\": {\"s1\": "
+                                    "{\"href\": \"y.tif\", \"bands\": {}}}}}}"),
+                   TL_INVALID, "seasons.now.sources.s1: unknown key");
+    assert_refused(
+        parse("{\"id\": \"p\", \"kind\": \"prediction\", \"sources\": {\"s1\": {\"href\": "
+              "\"s1.tif\"}}, \"model\": {\"href\": \"m\", \"kind\": \"x\"}}"),
+        TL_INVALID, "model: unknown key");
+    assert_refused(
+        parse("{\"id\": \"p\", \"kind\": \"prediction\", \"sources\": {\"s1\": {\"href\": "
+              "\"s1.tif\"}}, \"model\": {\"href\": \"m\"},"
+              " \"grid\": {\"like\": \"s1\", \"res\": 10}}"),
+        TL_INVALID, "grid: unknown key");
 }
 
 TEST(a_season_is_found_by_label_and_by_day)
@@ -160,8 +191,20 @@ TEST(a_secret_may_come_from_the_environment)
     assert_string_equal(doc.sources[0].s3.endpoint, "http://h:9");
 }
 
+TEST(anonymous_drops_the_keys)
+{
+    assert_ok(parse(RASTER(", \"s3\": {\"access_key\": \"k\", \"secret_key\": \"s\"}", "")));
+    assert_string_equal(doc.sources[0].s3.access_key, "k");
+    assert_ok(parse(RASTER(", \"s3\": {\"access_key\": \"k\", \"secret_key\": \"s\", "
+                           "\"anonymous\": true}",
+                           "")));
+    assert_string_equal(doc.sources[0].s3.access_key, "");
+    assert_string_equal(doc.sources[0].s3.secret_key, "");
+}
+
 RUN(T(hrefs_are_relative_to_the_document), T(a_prediction_is_read_in_full),
     T(interpolating_kernels_are_refused_for_classes), T(a_refusal_names_document_and_place),
+    T(a_key_that_would_be_passed_over_is_refused), T(anonymous_drops_the_keys),
     T(a_season_is_found_by_label_and_by_day), T(a_secret_may_come_from_the_environment),
     T(a_season_has_days_that_exist_in_their_order), T(a_day_that_does_not_exist_has_no_season),
     T(an_expression_that_is_none_is_refused_at_its_place))
