@@ -125,6 +125,11 @@ static const struct setting *setting_of(const char *key)
     return NULL;
 }
 
+bool config_knows(const char *key)
+{
+    return setting_of(key) != NULL;
+}
+
 static enum tl_code refuse_key(const char *where, const char *key, struct tl_err *err)
 {
     const char *known[SETTINGS + 1] = {0};

@@ -34,13 +34,14 @@ static enum tl_code read_config_flag(struct args *args, const char *argument, in
                                      int *i, struct tl_err *err)
 {
     const char *equals = strchr(argument, '=');
+    const char *value = equals ? equals + 1 : *i + 1 < argc ? argv[++*i] : NULL;
     char key[128], where[140];
 
-    if (!equals && *i + 1 >= argc)
-        return tl_fail(err, TL_INVALID, "--%s needs a value", argument);
     snprintf(key, sizeof(key), "%.*s", (int)strcspn(argument, "="), argument);
+    if (!value && config_knows(key))
+        return tl_fail(err, TL_INVALID, "--%s needs a value", argument);
     snprintf(where, sizeof(where), "--%s", argument);
-    return config_set(&args->config, where, key, equals ? equals + 1 : argv[++*i], err);
+    return config_set(&args->config, where, key, value ? value : "", err);
 }
 
 static enum tl_code read_option(struct args *args, int argc, char **argv, int *i,
@@ -68,8 +69,10 @@ static enum tl_code read_config_file(struct args *args, int argc, char **argv, s
         getenv("TILTH_CONFIG"); /* NOLINT(concurrency-mt-unsafe): before any thread */
 
     for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "--config") == 0 && i + 1 < argc)
-            path = argv[i + 1];
+        if (strcmp(argv[i], "--config") == 0 && i + 1 == argc)
+            return tl_fail(err, TL_INVALID, "--config needs a file");
+        if (strcmp(argv[i], "--config") == 0)
+            path = argv[++i];
         else if (strncmp(argv[i], "--config=", 9) == 0)
             path = argv[i] + 9;
     }

@@ -46,6 +46,9 @@ static int run(int argc, char **argv)
         return cli_fail(&cmd_cache, code, &err);
     if (args.positional_count != 1)
         return cli_usage(&cmd_cache, "a verb is needed");
+    bool stats = strcmp(args.positional[0], "stat") == 0;
+    if (!stats && strcmp(args.positional[0], "verify") != 0)
+        return cli_usage(&cmd_cache, "the verbs are stat and verify");
     bool repair = args_value(&args, "repair");
     const struct cache_options options = {.dir = args.config.cache_dir,
                                           .disk_bytes = (uint64_t)args.config.cache_size,
@@ -56,11 +59,7 @@ static int run(int argc, char **argv)
     code = cache_open(&options, &cache, &err);
     if (code != TL_OK)
         return cli_fail_file(&cmd_cache, &err);
-    if (strcmp(args.positional[0], "stat") == 0)
-        return stat_cache(cache);
-    if (strcmp(args.positional[0], "verify") == 0)
-        return verify_cache(cache, repair);
-    return cli_usage(&cmd_cache, "the verbs are stat and verify");
+    return stats ? stat_cache(cache) : verify_cache(cache, repair);
 }
 
 const struct command cmd_cache = {

@@ -24,7 +24,7 @@ static void print_info(const struct forest_info *info)
     printf("name         %s\nkind         %s\nfingerprint  %s\n", info->name, info->kind, hex);
     printf("trees        %u, %llu nodes, depth %u\n", info->tree_count,
            (unsigned long long)info->node_count, info->max_depth);
-    printf("golden rows  %u, replayed\n", info->golden_rows);
+    printf("golden rows  %u%s\n", info->golden_rows, info->golden_rows ? ", replayed" : "");
     printf("classes      %u\n", info->class_count);
     for (uint32_t i = 0; i < info->class_count; i++)
         print_class(&info->classes[i]);
@@ -33,6 +33,17 @@ static void print_info(const struct forest_info *info)
         printf("  %3u  %s\n", i, info->features[i]);
     if (info->provenance[0])
         printf("provenance   %s\n", info->provenance);
+}
+
+static void print_verdict(const char *href, uint32_t golden_rows)
+{
+    if (golden_rows)
+        printf("ok: %s: %u golden rows give the labels and probabilities of the library\n", href,
+               golden_rows);
+    else
+        printf("valid: %s: it has no golden rows, so nothing here proves that it gives what the "
+               "library gives\n",
+               href);
 }
 
 static enum tl_code load(const struct app *app, const char *href, struct forest **ret_forest,
@@ -60,8 +71,7 @@ static int inspect(const struct args *args, bool print)
     if (print)
         print_info(forest_info(forest));
     else
-        printf("ok: %s: %u golden rows give the labels and probabilities of the library\n",
-               args->positional[1], forest_info(forest)->golden_rows);
+        print_verdict(args->positional[1], forest_info(forest)->golden_rows);
     return EXIT_SUCCESS;
 }
 
@@ -85,14 +95,14 @@ static int run(int argc, char **argv)
 const struct command cmd_model = {
     .name = "model",
     .summary = "say what a model is, or prove that it gives what it gave when it was trained",
-    .help =
-        "usage: tilth model info FILE|URL\n"
-        "       tilth model check FILE|URL\n"
-        "\n"
-        "Reads tilth's own model file (written by the Python package in python/) or LightGBM's\n"
-        "text format, validates it and replays its golden rows. `info` prints features in the\n"
-        "order the trees use them, classes and provenance; `check` says ok or why not.\n"
-        "A pickle is never opened: export it with `tilth.export(model, \"model.tilth\", ...)`\n"
-        "where it was trained.\n",
+    .help = "usage: tilth model info FILE|URL\n"
+            "       tilth model check FILE|URL\n"
+            "\n"
+            "Reads tilth's own model file (written by the Python package in python/), LightGBM's\n"
+            "text, XGBoost's JSON or UBJSON, CatBoost's JSON and ONNX (docs/model-formats.md),\n"
+            "validates it and replays its golden rows. `info` prints features in the order the\n"
+            "trees use them, classes and provenance; `check` says ok or why not.\n"
+            "A pickle is never opened: export it with `tilth.export(model, \"model.tilth\", ...)`\n"
+            "where it was trained.\n",
     .run = run,
 };

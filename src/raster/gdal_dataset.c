@@ -66,7 +66,8 @@ enum tl_code gdal_dataset_open(struct object *object, struct errand *errand,
     dataset->gdal = GDALOpenEx(gdal_file_path(dataset->file),
                                GDAL_OF_RASTER | GDAL_OF_READONLY | GDAL_OF_VERBOSE_ERROR, drivers,
                                NULL, no_siblings);
-    TL_TRY(gdal_end(dataset, dataset->gdal != NULL, TL_UNSUPPORTED, object_href(object), err));
+    TL_TRY(gdal_end(dataset, dataset->gdal != NULL, TL_UNSUPPORTED, "no raster that can be read",
+                    err));
     *ret_dataset = TL_TAKE(dataset);
     return TL_OK;
 }
