@@ -519,6 +519,7 @@ class Stores(unittest.TestCase):
 
     LIES = {"200 for a range": [{"kind": "ignore_range", "times": -1}],
             "a short body": [{"kind": "short", "bytes": 1000, "times": -1}],
+            "a short body of no length": [{"kind": "chunked_short", "bytes": 1000, "times": -1}],
             "a long body": [{"kind": "extra", "bytes": 10, "times": -1}],
             "another ETag": [{"kind": "etag", "value": '"0123456789abcdef0123456789abcdef"', "times": -1}],
             "no ETag": [{"kind": "etag", "value": "", "times": -1}],

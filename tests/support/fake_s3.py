@@ -21,6 +21,7 @@ A fault: {"kind": KIND, "times": 1, ...}; times -1 is for ever.
     short          bytes              the head promises all, the body ends early, the connection closes
     extra          bytes              the body and the Content-Length are longer than the range
     chunked_extra  bytes              the same without a Content-Length
+    chunked_short  bytes              only so many, without a Content-Length
     content_range  value              that Content-Range; "" sends none
     etag           value              that ETag; "" sends none
     header         name, value        one more header
@@ -299,10 +300,16 @@ class Connection:
         body += b"x" * fault["bytes"]
         self.send(status, {**headers, "Content-Length": str(len(body))}, body)
 
+    def send_chunked(self, status, headers, body):
+        self.send(status, {**headers, "Transfer-Encoding": "chunked"}, b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+
     def fault_chunked_extra(self, request, fault):
         status, headers, body = self.plan(request)
-        body += b"x" * fault["bytes"]
-        self.send(status, {**headers, "Transfer-Encoding": "chunked"}, b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+        self.send_chunked(status, headers, body + b"x" * fault["bytes"])
+
+    def fault_chunked_short(self, request, fault):
+        status, headers, body = self.plan(request)
+        self.send_chunked(status, headers, body[:fault["bytes"]])
 
     def fault_content_range(self, request, fault):
         status, headers, body = self.plan(request)

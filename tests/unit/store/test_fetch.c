@@ -172,6 +172,7 @@ TEST(passing_statuses_are_tried_again)
 TEST(a_short_body_a_reset_and_a_dropped_connection_are_survived)
 {
     assert_survived("[{\"kind\": \"short\", \"bytes\": 999}]", 2);
+    assert_survived("[{\"kind\": \"chunked_short\", \"bytes\": 999}]", 2);
     /* The first reset hits a kept connection: libcurl replaces that by itself. */
     assert_survived("[{\"kind\": \"reset\"}, {\"kind\": \"reset\"}]", 3);
     assert_survived("[{\"kind\": \"drop\"}, {\"kind\": \"drop\"}]", 3);

@@ -8,7 +8,7 @@
 #define ETAG "\"5d41402abc4b2a76b9719d911017c592\""
 
 static const struct range_ask reading = {
-    .offset = 100, .size = 50, .total = 1000, .validator = ETAG};
+    .offset = 100, .size = 50, .whole_max = 32768, .total = 1000, .validator = ETAG};
 static const struct range_ask opening = {.size = 32768, .opening = true, .whole_max = 32768};
 
 /* Lines parted by '\n', as an answer. */
