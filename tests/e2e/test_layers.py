@@ -31,10 +31,10 @@ class Folder(unittest.TestCase):
         self.styles = self.folder / "styles"
         shutil.copytree(support.ROOT / "styles", self.styles)
 
-    def classes(self, name, origin, pixel, shape=(512, 512), epsg=4326):
+    def classes(self, name, origin, pixel, shape=(512, 512), epsg=4326, options=("COMPRESS=DEFLATE",)):
         path = self.folder / f"{name}.tif"
         land = scene.class_noise(*shape, seed=1, values=np.array([10, 20], np.uint8))
-        scene.write_cog(path, land, origin, pixel, epsg, 0, ["COMPRESS=DEFLATE", "OVERVIEW_RESAMPLING=NEAREST"])
+        scene.write_cog(path, land, origin, pixel, epsg, 0, [*options, "OVERVIEW_RESAMPLING=NEAREST"])
         return {"id": name, "title": name, "kind": "raster", "classes": True, "source": {"href": str(path)},
                 "styles": ["two"]}
 
@@ -105,6 +105,15 @@ class Extents(Folder):
             self.assertEqual(tilth.get("/layers/fiji/tilejson.json").json()["tilth:native_zoom"], 8)
 
 
+WORKERS = 6  # either of two layers could hold them all
+WEST, NORTH, PIXEL, BLOCK = 31, -17, 0.0001, 128
+
+
+def tile_in_block(col, row):
+    """A small tile in the middle of one block."""
+    return scene.tile_of(WEST + (col + 0.5) * BLOCK * PIXEL, NORTH - (row + 0.5) * BLOCK * PIXEL, 17)
+
+
 class Hanging(Folder):
     """A store that takes connections and says nothing: stopped, not ended."""
 
@@ -115,34 +124,35 @@ class Hanging(Folder):
         self.store.__enter__()
         self.addCleanup(self.store.__exit__)
         self.addCleanup(self.store.process.send_signal, signal.SIGCONT)
-        self.local = self.classes("local", (31, -17), 0.0001)
+        # The first look brings the index and the first two blocks; every other block is a request of its own.
+        far = {"shape": (8 * BLOCK, 8 * BLOCK), "options": ("COMPRESS=NONE", f"BLOCKSIZE={BLOCK}", "OVERVIEWS=NONE")}
+        self.local = self.classes("local", (WEST, NORTH), PIXEL)
         self.remote = []
         for i in range(2):
-            layer = self.classes(f"remote{i}", (31, -17), 0.0001)
+            layer = self.classes(f"remote{i}", (WEST, NORTH), PIXEL, **far)
             self.store.put("bucket", f"{i}.tif", pathlib.Path(layer["source"]["href"]).read_bytes())
             self.remote.append({**layer, "source": {"href": f"s3://bucket/{i}.tif"}})
 
     def test_layers_that_hang_leave_workers_for_the_others_and_cached_tiles_to_everyone(self):
-        tile, other = scene.tile_of(31.01, -17.01, 15), scene.tile_of(31.03, -17.03, 15)
-        with support.Tilth([self.local, *self.remote], styles_dir=self.styles, revalidate="1 s",
+        with support.Tilth([self.local, *self.remote], styles_dir=self.styles, revalidate="1 s", workers=WORKERS,
                            render_deadline="8 s", fetch_timeout="8 s",
                            **scene.store_settings(self.store)) as tilth:
             for layer in self.remote:
-                self.assertEqual(tilth.get(scene.path_of(layer["id"], tile)).status, 200)
+                self.assertEqual(tilth.get(scene.path_of(layer["id"], tile_in_block(0, 1))).status, 200)
             self.store.process.send_signal(signal.SIGSTOP)
             time.sleep(1.2)  # the versions are due to be checked
-            cached = tilth.get(scene.path_of("remote0", tile))
+            cached = tilth.get(scene.path_of("remote0", tile_in_block(0, 1)))
             self.assertEqual((cached.status, cached.headers["x-cache"]), (200, "HIT"))
-            waiting = [threading.Thread(target=tilth.get, args=(scene.path_of(layer["id"], (z, x + dx, y)),))
-                       for layer in self.remote for dx in range(3) for z, x, y in [other]]
+            asked = [scene.path_of(layer["id"], tile_in_block(col, 4)) for layer in self.remote for col in range(WORKERS)]
+            answered = []
+            waiting = [threading.Thread(target=lambda p=path: answered.append(tilth.get(p).status)) for path in asked]
             for thread in waiting:
                 thread.start()
             time.sleep(0.3)
-            answered = []
-            ours = threading.Thread(target=lambda: answered.append(tilth.get(scene.path_of("local", tile)).status))
+            ours = threading.Thread(target=lambda: answered.append(tilth.get(scene.path_of("local", tile_in_block(0, 0)))))
             ours.start()
             ours.join(6)  # before the first of the others can give up
-            self.assertEqual(answered, [200])
+            self.assertEqual([a if isinstance(a, int) else (a.status, a.headers["x-cache"]) for a in answered], [(200, "MISS")])
             self.store.process.send_signal(signal.SIGCONT)
             for thread in waiting:
                 thread.join()
