@@ -280,21 +280,23 @@ static enum tl_code decompress(struct codec *codec, const struct codec_format *f
     }
 }
 
-static enum tl_code undo_predictor(struct codec *codec, const struct codec_format *format,
-                                   const struct sample_rows *rows, void *samples,
-                                   struct tl_err *err)
+/* Undoes the predictor and takes `raw` apart into bands. */
+static enum tl_code split(struct codec *codec, const struct codec_format *format, const void *raw,
+                          void *out, struct tl_err *err)
 {
+    struct sample_rows rows = {format->width, format->height, format->bands,
+                               (uint8_t)(format->bits / 8)};
     uint16_t predictor = predictor_of(format);
 
-    if (predictor == PREDICTOR_HORIZONTAL)
-        predictor_undo_horizontal(rows, samples);
     if (predictor == PREDICTOR_FLOAT) {
-        size_t size = (size_t)rows->width * rows->bands * rows->sample_size;
+        size_t size = (size_t)rows.width * rows.bands * rows.sample_size;
         uint8_t *row = scratch_of(&codec->row, size);
 
         if (!row)
             return tl_fail(err, TL_NOMEM, "no memory for a row of %zu bytes", size);
-        predictor_undo_float(rows, samples, row);
+        split_float_bands(&rows, raw, out, row);
+    } else if (predictor == PREDICTOR_HORIZONTAL || raw != out) {
+        split_bands(&rows, predictor == PREDICTOR_HORIZONTAL, raw, out);
     }
     return TL_OK;
 }
@@ -322,21 +324,14 @@ static void expand_bits(const struct codec_format *format, const uint8_t *bits, 
 enum tl_code codec_decode(struct codec *codec, const struct codec_format *format,
                           const uint8_t *bytes, size_t size, void *out, struct tl_err *err)
 {
-    bool straight = is_straight(format);
-    void *raw = straight ? out : scratch_of(&codec->raw, raw_size(format));
-    struct sample_rows rows = {format->width, format->height, format->bands,
-                               (uint8_t)(format->bits / 8)};
+    void *raw = is_straight(format) ? out : scratch_of(&codec->raw, raw_size(format));
 
     TL_CHECK(codec_block_size(format) <= CODEC_MAX_BLOCK_BYTES && format->width % 8 == 0);
     if (!raw)
         return tl_fail(err, TL_NOMEM, "no memory for a block of %zu bytes", raw_size(format));
     TL_TRY(decompress(codec, format, bytes, size, raw, err));
-    if (format->bits == 1) {
-        expand_bits(format, raw, out);
-        return TL_OK;
-    }
-    TL_TRY(undo_predictor(codec, format, &rows, raw, err));
-    if (!straight)
-        deinterleave(&rows, raw, out);
+    if (format->bits != 1)
+        return split(codec, format, raw, out, err);
+    expand_bits(format, raw, out);
     return TL_OK;
 }
