@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/errand.h"
 #include "store/href.h"
+#include "store/s3_environment.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,10 +41,11 @@ enum tl_code object_open(struct store *store, const char *href, const struct s3_
     __attribute__((cleanup(href_release))) struct href parsed = {0};
 
     TL_TRY(errand_check(errand, err));
-    TL_TRY(href_parse(href, s3 ? s3 : &store->s3, &parsed, err));
+    const struct s3_options complete = s3_complete(s3 ? s3 : &store->s3);
+    TL_TRY(href_parse(href, &complete, &parsed, err));
     if (parsed.kind == HREF_FILE)
         return file_object_open(store, &parsed, ret_object, err);
-    return remote_object_open(store, &parsed, s3, errand, ret_object, err);
+    return remote_object_open(store, &parsed, &complete, errand, ret_object, err);
 }
 
 struct object *object_ref(struct object *object)

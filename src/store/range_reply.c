@@ -321,7 +321,8 @@ enum tl_code range_reply_explain(const struct range_reply *reply, const char *s3
     case 403:
         return tl_fail(err, TL_UPSTREAM,
                        "%s: access was refused; check the credentials (s3_access_key, "
-                       "s3_secret_key, s3_session_token), s3_region and the bucket's policy",
+                       "s3_secret_key, s3_session_token, or AWS_* of the environment), s3_region "
+                       "and the bucket's policy",
                        what);
     default:
         break;

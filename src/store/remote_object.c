@@ -282,7 +282,7 @@ enum tl_code remote_object_open(struct store *store, struct href *href, const st
         return tl_fail(err, TL_NOMEM, "no memory to open %.300s", href->text);
     }
     AUTO(object) object = &remote->object;
-    TL_TRY(target_new(store->fetch, href, s3 ? s3 : &store->s3, &remote->target, err));
+    TL_TRY(target_new(store->fetch, href, s3, &remote->target, err));
     TL_TRY(read_head(remote, errand, err));
     *ret_object = TL_TAKE(object);
     return TL_OK;

@@ -19,6 +19,7 @@ static bool copy_text(const char *text, const char **ret_copy)
 static bool copy_s3(const struct s3_options *from, struct s3_options *to)
 {
     to->path_style = from->path_style;
+    to->anonymous = from->anonymous;
     return copy_text(from->endpoint, &to->endpoint) && copy_text(from->region, &to->region) &&
            copy_text(from->access_key, &to->access_key) &&
            copy_text(from->secret_key, &to->secret_key) &&

@@ -95,7 +95,6 @@ static enum tl_code read_s3(struct reader *r, struct json_at at, struct doc_sour
 {
     static const char *const known[] = {"endpoint",   "region",        "access_key", "secret_key",
                                         "path_style", "session_token", "anonymous",  NULL};
-    bool anonymous;
 
     if (!at.value)
         return TL_OK;
@@ -103,14 +102,12 @@ static enum tl_code read_s3(struct reader *r, struct json_at at, struct doc_sour
     TL_TRY(json_known_keys(at, known, err));
     struct s3_options *s3 = &source->s3;
     TL_TRY(read_string(r, json_key(&at, "endpoint"), "", &s3->endpoint, err));
-    TL_TRY(read_string(r, json_key(&at, "region"), "us-east-1", &s3->region, err));
+    TL_TRY(read_string(r, json_key(&at, "region"), "", &s3->region, err));
     TL_TRY(read_secret(r, json_key(&at, "access_key"), &s3->access_key, err));
     TL_TRY(read_secret(r, json_key(&at, "secret_key"), &s3->secret_key, err));
     TL_TRY(read_secret(r, json_key(&at, "session_token"), &s3->session_token, err));
     TL_TRY(json_read_bool_or(json_key(&at, "path_style"), true, &s3->path_style, err));
-    TL_TRY(json_read_bool_or(json_key(&at, "anonymous"), false, &anonymous, err));
-    if (anonymous)
-        s3->access_key = s3->secret_key = "";
+    TL_TRY(json_read_bool_or(json_key(&at, "anonymous"), false, &s3->anonymous, err));
     source->has_s3 = true;
     return TL_OK;
 }

@@ -250,7 +250,7 @@ class Tilth:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self):
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("TILTH_")}
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("TILTH_", "AWS_"))}
         environment.update(self.environment)
         self.process = subprocess.Popen(
             [str(self.program or program()), "serve", "--config", str(self.folder / "tilth.conf")],

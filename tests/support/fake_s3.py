@@ -232,7 +232,7 @@ class Connection:
             return "InvalidAccessKeyId"
         if scope != f"{stamp[:8]}/{options.region}/s3/aws4_request":
             return "AuthorizationHeaderMalformed"
-        if options.token and request.headers.get("x-amz-security-token") != options.token:
+        if request.headers.get("x-amz-security-token", "") != options.token:
             return "InvalidToken"
         if not payload or not {"host", "x-amz-date", "x-amz-content-sha256"} <= set(signed):
             return "AccessDenied"

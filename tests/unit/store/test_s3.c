@@ -21,6 +21,7 @@ static struct s3_options s3_at(int port)
 static enum tl_code open_with(const struct s3_options *s3, const char *href, struct tl_err *err)
 {
     struct store_options options = usual_options();
+    options.s3.path_style = true;
     AUTO(store) store = store_with(&options);
     struct errand errand = errand_unbounded();
     AUTO(object) object = NULL;
@@ -65,6 +66,68 @@ TEST(a_session_token_is_sent_and_signed)
     assert_ok(open_with(&s3, "s3://data/k", &err));
     s3.session_token = "old";
     assert_refused(open_with(&s3, "s3://data/k", &err), TL_UPSTREAM, "InvalidToken");
+    helper_stop(&fake);
+}
+
+static void unset_environment(void)
+{
+    static const char *const names[] = {
+        "AWS_ACCESS_KEY_ID",  "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION",
+        "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3",   "AWS_ENDPOINT_URL"};
+
+    for (size_t i = 0; i < TL_COUNT(names); i++)
+        unsetenv(names[i]);
+}
+
+TEST(what_is_left_out_comes_from_the_environment_of_every_s3_tool)
+{
+    const char *const temporary[] = {"--access-key", "AKID",      "--secret-key",
+                                     "secret/+key",  "--region",  "eu-test-1",
+                                     "--token",      "tok/en==+", NULL};
+    struct helper fake = fake_s3_start(temporary);
+    const char *endpoint = s3_at(fake.port).endpoint;
+    struct s3_options nothing = {.path_style = true};
+    struct tl_err err;
+
+    put_scene(&fake, "data/k", SCENE_SIZE);
+    unset_environment();
+    setenv("AWS_ACCESS_KEY_ID", "AKID", 1);
+    setenv("AWS_SECRET_ACCESS_KEY", "secret/+key", 1);
+    setenv("AWS_SESSION_TOKEN", "tok/en==+", 1);
+    setenv("AWS_REGION", "eu-test-1", 1);
+    setenv("AWS_DEFAULT_REGION", "nowhere", 1);
+    setenv("AWS_ENDPOINT_URL_S3", endpoint, 1);
+    setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1", 1);
+    assert_ok(open_with(&nothing, "s3://data/k", &err));
+    assert_ok(open_with(NULL, "s3://data/k", &err)); /* the store's own options leave out too */
+    nothing.anonymous = true;
+    assert_refused(open_with(&nothing, "s3://data/k", &err), TL_UPSTREAM, "AccessDenied");
+    nothing.access_key = "AKID";
+    assert_refused(open_with(&nothing, "s3://data/k", &err), TL_UPSTREAM, "AccessDenied");
+    unset_environment();
+    helper_stop(&fake);
+}
+
+TEST(what_is_said_goes_before_the_environment_and_keys_go_together)
+{
+    struct helper fake = fake_s3_start(keys); /* knows no token */
+    struct s3_options s3 = s3_at(fake.port);
+    struct tl_err err;
+
+    put_scene(&fake, "data/k", SCENE_SIZE);
+    unset_environment();
+    setenv("AWS_ACCESS_KEY_ID", "OTHER", 1);
+    setenv("AWS_SECRET_ACCESS_KEY", "other", 1);
+    setenv("AWS_SESSION_TOKEN", "of other", 1);
+    setenv("AWS_DEFAULT_REGION", "nowhere", 1);
+    setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1", 1);
+    assert_ok(open_with(&s3, "s3://data/k", &err));
+    /* Of the fallbacks the second variable is read as well: */
+    setenv("AWS_DEFAULT_REGION", "eu-test-1", 1);
+    setenv("AWS_ENDPOINT_URL", s3.endpoint, 1);
+    s3.endpoint = s3.region = "";
+    assert_ok(open_with(&s3, "s3://data/k", &err));
+    unset_environment();
     helper_stop(&fake);
 }
 
@@ -139,5 +202,7 @@ TEST(minio_serves_our_signed_ranges_and_refuses_a_wrong_secret)
 
 RUN(T(signed_requests_are_accepted_and_wrong_ones_say_what_is_wrong),
     T(a_session_token_is_sent_and_signed),
+    T(what_is_left_out_comes_from_the_environment_of_every_s3_tool),
+    T(what_is_said_goes_before_the_environment_and_keys_go_together),
     T(a_clock_that_is_an_hour_off_is_corrected_by_the_servers),
     T(minio_serves_our_signed_ranges_and_refuses_a_wrong_secret))
