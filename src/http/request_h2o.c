@@ -52,6 +52,14 @@ static bool has_entity(const h2o_req_t *h2o)
     return h2o->entity.base || h2o->timestamps.request_body_begin_at.tv_sec != 0;
 }
 
+/* The library gives a request without Host the name that is registered. */
+static struct text host_of(const h2o_req_t *h2o)
+{
+    struct text host = text_of_iovec(h2o->input.authority);
+
+    return text_is(host, SERVER_NO_HOST) ? (struct text){NULL, 0} : host;
+}
+
 static void begin(struct connection *connection, h2o_req_t *h2o)
 {
     struct request *request = &connection->request;
@@ -60,7 +68,8 @@ static void begin(struct connection *connection, h2o_req_t *h2o)
     connection->replied = false;
     request->method = text_of_iovec(h2o->input.method);
     request->target = text_of_iovec(h2o->input.path);
-    request->host = text_of_iovec(h2o->input.authority);
+    request->host = host_of(h2o);
+    request->lacks_host = !request->host.at && h2o->version >= 0x101;
     request->start_ns = clock_now_ns();
     request->body_bytes = h2o->entity.len;
     request->id[0] = '\0';

@@ -172,18 +172,17 @@ static int bind_all(struct server *server, struct addrinfo *at)
 {
     struct sockaddr_storage bound = {0};
     socklen_t size = sizeof(bound);
-    int first = bind_socket(at, false);
+    int *first = &server->loops[0].listen_fd; /* closed with the server */
 
-    if (first < 0 || getsockname(first, (struct sockaddr *)&bound, &size) != 0)
+    *first = bind_socket(at, false);
+    if (*first < 0 || getsockname(*first, (struct sockaddr *)&bound, &size) != 0)
         return -1;
     /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): getsockname() has written it */
     server->port = ntohs(*port_of((struct sockaddr *)&bound));
     *port_of(at->ai_addr) = htons(server->port);
-    if (server->loop_count == 1) {
-        server->loops[0].listen_fd = first;
+    if (server->loop_count == 1)
         return 0;
-    }
-    close(first);
+    close(*first);
     for (unsigned i = 0; i < server->loop_count; i++) {
         server->loops[i].listen_fd = bind_socket(at, true);
         if (server->loops[i].listen_fd < 0)
@@ -521,7 +520,8 @@ static void configure(struct server *server)
     config->http1.req_timeout = (uint64_t)(server->options.idle_timeout_ns / NS_PER_MS);
     /* HTTP/2 of this version has no defence against rapid resets. */
     config->http1.upgrade_to_http2 = 0;
-    h2o_hostconf_t *host = h2o_config_register_host(config, h2o_iovec_init("default", 7), 65535);
+    h2o_hostconf_t *host =
+        h2o_config_register_host(config, h2o_iovec_init(H2O_STRLIT(SERVER_NO_HOST)), 65535);
     request_register(server, h2o_config_register_path(host, "/", 0));
     /* Targets that do not begin with a slash. */
     request_register(server, &host->fallback_path);

@@ -14,6 +14,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* What a request without Host seems to ask for; no host has a space in its name. */
+#define SERVER_NO_HOST "no host"
+
 /* One per accepted socket; holds its one current request (HTTP/1.1 has one at a time). */
 struct connection {
     struct request request; /* first: a request is cast back to its connection */

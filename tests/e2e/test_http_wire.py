@@ -107,6 +107,17 @@ class Framing(OneServer):
                 answer = wire.reply()
                 self.assertTrue(answer is None or answer.status == 400)
 
+    def test_http_1_1_without_a_host_is_400_and_1_0_needs_none(self):
+        wire = self.wire()
+        for line in ("GET /healthz", "GET http://h/healthz"):
+            wire.send(f"{line} HTTP/1.1\r\n\r\n")
+            answer = wire.reply()
+            self.assertEqual((answer.status, answer.json()["detail"]), (400, "HTTP/1.1 asks for a Host header"))
+        wire.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        self.assertIn("http://localhost:", wire.reply().body.decode())
+        wire.send("GET /healthz HTTP/1.1\r\nHost:\r\n\r\n")
+        self.assertEqual(wire.reply().status, 200)
+
     def test_http_2_is_not_spoken(self):
         wire = self.wire()
         wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
