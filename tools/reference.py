@@ -235,6 +235,66 @@ def majority(label, size):
     return np.where(alone & (label < MASKED), chosen, label)
 
 
+def patches(label, connect):
+    """The number of each pixel's connected component of one label: the least index in it."""
+    index, parent = np.arange(label.size).reshape(label.shape), np.arange(label.size)
+    pairs = [(np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])]
+    if connect == 8:
+        pairs += [(np.s_[:-1, :-1], np.s_[1:, 1:]), (np.s_[:-1, 1:], np.s_[1:, :-1])]
+    left = np.concatenate([index[a][label[a] == label[b]] for a, b in pairs])
+    right = np.concatenate([index[b][label[a] == label[b]] for a, b in pairs])
+    while left.size:
+        np.minimum.at(parent, np.maximum(left, right), np.minimum(left, right))
+        while (parent != parent[parent]).any():
+            parent = parent[parent]
+        left, right = parent[left], parent[right]
+        apart = left != right
+        left, right = left[apart], right[apart]
+    return parent.reshape(label.shape)
+
+
+def sieve(label, min_pixels, connect):
+    """Patches of fewer pixels take the commonest label around them, the lowest of equal ones; 254 and 255 do not vote."""
+    id = patches(label, connect)
+    small = (np.bincount(id.ravel(), minlength=label.size)[id] < min_pixels) & (label < MASKED)
+    wide, wide_id = np.pad(label, 1, constant_values=NODATA), np.pad(id, 1, constant_values=-1)
+    around = set()  # (patch, pixel on its border, its label)
+    for dy, dx in [(-1, 0), (1, 0), (0, -1), (0, 1)] + ([(-1, -1), (-1, 1), (1, -1), (1, 1)] if connect == 8 else []):
+        y, x = np.nonzero(small)
+        value, other = wide[y + 1 + dy, x + 1 + dx], wide_id[y + 1 + dy, x + 1 + dx]
+        votes = (other != id[y, x]) & (value < MASKED)
+        at = (y + dy) * label.shape[1] + x + dx
+        around.update(zip(id[y, x][votes].tolist(), at[votes].tolist(), value[votes].tolist()))
+    counts = {}
+    for patch, _, value in around:
+        counts.setdefault(patch, {}).setdefault(value, 0)
+        counts[patch][value] += 1
+    out = label.copy()
+    for y, x in zip(*np.nonzero(small)):
+        votes = counts.get(int(id[y, x]))
+        if votes:
+            out[y, x] = min(votes, key=lambda value: (-votes[value], value))
+    return out
+
+
+def reach_of(step):
+    """How many pixels away a step of post-processing looks."""
+    return {"majority": step.get("size", 0) // 2, "sieve": step.get("min_pixels", 1) - 1, "unsure": 0}[step["op"]]
+
+
+def post_process(label, confidence, steps):
+    """The steps of a layer document's "post" over a whole raster."""
+    for step in steps:
+        if step["op"] == "majority":
+            label = majority(label, step["size"])
+        elif step["op"] == "sieve":
+            label = sieve(label, step["min_pixels"], step.get("connect", 4))
+        else:
+            label = np.where((label < MASKED) & (confidence < step["below"]), step.get("value", 253), label)
+            label = label.astype(np.uint8)
+    return label
+
+
 class Prediction:
     """A prediction layer's document, ready to classify any window of its grid."""
 
@@ -291,14 +351,11 @@ class Prediction:
     def window(self, col, row, width, height):
         """(label, confidence) of a window inside the grid, with all post-processing."""
         steps = self.document.get("post", [])
-        reach = sum(step["size"] // 2 for step in steps)
+        reach = sum(reach_of(step) for step in steps)
         c0, r0 = max(col - reach, 0), max(row - reach, 0)
         c1, r1 = min(col + width + reach, self.grid.width), min(row + height + reach, self.grid.height)
         label, confidence, _ = self.raw(c0, r0, c1 - c0, r1 - r0)
-        for step in steps:
-            if step["op"] != "majority":
-                raise ValueError(f"post-processing {step['op']!r} is not for the reference")
-            label = majority(label, step["size"])
+        label = post_process(label, confidence, steps)
         cut = slice(row - r0, row - r0 + height), slice(col - c0, col - c0 + width)
         return label[cut], confidence[cut]
 

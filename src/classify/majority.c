@@ -5,9 +5,7 @@
 #include "classify/majority.h"
 
 #include "base/check.h"
-#include "classify/prediction.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 struct ballot {
@@ -16,11 +14,6 @@ struct ballot {
     uint8_t bin_of[256];
     uint16_t votes[256]; /* votes[bins] collects those who have no vote */
 };
-
-static bool votes(uint8_t label)
-{
-    return label != CLASS_NODATA && label != CLASS_MASKED;
-}
 
 /* Bins for the labels that are there; the others share the one past the last. */
 static void ballot_init(struct ballot *ballot, const uint8_t *label, size_t stride, uint32_t width,
@@ -33,7 +26,7 @@ static void ballot_init(struct ballot *ballot, const uint8_t *label, size_t stri
             seen[label[y * stride + x]] = true;
     ballot->bins = 0;
     for (unsigned value = 0; value < 256; value++) {
-        if (!seen[value] || !votes((uint8_t)value))
+        if (!seen[value] || !label_votes((uint8_t)value))
             continue;
         ballot->label_of[ballot->bins] = (uint8_t)value;
         ballot->bin_of[value] = (uint8_t)ballot->bins++;
@@ -65,7 +58,7 @@ static uint8_t winner(const struct ballot *ballot, uint8_t centre)
     return shared ? centre : ballot->label_of[best];
 }
 
-void majority_filter(const struct majority_input *input, unsigned k, uint8_t *ret_label,
+void majority_filter(const struct label_window *input, unsigned k, uint8_t *ret_label,
                      size_t ret_stride)
 {
     struct ballot ballot = {0};
@@ -84,7 +77,7 @@ void majority_filter(const struct majority_input *input, unsigned k, uint8_t *re
             uint8_t centre = input->label[y * stride + x];
 
             column_add(&ballot, top + x + k - 1, stride, k, 1);
-            ret_label[y * ret_stride + x] = votes(centre) ? winner(&ballot, centre) : centre;
+            ret_label[y * ret_stride + x] = label_votes(centre) ? winner(&ballot, centre) : centre;
             column_add(&ballot, top + x, stride, k, -1);
         }
     }

@@ -11,21 +11,13 @@
 #ifndef TILTH_CLASSIFY_MAJORITY_H
 #define TILTH_CLASSIFY_MAJORITY_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "classify/label_window.h"
 
 #define MAJORITY_MIN 3
 #define MAJORITY_MAX 25
 
-/* Readable for k / 2 pixels beyond on every side; rows are `stride` apart. */
-struct majority_input {
-    const uint8_t *label; /* of the first pixel to filter */
-    size_t stride;
-    uint32_t width, height; /* pixels to filter */
-};
-
-/* O(pixels x (k + distinct labels)). */
-void majority_filter(const struct majority_input *input, unsigned k, uint8_t *ret_label,
+/* The halo that `input` needs: k / 2. O(pixels x (k + distinct labels)). */
+void majority_filter(const struct label_window *input, unsigned k, uint8_t *ret_label,
                      size_t ret_stride);
 
 #endif

@@ -16,7 +16,6 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/errand.h"
-#include "classify/majority.h"
 #include "classify/partial.h"
 #include "classify/prediction_private.h"
 #include "classify/stack.h"
@@ -25,8 +24,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A window with a halo of at most 12 pixels touches no more than 3 x 3 blocks. */
+/* A window with its halo touches no more than 3 x 3 blocks. */
 enum { WANTS_PER_REQUEST = 9 };
+_Static_assert(POST_MAX_HALO <= CLASS_BLOCK, "a halo reaches into the next block only");
 
 /* What one read wants, and where it is: in blocks[i], or else in items[i].partial. */
 struct wants {
@@ -317,7 +317,7 @@ static enum tl_code read_raw(struct prediction *prediction, const struct block_r
     return TL_OK;
 }
 
-/* ---- with the majority filter ---- */
+/* ---- with post-processing ---- */
 
 /* Raw labels and confidences of a request and its halo; nodata outside the grid. */
 struct frame {
@@ -364,14 +364,15 @@ static enum tl_code filter(struct prediction *prediction, const struct block_req
                            const struct frame *frame, struct block **ret_block, struct tl_err *err)
 {
     AUTO(class_map) map = class_map_new();
+    AUTO(arena) scratch = arena_new();
     uint32_t width = frame->width - 2 * frame->halo, height = frame->height - 2 * frame->halo;
     size_t at = (size_t)request->y0 * CLASS_BLOCK + request->x0;
     size_t core = (size_t)frame->halo * frame->width + frame->halo;
 
-    if (!map)
+    if (!map || !scratch)
         return tl_fail(err, TL_NOMEM, "no memory for a class block");
-    const struct majority_input input = {frame->label + core, frame->width, width, height};
-    majority_filter(&input, prediction->majority, map->label + at, CLASS_BLOCK);
+    const struct post_frame input = {frame->width, frame->height, frame->label, frame->confidence};
+    TL_TRY(post_run(&prediction->post, &input, scratch, map->label + at, CLASS_BLOCK, err));
     for (size_t y = 0; y < height; y++)
         memcpy(map->confidence + at + y * CLASS_BLOCK, frame->confidence + core + y * frame->width,
                width);
@@ -387,7 +388,7 @@ static enum tl_code final_block(struct wants *wants, size_t first, size_t last,
                                 const struct block_request *request, struct block **ret_block,
                                 struct tl_err *err)
 {
-    AUTO_FRAME frame = {.halo = wants->prediction->majority / 2};
+    AUTO_FRAME frame = {.halo = post_halo(&wants->prediction->post)};
 
     TL_TRY(frame_init(&frame, request, err));
     for (size_t i = first; i < last; i++)
@@ -407,6 +408,7 @@ static enum tl_code read_filtered(struct prediction *prediction,
                                   struct tl_err *err)
 {
     AUTO_WANTS wants = {.prediction = prediction};
+    uint32_t halo = post_halo(&prediction->post);
     /* Of each request's wants. */
     AUTO_ENDS size_t *ends = TL_OWNED(calloc(count, sizeof(*ends)));
 
@@ -418,7 +420,7 @@ static enum tl_code read_filtered(struct prediction *prediction,
 
         ret_blocks[i] = class_store_load(prediction->store, key);
         if (!ret_blocks[i])
-            TL_TRY(want_around(&wants, &requests[i], prediction->majority / 2, err));
+            TL_TRY(want_around(&wants, &requests[i], halo, err));
         ends[i] = wants.count;
     }
     TL_TRY(ensure(&wants, errand, err));
@@ -433,7 +435,7 @@ enum tl_code native_read(struct prediction *prediction, const struct block_reque
                          size_t count, struct errand *errand, struct block **ret_blocks,
                          struct tl_err *err)
 {
-    return prediction->majority
+    return prediction->post.count
                ? read_filtered(prediction, requests, count, errand, ret_blocks, err)
                : read_raw(prediction, requests, count, errand, ret_blocks, err);
 }
@@ -443,5 +445,5 @@ bool native_has(struct prediction *prediction, uint32_t col, uint32_t row)
     if (class_store_has(prediction->store, prediction_key(prediction, 0, col, row)) ||
         partials_complete(prediction->partials, col, row))
         return true;
-    return prediction->majority && class_store_has(prediction->store, raw_key(col, row));
+    return prediction->post.count && class_store_has(prediction->store, raw_key(col, row));
 }

@@ -5,7 +5,6 @@
 #include "base/check.h"
 #include "base/errand.h"
 #include "classify/forest.h"
-#include "classify/majority.h"
 #include "classify/partial.h"
 #include "classify/prediction_private.h"
 #include "classify/stack.h"
@@ -94,7 +93,7 @@ size_t prediction_region_pixels(const struct prediction *prediction)
 struct class_key prediction_key(const struct prediction *prediction, uint8_t level, uint32_t col,
                                 uint32_t row)
 {
-    bool raw_is_final = level == 0 && !prediction->majority;
+    bool raw_is_final = level == 0 && !prediction->post.count;
 
     return (struct class_key){raw_is_final ? CLASS_RAW : CLASS_FINAL, level, col, row};
 }
@@ -304,14 +303,30 @@ static enum tl_code fingerprints_of(const struct prediction_spec *spec,
                                     struct hash128 ret_fingerprints[CLASS_STAGES],
                                     struct tl_err *err)
 {
-    AUTO_BUF buf = {0};
+    AUTO_BUF buf = {0}, post = {0};
 
     describe(spec, &buf);
-    if (buf_failed(&buf))
+    post_describe(&spec->post, &post);
+    if (buf_failed(&buf) || buf_failed(&post))
         return tl_fail(err, TL_NOMEM, "no memory for the fingerprint of %s", spec->id);
     ret_fingerprints[CLASS_RAW] = hash128(buf.bytes, buf.size);
     ret_fingerprints[CLASS_FINAL] =
-        hash128_join(ret_fingerprints[CLASS_RAW], (struct hash128){.lo = spec->majority});
+        hash128_join(ret_fingerprints[CLASS_RAW], hash128(post.bytes, post.size));
+    return TL_OK;
+}
+
+/* What is unsure must not look like one of the model's classes. */
+static enum tl_code check_post(const struct post *post, const struct forest_info *model,
+                               struct tl_err *err)
+{
+    TL_TRY(post_check(post, err));
+    for (unsigned i = 0; i < post->count; i++)
+        for (uint32_t c = 0; c < model->class_count && post->steps[i].op == POST_UNSURE; c++)
+            if (model->classes[c].value == post->steps[i].value)
+                return tl_fail(err, TL_INVALID,
+                               "what is unsure becomes %u, which is the model's class \"%s\"; "
+                               "give it a value of its own",
+                               post->steps[i].value, model->classes[c].name);
     return TL_OK;
 }
 
@@ -327,16 +342,12 @@ static enum tl_code check_spec(const struct prediction_spec *spec, struct tl_err
         !isfinite(grid->affine.y) || !isfinite(grid->affine.dx) || !isfinite(grid->affine.dy))
         return tl_fail(err, TL_INVALID, "a grid with pixels of %g x %g at (%g, %g)",
                        grid->affine.dx, grid->affine.dy, grid->affine.x, grid->affine.y);
-    if (spec->majority &&
-        (spec->majority % 2 == 0 || spec->majority < MAJORITY_MIN || spec->majority > MAJORITY_MAX))
-        return tl_fail(err, TL_INVALID, "a majority filter of %u pixels; it is odd, %d to %d",
-                       spec->majority, MAJORITY_MIN, MAJORITY_MAX);
     for (uint32_t c = 0; c < model->class_count; c++)
         if (model->classes[c].value >= CLASS_MASKED)
             return tl_fail(
                 err, TL_INVALID, "class \"%s\" has the value %u; %d means masked and %d nodata",
                 model->classes[c].name, model->classes[c].value, CLASS_MASKED, CLASS_NODATA);
-    return TL_OK;
+    return check_post(&spec->post, model, err);
 }
 
 static enum tl_code fill(struct prediction *prediction, const struct prediction_env *env,
@@ -352,7 +363,7 @@ static enum tl_code fill(struct prediction *prediction, const struct prediction_
     pyramid_init(&prediction->pyramid, &spec->grid);
     prediction->forest = forest_ref(spec->forest);
     prediction->pool = env->pool;
-    prediction->majority = spec->majority;
+    prediction->post = spec->post;
     prediction->policy = spec->policy;
     prediction->budget_blocks = spec->budget_blocks;
     TL_TRY(stack_new(spec, &prediction->stack, err));

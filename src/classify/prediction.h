@@ -3,7 +3,7 @@
  * own grid; a block of it is computed when somebody asks for its pixels:
  *
  *   sources --warp to the layer's grid--> feature stack --forest--> raw class block
- *     --majority with halo, baseline mask--> class block --> RAM, LMDB (class key)
+ *     --post.h with halo, baseline mask--> class block --> RAM, LMDB (class key)
  *
  * Two bands: label (class value, 255 nodata, 254 masked by the baseline) and confidence
  * (0..100). Levels below native are the exact mode of their four children (ties: the
@@ -20,6 +20,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "classify/post.h"
 #include "geo/affine.h"
 #include "raster/block.h"
 #include "raster/warp.h"
@@ -66,7 +67,7 @@ struct prediction_spec {
     const struct prediction_source *sources;
     const char *const *features; /* one expression per feature of the forest, in its order */
     struct prediction_mask mask;
-    uint8_t majority; /* odd window width 3..25; 0: none. Ties keep the centre's label */
+    struct post post; /* after the forest */
     enum prediction_policy policy;
     uint32_t budget_blocks; /* missing level-0 blocks a zoomed-out block may classify now */
 };

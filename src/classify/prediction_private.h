@@ -2,7 +2,7 @@
  * prediction_private: what the files behind prediction.h share.
  *
  *   prediction.c   making one, the read that sorts requests, coverage, point queries
- *   native.c       level 0: claims, units of work, majority filter
+ *   native.c       level 0: claims, units of work, post-processing
  *   levels.c       coarser levels: mode of children, or an approximation from overviews
  *   vote.c         pixels of a stack window through the forest
  */
@@ -37,7 +37,7 @@ struct prediction {
     struct class_store *store;
     struct partials *partials;
     struct block_pool *pool;
-    unsigned majority;
+    struct post post;
     enum prediction_policy policy;
     uint32_t budget_blocks;
     pthread_mutex_t mu; /* guards: idle, idle_count */

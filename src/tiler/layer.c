@@ -84,7 +84,24 @@ static enum tl_code load_model(struct layer *layer, struct tl_err *err)
     return forest_load(layer->doc.model, file, &layer->forest, err);
 }
 
-static void style_from_model(const struct forest_info *model, struct style *ret)
+/* Grey: what the model does not dare to say. */
+#define UNSURE_RGB 0x9E9E9Eu
+
+static void add_class(struct style *style, uint8_t value, const char *name, uint32_t rgb)
+{
+    struct style_class *to = &style->classes[style->class_count++];
+
+    to->value = value;
+    to->rgba[0] = (uint8_t)(rgb >> 16);
+    to->rgba[1] = (uint8_t)(rgb >> 8);
+    to->rgba[2] = (uint8_t)rgb;
+    to->rgba[3] = 255;
+    snprintf(to->name, sizeof(to->name), "%s", name);
+    snprintf(to->title, sizeof(to->title), "%s", name);
+}
+
+static void style_from_model(const struct forest_info *model, const struct post *post,
+                             struct style *ret)
 {
     *ret = (struct style){.kind = STYLE_CLASSES, .nodata = CLASS_NODATA};
     snprintf(ret->id, sizeof(ret->id), "model");
@@ -92,18 +109,14 @@ static void style_from_model(const struct forest_info *model, struct style *ret)
     ret->fingerprint = model->fingerprint;
     for (uint32_t i = 0; i < model->class_count; i++) {
         const struct forest_class *from = &model->classes[i];
-        struct style_class *to = &ret->classes[ret->class_count++];
         /* Without a colour: spread over the wheel, so that classes can at least be told apart. */
         uint32_t rgb = from->color == FOREST_NO_COLOR ? 0x3060A0u + i * 0x2F1B57u : from->color;
 
-        to->value = from->value;
-        to->rgba[0] = (uint8_t)(rgb >> 16);
-        to->rgba[1] = (uint8_t)(rgb >> 8);
-        to->rgba[2] = (uint8_t)rgb;
-        to->rgba[3] = 255;
-        snprintf(to->name, sizeof(to->name), "%s", from->name);
-        snprintf(to->title, sizeof(to->title), "%s", from->name);
+        add_class(ret, from->value, from->name, rgb);
     }
+    for (unsigned i = 0; i < post->count; i++)
+        if (post->steps[i].op == POST_UNSURE && !style_class_of(ret, post->steps[i].value))
+            add_class(ret, post->steps[i].value, "unsure", UNSURE_RGB);
 }
 
 static enum tl_code take_styles(struct layer *layer, const struct style *const *styles,
@@ -126,7 +139,7 @@ static enum tl_code take_styles(struct layer *layer, const struct style *const *
         return tl_fail(err, TL_INVALID,
                        "name at least one style in \"styles\"; `tilth check FILE "
                        "--style` prints one from a palette");
-    style_from_model(forest_info(layer->forest), &layer->model_style);
+    style_from_model(forest_info(layer->forest), &doc->post, &layer->model_style);
     layer->styles[0] = &layer->model_style;
     layer->info.style_count = 1;
     return TL_OK;

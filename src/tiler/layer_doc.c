@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/json.h"
 #include "classify/feature.h"
+#include "tiler/post_doc.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -481,32 +482,6 @@ static enum tl_code read_mask(struct reader *r, struct json_at at, struct tl_err
     return TL_OK;
 }
 
-static enum tl_code read_post(struct reader *r, struct json_at at, struct tl_err *err)
-{
-    static const char *const known[] = {"op", "size", NULL};
-    size_t count;
-
-    TL_TRY(json_read_array(at, true, &count, err));
-    if (count > 1)
-        return json_refuse(&at, err, "%zu steps; one majority filter is served so far", count);
-    if (count == 0)
-        return TL_OK;
-    struct json_at step = json_item(&at, 0);
-    struct json_at op_at = json_key(&step, "op");
-    struct json_at size_at = json_key(&step, "size");
-    const char *op;
-    int64_t size;
-    TL_TRY(json_known_keys(step, known, err));
-    TL_TRY(json_read_string(op_at, &op, err));
-    if (strcmp(op, "majority") != 0)
-        return json_refuse(&op_at, err, "\"%s\" is not served; majority is", op);
-    TL_TRY(json_read_int(size_at, 3, 25, &size, err));
-    if (size % 2 == 0)
-        return json_refuse(&size_at, err, "an odd number is needed");
-    r->doc->majority = (uint8_t)size;
-    return TL_OK;
-}
-
 static enum tl_code read_below_native(struct reader *r, struct json_at at, struct tl_err *err)
 {
     static const char *const known[] = {"policy", "budget_blocks", NULL};
@@ -576,7 +551,7 @@ static enum tl_code read_prediction(struct reader *r, const struct json_at *root
     TL_TRY(read_grid(r, json_key(root, "grid"), err));
     TL_TRY(read_features(r, json_key(root, "features"), err));
     TL_TRY(read_mask(r, json_key(root, "mask"), err));
-    TL_TRY(read_post(r, json_key(root, "post"), err));
+    TL_TRY(post_doc_read(json_key(root, "post"), &r->doc->post, err));
     return read_below_native(r, json_key(root, "below_native"), err);
 }
 

@@ -63,7 +63,7 @@ struct layer_doc {
     int mask_source; /* index, or -1 */
     uint16_t mask_band;
     uint8_t mask_keep[256];
-    uint8_t majority;
+    struct post post;
     enum prediction_policy policy;
     uint32_t budget_blocks;
 };

@@ -229,6 +229,27 @@ class NativeZoom(OnScene):
         for tile in scene.tiles_over(self.bounds, 14)[::3]:
             self.check_tile(tilth, "wide", tile, scene.nearest_tile(label, self.grid, tile))
 
+    def test_a_chain_of_steps_is_the_whole_rasters(self):
+        """Doubt, small patches and a filter, in this order, and what is unsure has a name in the legend."""
+        steps = [{"op": "unsure", "below": 29}, {"op": "sieve", "min_pixels": 4, "connect": 8},
+                 {"op": "majority", "size": 3}, {"op": "sieve", "min_pixels": 60}]
+        label = self.scene.raw
+        for step in steps:
+            before, label = label, reference.post_process(label, self.scene.confidence, [step])
+            self.assertGreater((before != label).mean(), 0.001, step)
+        self.assertTrue((label == 253).any())
+        tilth = self.serve(self.scene.layer("chain", post=steps))
+        for tile in scene.tiles_over(self.bounds, 14)[::2]:
+            self.check_tile(tilth, "chain", tile, scene.nearest_tile(label, self.grid, tile))
+        legend = tilth.get("/layers/chain/legend.json").json()
+        self.assertIn("unsure", [item["name"] for item in legend["classification:classes"]])
+
+    def test_what_is_unsure_has_a_value_of_its_own(self):
+        tilth = self.serve(self.scene.layer("taken", post=[{"op": "unsure", "below": 60, "value": CLASSES[0]["value"]}]))
+        answer = tilth.get(scene.path_of("taken", scene.tiles_over(self.bounds, 14)[0]))
+        self.assertGreaterEqual(answer.status, 400)
+        self.assertIn("give it a value of its own", answer.body.decode())
+
     def test_pixels_are_classified_once(self):
         """All tiles of two zooms over the scene cost its pixels, and the strips of no halo twice."""
         tilth = self.serve(self.scene.layer("plain", post=[]))

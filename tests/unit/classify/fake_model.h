@@ -14,7 +14,7 @@
 #include "base/errand.h"
 #include "classify/class_block.h"
 #include "classify/forest.h"
-#include "classify/majority.h"
+#include "classify/post.h"
 #include "classify/prediction.h"
 #include "geo/crs.h"
 #include "raster/block_pool.h"
@@ -296,6 +296,11 @@ static const char *const land_bands[] = {"a", "b", "id"};
 static const uint16_t land_index[] = {BAND_A, BAND_B, BAND_ID};
 static const char *const land_features[] = {"s.a + 0 * s.b", "s.b", "s.id"};
 
+static struct post majority_of(unsigned size)
+{
+    return (struct post){.count = 1, .steps = {{.op = POST_MAJORITY, .size = (uint8_t)size}}};
+}
+
 static void world_init(struct world *w, unsigned majority, bool masked)
 {
     fake_reset();
@@ -317,8 +322,9 @@ static void world_init(struct world *w, unsigned majority, bool masked)
         .source_count = 1,
         .sources = &w->source,
         .features = land_features,
-        .majority = (uint8_t)majority,
         .budget_blocks = 4};
+    if (majority)
+        w->spec.post = majority_of(majority);
     w->spec.mask.source = masked ? w->baseline : NULL;
     w->spec.mask.keep[4] = 1;
 }
@@ -387,29 +393,34 @@ static struct raster classify_land(const struct world *w)
     return raster;
 }
 
-/* The filter over everything at once, inside a margin of nodata. */
-static void filter_land(struct raster *raster, unsigned k)
+/* All steps over everything at once, inside a margin of nodata. */
+static void filter_land(struct raster *raster, const struct post *post)
 {
-    size_t margin = k / 2, stride = raster->width + 2 * margin;
+    AUTO(arena) scratch = arena_new();
+    size_t margin = post_halo(post), stride = raster->width + 2 * margin;
     size_t room = stride * (raster->height + 2 * margin);
-    uint8_t *framed = malloc(room);
+    uint8_t *framed = malloc(room), *confidence = calloc(room, 1);
+    const struct post_frame frame = {(uint32_t)stride, (uint32_t)(room / stride), framed,
+                                     confidence};
 
     memset(framed, CLASS_NODATA, room);
-    for (size_t y = 0; y < raster->height; y++)
-        memcpy(framed + (y + margin) * stride + margin, raster->label + y * raster->width,
-               raster->width);
-    majority_filter(&(struct majority_input){framed + margin * stride + margin, stride,
-                                             raster->width, raster->height},
-                    k, raster->label, raster->width);
+    for (size_t y = 0; y < raster->height; y++) {
+        size_t to = (y + margin) * stride + margin, from = y * raster->width;
+
+        memcpy(framed + to, raster->label + from, raster->width);
+        memcpy(confidence + to, raster->confidence + from, raster->width);
+    }
+    assert_ok(post_run(post, &frame, scratch, raster->label, raster->width, &err));
     free(framed);
+    free(confidence);
 }
 
 static struct raster world_reference(const struct world *w)
 {
     struct raster raster = classify_land(w);
 
-    if (w->spec.majority)
-        filter_land(&raster, w->spec.majority);
+    if (w->spec.post.count)
+        filter_land(&raster, &w->spec.post);
     return raster;
 }
 

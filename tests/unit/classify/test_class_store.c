@@ -86,7 +86,7 @@ TEST(another_filter_over_the_same_votes_classifies_nothing_again)
         block_unref(read_block(w.prediction, whole_block(0, i % 3, i / 3)));
     world_close(&w);
     fake_reset();
-    w.spec.majority = 7;
+    w.spec.post = majority_of(7);
     world_open(&w, cache);
     struct raster raster = world_reference(&w);
     struct block *block = read_block(w.prediction, request);

@@ -65,8 +65,7 @@ TEST(the_filter_is_its_definition_for_every_width)
 
     for (unsigned k = MAJORITY_MIN; k <= MAJORITY_MAX; k += 2) {
         draw(2 + k % 7, k);
-        majority_filter(&(struct majority_input){at(world, 0, 0), STRIDE, SIDE, SIDE}, k, out,
-                        SIDE);
+        majority_filter(&(struct label_window){at(world, 0, 0), STRIDE, SIDE, SIDE}, k, out, SIDE);
         for (size_t y = 0; y < SIDE; y++)
             for (size_t x = 0; x < SIDE; x++)
                 assert_int_equal(out[y * SIDE + x], by_definition(x, y, (int)k));
@@ -83,13 +82,13 @@ TEST(any_cut_of_the_raster_gives_the_same_pixels)
         uint32_t cut_x = 1 + next(&seed) % (SIDE - 1), cut_y = 1 + next(&seed) % (SIDE - 1);
 
         draw(4, seed);
-        majority_filter(&(struct majority_input){at(world, 0, 0), STRIDE, SIDE, SIDE}, k, whole,
+        majority_filter(&(struct label_window){at(world, 0, 0), STRIDE, SIDE, SIDE}, k, whole,
                         SIDE);
         for (int i = 0; i < 4; i++) {
             uint32_t x = i % 2 ? cut_x : 0, y = i / 2 ? cut_y : 0;
-            majority_filter(&(struct majority_input){at(world, x, y), STRIDE,
-                                                     i % 2 ? SIDE - cut_x : cut_x,
-                                                     i / 2 ? SIDE - cut_y : cut_y},
+            majority_filter(&(struct label_window){at(world, x, y), STRIDE,
+                                                   i % 2 ? SIDE - cut_x : cut_x,
+                                                   i / 2 ? SIDE - cut_y : cut_y},
                             k, pieces + y * SIDE + x, SIDE);
         }
         assert_memory_equal(pieces, whole, sizeof(whole));
@@ -101,7 +100,7 @@ TEST(a_shared_first_place_keeps_the_centre)
     static const uint8_t square[9] = {1, 1, 1, 2, 3, 2, 1, 2, 2};
     uint8_t out;
 
-    majority_filter(&(struct majority_input){square + 4, 3, 1, 1}, 3, &out, 1);
+    majority_filter(&(struct label_window){square + 4, 3, 1, 1}, 3, &out, 1);
     assert_int_equal(out, 3);
 }
 
@@ -112,11 +111,11 @@ TEST(nodata_and_masked_neither_vote_nor_change)
     static const uint8_t mask[9] = {9, 9, 9, 9, 254, 9, 9, 9, 9};
     uint8_t out;
 
-    majority_filter(&(struct majority_input){square + 4, 3, 1, 1}, 3, &out, 1);
+    majority_filter(&(struct label_window){square + 4, 3, 1, 1}, 3, &out, 1);
     assert_int_equal(out, 9);
-    majority_filter(&(struct majority_input){hole + 4, 3, 1, 1}, 3, &out, 1);
+    majority_filter(&(struct label_window){hole + 4, 3, 1, 1}, 3, &out, 1);
     assert_int_equal(out, CLASS_NODATA);
-    majority_filter(&(struct majority_input){mask + 4, 3, 1, 1}, 3, &out, 1);
+    majority_filter(&(struct label_window){mask + 4, 3, 1, 1}, 3, &out, 1);
     assert_int_equal(out, CLASS_MASKED);
 }
 

@@ -5,13 +5,14 @@
 
 /* ---- what comes out ---- */
 
-static void assert_any_partition(unsigned majority, bool masked, uint32_t seed)
+static void assert_any_partition(const struct post *post, bool masked, uint32_t seed)
 {
     struct world w;
     struct block_request requests[5];
     struct block *blocks[5];
 
-    world_init(&w, majority, masked);
+    world_init(&w, 0, masked);
+    w.spec.post = *post;
     world_open(&w, NULL);
     struct raster raster = world_reference(&w);
     for (int round = 0; round < 24; round++) {
@@ -32,19 +33,55 @@ static void assert_any_partition(unsigned majority, bool masked, uint32_t seed)
 
 TEST(any_partition_gives_the_whole_raster_without_a_filter)
 {
-    assert_any_partition(0, false, 1);
+    assert_any_partition(&(struct post){0}, false, 1);
 }
 
 TEST(any_partition_gives_the_whole_raster_with_a_filter)
 {
-    assert_any_partition(3, false, 2);
-    assert_any_partition(25, false, 3);
+    const struct post narrow = majority_of(3), wide = majority_of(25);
+
+    assert_any_partition(&narrow, false, 2);
+    assert_any_partition(&wide, false, 3);
 }
 
 TEST(any_partition_gives_the_whole_raster_behind_a_mask)
 {
-    assert_any_partition(0, true, 4);
-    assert_any_partition(7, true, 5);
+    const struct post post = majority_of(7);
+
+    assert_any_partition(&(struct post){0}, true, 4);
+    assert_any_partition(&post, true, 5);
+}
+
+/* Each step has something to do, or the test below would say nothing. */
+static void assert_each_step_changes_labels(const struct post *post)
+{
+    struct world w;
+
+    world_init(&w, 0, false);
+    struct raster before = world_reference(&w);
+    while (w.spec.post.count < post->count) {
+        w.spec.post.steps[w.spec.post.count] = post->steps[w.spec.post.count];
+        w.spec.post.count++;
+        struct raster after = world_reference(&w);
+        assert_memory_not_equal(before.label, after.label, LAND_PIXELS);
+        raster_release(&before);
+        before = after;
+    }
+    raster_release(&before);
+    world_release(&w);
+}
+
+TEST(any_partition_gives_the_whole_raster_after_a_chain_of_steps)
+{
+    const struct post post = {.count = 4,
+                              .steps = {{.op = POST_UNSURE, .below = 40, .value = 200},
+                                        {.op = POST_SIEVE, .size = 9, .connect = 4},
+                                        {.op = POST_MAJORITY, .size = 5},
+                                        {.op = POST_SIEVE, .size = 60, .connect = 8}}};
+
+    assert_each_step_changes_labels(&post);
+    assert_any_partition(&post, false, 6);
+    assert_any_partition(&post, true, 7);
 }
 
 TEST(only_pixels_that_were_asked_for_are_classified_and_only_once)
@@ -469,11 +506,11 @@ TEST(a_prediction_that_cannot_work_says_why)
     w.spec.features = (const char *const[]){"s.a", "s.b", NULL};
     assert_refused(opened(&w), TL_INVALID, "the model has 3 features and there is no expression");
     w.spec.features = land_features;
-    w.spec.majority = 4;
+    w.spec.post = majority_of(4);
     assert_refused(opened(&w), TL_INVALID, "a majority filter of 4 pixels");
-    w.spec.majority = 27;
+    w.spec.post = majority_of(27);
     assert_refused(opened(&w), TL_INVALID, "a majority filter of 27 pixels");
-    w.spec.majority = 0;
+    w.spec.post.count = 0;
     w.spec.grid.width = 0;
     assert_refused(opened(&w), TL_INVALID, "a grid of 0 x 1100 pixels");
     w.spec.grid.width = LAND_WIDTH;
@@ -500,7 +537,7 @@ static struct hash128 fingerprint_of(struct world *w)
 TEST(the_fingerprint_changes_with_everything_that_changes_pixels)
 {
     struct world w;
-    struct hash128 seen[16];
+    struct hash128 seen[20];
     size_t count = 0;
 
     world_init(&w, 0, false);
@@ -508,7 +545,13 @@ TEST(the_fingerprint_changes_with_everything_that_changes_pixels)
     w.spec.policy = POLICY_EXACT;
     w.spec.budget_blocks = 99;
     assert_true(hash128_equal(fingerprint_of(&w), seen[0])); /* these do not */
-    w.spec.majority = 5;
+    w.spec.post = majority_of(5);
+    seen[count++] = fingerprint_of(&w);
+    w.spec.post.steps[0] = (struct post_step){.op = POST_SIEVE, .size = 5, .connect = 4};
+    seen[count++] = fingerprint_of(&w);
+    w.spec.post.steps[0].connect = 8;
+    seen[count++] = fingerprint_of(&w);
+    w.spec.post.steps[0] = (struct post_step){.op = POST_UNSURE, .below = 5, .value = 200};
     seen[count++] = fingerprint_of(&w);
     w.spec.features = (const char *const[]){"s.a + 1", "s.b", "s.id"};
     seen[count++] = fingerprint_of(&w);
@@ -569,6 +612,7 @@ TEST(a_point_tells_label_confidence_probabilities_and_features)
 RUN(T(any_partition_gives_the_whole_raster_without_a_filter),
     T(any_partition_gives_the_whole_raster_with_a_filter),
     T(any_partition_gives_the_whole_raster_behind_a_mask),
+    T(any_partition_gives_the_whole_raster_after_a_chain_of_steps),
     T(only_pixels_that_were_asked_for_are_classified_and_only_once),
     T(masked_pixels_and_nodata_never_reach_the_forest),
     T(a_feature_that_is_not_a_number_makes_its_pixel_nodata), T(a_block_without_any_data_is_empty),

@@ -38,7 +38,9 @@ TEST(a_prediction_is_read_in_full)
 {
     assert_ok(parse(PREDICTION
                     ", \"mask\": {\"source\": \"dw\", \"keep\": [4, 5]},"
-                    " \"post\": [{\"op\": \"majority\", \"size\": 5}],"
+                    " \"post\": [{\"op\": \"sieve\", \"min_pixels\": 100, \"connect\": 8},"
+                    "            {\"op\": \"majority\", \"size\": 5},"
+                    "            {\"op\": \"unsure\", \"below\": 60}],"
                     " \"below_native\": {\"policy\": \"exact\", \"budget_blocks\": 7}}"));
     assert_int_equal(doc.kind, LAYER_PREDICTION);
     assert_int_equal(doc.grid_like, 0);
@@ -48,7 +50,15 @@ TEST(a_prediction_is_read_in_full)
     assert_int_equal(doc.mask_source, 1);
     assert_int_equal(doc.mask_keep[4] + doc.mask_keep[5], 2);
     assert_int_equal(doc.mask_keep[6], 0);
-    assert_int_equal(doc.majority, 5);
+    assert_int_equal(doc.post.count, 3);
+    assert_int_equal(doc.post.steps[0].op, POST_SIEVE);
+    assert_int_equal(doc.post.steps[0].size, 100);
+    assert_int_equal(doc.post.steps[0].connect, 8);
+    assert_int_equal(doc.post.steps[1].op, POST_MAJORITY);
+    assert_int_equal(doc.post.steps[1].size, 5);
+    assert_int_equal(doc.post.steps[2].op, POST_UNSURE);
+    assert_int_equal(doc.post.steps[2].below, 60);
+    assert_int_equal(doc.post.steps[2].value, 253);
     assert_int_equal(doc.policy, POLICY_EXACT);
     assert_int_equal(doc.budget_blocks, 7);
 }
@@ -73,6 +83,13 @@ TEST(a_refusal_names_document_and_place)
                    "mask.source");
     assert_refused(parse(PREDICTION ", \"post\": [{\"op\": \"majority\", \"size\": 4}]}"),
                    TL_INVALID, "odd");
+    assert_refused(parse(PREDICTION ", \"post\": [{\"op\": \"blur\"}]}"), TL_INVALID,
+                   "post[0].op: \"blur\" is not one of majority, sieve, unsure");
+    assert_refused(parse(PREDICTION ", \"post\": [{\"op\": \"sieve\", \"size\": 4}]}"), TL_INVALID,
+                   "size");
+    assert_refused(parse(PREDICTION ", \"post\": [{\"op\": \"sieve\", \"min_pixels\": 200},"
+                                    " {\"op\": \"sieve\", \"min_pixels\": 100}]}"),
+                   TL_INVALID, "looks 298 pixels far, at most 256");
     assert_refused(parse("{\"id\": \"a\","), TL_INVALID, "conf/layers/a.json");
 }
 

@@ -1,0 +1,123 @@
+#include "tiler/layer_prediction.h"
+
+#include "base/arena.h"
+#include "classify/forest.h"
+#include "classify/prediction.h"
+#include "geo/crs.h"
+#include "tiler/layer_doc.h"
+#include "tiler/layer_open.h"
+#include "tiler/layer_private.h"
+
+#include <string.h>
+
+/* The expressions of the document in the order of the model's features. */
+static enum tl_code order_features(const struct layer_open *open, struct arena *scratch,
+                                   const char *const **ret_features, struct tl_err *err)
+{
+    const struct forest_info *model = forest_info(open->forest);
+    const struct layer_doc *doc = open->doc;
+    const char **features = arena_zalloc(scratch, model->feature_count, sizeof(*features));
+    uint32_t used = 0;
+
+    if (!features)
+        return tl_fail(err, TL_NOMEM, "no memory for %u features", model->feature_count);
+    for (uint32_t f = 0; f < model->feature_count; f++) {
+        for (uint32_t i = 0; i < doc->feature_count && !features[f]; i++)
+            if (strcmp(doc->feature_names[i], model->features[f]) == 0)
+                features[f] = doc->feature_texts[i];
+        if (!features[f])
+            return tl_fail(err, TL_INVALID,
+                           "the model wants the feature \"%s\" and \"features\" has "
+                           "no expression for it",
+                           model->features[f]);
+        used++;
+    }
+    if (used != doc->feature_count)
+        return tl_fail(err, TL_INVALID,
+                       "\"features\" has %u expressions and the model %u features; "
+                       "leave out what it does not know",
+                       doc->feature_count, used);
+    *ret_features = features;
+    return TL_OK;
+}
+
+/* A document without band names calls them b1, b2, ... */
+static enum tl_code name_bands(const struct pyramid *pyramid, struct arena *scratch,
+                               struct prediction_source *to, struct tl_err *err)
+{
+    const char **names = arena_alloc(scratch, pyramid->bands, sizeof(*names));
+    uint16_t *index = arena_alloc(scratch, pyramid->bands, sizeof(*index));
+
+    if (!names || !index)
+        return tl_fail(err, TL_NOMEM, "no memory for %u band names", pyramid->bands);
+    for (uint16_t b = 0; b < pyramid->bands; b++) {
+        index[b] = b;
+        names[b] = arena_printf(scratch, "b%u", b + 1u);
+        if (!names[b])
+            return tl_fail(err, TL_NOMEM, "no memory for band names");
+    }
+    to->band_count = pyramid->bands;
+    to->band_names = names;
+    to->band_index = index;
+    return TL_OK;
+}
+
+static enum tl_code bind_source(const struct doc_source *from, struct block_source *source,
+                                struct arena *scratch, struct prediction_source *to,
+                                struct tl_err *err)
+{
+    *to = (struct prediction_source){.id = from->id,
+                                     .source = source,
+                                     .resampling = from->resampling,
+                                     .band_count = from->band_count,
+                                     .band_names = from->band_names,
+                                     .band_index = from->band_index};
+    return from->band_count ? TL_OK : name_bands(source->pyramid, scratch, to, err);
+}
+
+static struct grid layer_grid(const struct layer_doc *doc, struct block_source *const *sources,
+                              const struct crs *crs)
+{
+    if (doc->grid_like < 0)
+        return (struct grid){.crs = crs,
+                             .affine = {doc->grid_x, doc->grid_y, doc->grid_res, doc->grid_res},
+                             .width = doc->grid_width,
+                             .height = doc->grid_height};
+    const struct pyramid *like = sources[doc->grid_like]->pyramid;
+    return (struct grid){.crs = like->crs,
+                         .affine = like->levels[0].affine,
+                         .width = like->levels[0].width,
+                         .height = like->levels[0].height};
+}
+
+enum tl_code layer_prediction_new(const struct layer_open *open, struct block_source *const *opened,
+                                  struct block_source **ret_prediction, struct tl_err *err)
+{
+    const struct layer_doc *doc = open->doc;
+    const struct prediction_env env = {.pool = open->env->raster.pool, .cache = open->env->cache};
+    struct prediction_source sources[DOC_MAX_SOURCES];
+    AUTO(arena) scratch = arena_new();
+    AUTO(crs) crs = NULL;
+    struct prediction_spec spec = {.id = doc->id,
+                                   .forest = open->forest,
+                                   .source_count = doc->source_count,
+                                   .sources = sources,
+                                   .post = doc->post,
+                                   .policy = doc->policy,
+                                   .budget_blocks = doc->budget_blocks};
+
+    if (!scratch)
+        return tl_fail(err, TL_NOMEM, "no memory to open a prediction");
+    if (doc->grid_like < 0)
+        TL_TRY(crs_new(doc->grid_crs, &crs, err));
+    for (uint32_t i = 0; i < doc->source_count; i++)
+        TL_TRY(bind_source(&doc->sources[i], opened[i], scratch, &sources[i], err));
+    spec.grid = layer_grid(doc, opened, crs);
+    TL_TRY(order_features(open, scratch, &spec.features, err));
+    if (doc->mask_source >= 0) {
+        spec.mask.source = opened[doc->mask_source];
+        spec.mask.band = doc->mask_band;
+        memcpy(spec.mask.keep, doc->mask_keep, sizeof(spec.mask.keep));
+    }
+    return prediction_new(&env, &spec, ret_prediction, err);
+}
