@@ -30,10 +30,47 @@ static bool is_leaf(const struct model_node *node)
 
 /* ---- planes ---- */
 
-/* One plane per feature and rule in use. `ids` is [feature_count][RULES], 0 for none. */
-struct plane_map {
-    uint32_t *ids;
+/* What a split by a set asks. */
+struct set_use {
+    uint16_t feature;
+    bool default_left;
+    const struct model_set *set;
 };
+
+/* One plane per feature and rule in use, and behind them one per different set_use. */
+struct plane_map {
+    uint32_t *ids;        /* [feature_count][RULES], 0 for none */
+    struct set_use *uses; /* ascending */
+    uint32_t use_count, first_use;
+};
+
+static int compare_sets(const struct model_set *a, const struct model_set *b)
+{
+    if (a == b || a->count != b->count)
+        return (a->count > b->count) - (a->count < b->count);
+    return memcmp(a->bounds, b->bounds, a->count * sizeof(*a->bounds));
+}
+
+static int compare_uses(const void *a, const void *b)
+{
+    const struct set_use *x = a, *y = b;
+
+    if (x->feature != y->feature)
+        return (x->feature > y->feature) - (x->feature < y->feature);
+    if (x->default_left != y->default_left)
+        return x->default_left - y->default_left;
+    return compare_sets(x->set, y->set);
+}
+
+static struct set_use use_of(const struct model *model, const struct model_node *node)
+{
+    return (struct set_use){node->feature, node->default_left, &model->sets[node->set]};
+}
+
+static bool is_set(const struct model_node *node)
+{
+    return !is_leaf(node) && node->missing == MISSING_SET;
+}
 
 static uint32_t *plane_slot(const struct plane_map *map, const struct model_node *node)
 {
@@ -43,16 +80,73 @@ static uint32_t *plane_slot(const struct plane_map *map, const struct model_node
     return &map->ids[(size_t)node->feature * RULES + rule];
 }
 
-static bool make_planes(struct flat *flat, const struct plane_map *map, struct arena *arena)
+static uint32_t plane_of(const struct flat *flat, const struct plane_map *map,
+                         const struct model_node *node)
+{
+    if (!is_set(node))
+        return *plane_slot(map, node);
+    struct set_use use = use_of(flat->model, node);
+    const struct set_use *found =
+        map->uses ? bsearch(&use, map->uses, map->use_count, sizeof(use), compare_uses) : NULL;
+    TL_CHECK(found); /* find_sets() listed them all */
+    return map->first_use + (uint32_t)(found - map->uses);
+}
+
+/* What the node's plane is compared with: of a set, 0 is in it and 1 is not. */
+static float threshold_of(const struct model_node *node)
+{
+    return is_set(node) ? 0 : flat_floor(node->threshold);
+}
+
+/* Lists the different sets; false without memory. */
+static bool find_sets(const struct flat *flat, struct plane_map *map, struct arena *scratch)
+{
+    const struct model *model = flat->model;
+    uint64_t count = 0;
+
+    for (uint64_t i = 0; i < model->info.node_count; i++)
+        count += is_set(&model->nodes[i]);
+    if (count == 0)
+        return true;
+    map->uses = arena_alloc(scratch, count, sizeof(*map->uses));
+    if (!map->uses)
+        return false;
+    count = 0;
+    for (uint64_t i = 0; i < model->info.node_count; i++)
+        if (is_set(&model->nodes[i]))
+            map->uses[count++] = use_of(model, &model->nodes[i]);
+    qsort(map->uses, count, sizeof(*map->uses), compare_uses);
+    for (uint64_t i = 0; i < count; i++)
+        if (i == 0 || compare_uses(&map->uses[i], &map->uses[map->use_count - 1]) != 0)
+            map->uses[map->use_count++] = map->uses[i];
+    return true;
+}
+
+static bool make_set_plane(struct flat_plane *plane, const struct set_use *use, struct arena *arena)
+{
+    struct flat_ranker *ranker = arena_zalloc(arena, 1, sizeof(*ranker));
+
+    if (!ranker)
+        return false;
+    ranker->count = use->set->count;
+    *plane = (struct flat_plane){.feature = use->feature,
+                                 .missing = MISSING_SET,
+                                 .default_left = use->default_left,
+                                 .set = ranker};
+    return rank_make(ranker, use->set->bounds, arena);
+}
+
+static bool make_planes(struct flat *flat, struct plane_map *map, struct arena *arena)
 {
     const struct model *model = flat->model;
     size_t slots = (size_t)model->info.feature_count * RULES;
 
     for (uint64_t i = 0; i < model->info.node_count; i++)
-        if (!is_leaf(&model->nodes[i]))
+        if (!is_leaf(&model->nodes[i]) && !is_set(&model->nodes[i]))
             *plane_slot(map, &model->nodes[i]) = 1;
     for (size_t s = 0; s < slots; s++)
-        flat->plane_count += map->ids[s];
+        map->first_use += map->ids[s];
+    flat->plane_count = map->first_use + map->use_count;
     TL_CHECK(flat->plane_count <= UINT16_MAX);
     flat->planes = arena_zalloc(arena, TL_MAX(flat->plane_count, 1U), sizeof(*flat->planes));
     if (!flat->planes)
@@ -65,7 +159,24 @@ static bool make_planes(struct flat *flat, const struct plane_map *map, struct a
                                                  .default_left = s % 2};
         map->ids[s] = (uint32_t)next++;
     }
+    for (uint32_t u = 0; u < map->use_count; u++)
+        if (!make_set_plane(&flat->planes[map->first_use + u], &map->uses[u], arena))
+            return false;
     return true;
+}
+
+static void apply_set(const struct flat_plane *plane, float *values, size_t count)
+{
+    enum { AT_ONCE = 256 };
+    uint16_t ranks[AT_ONCE];
+
+    for (size_t at = 0; at < count; at += AT_ONCE) {
+        size_t n = TL_MIN(count - at, (size_t)AT_ONCE);
+
+        flat_rank(plane->set, values + at, n, ranks);
+        for (size_t i = 0; i < n; i++)
+            values[at + i] = isnan(values[at + i]) ? !plane->default_left : !(ranks[i] % 2);
+    }
 }
 
 void flat_apply_rule(const struct flat_plane *plane, float *values, size_t count)
@@ -74,6 +185,10 @@ void flat_apply_rule(const struct flat_plane *plane, float *values, size_t count
 
     if (plane->missing == MISSING_COMPARE)
         return;
+    if (plane->missing == MISSING_SET) {
+        apply_set(plane, values, count);
+        return;
+    }
     for (size_t i = 0; i < count; i++) {
         float x = values[i];
         bool zero = fabsf(x) <= (float)MODEL_ZERO;
@@ -100,129 +215,6 @@ static int compare_floats(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* A whole number that grows with the float. */
-static uint32_t float_key(float x)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &x, sizeof(bits));
-    return bits ^ (bits & 0x80000000U ? 0xFFFFFFFFU : 0x80000000U);
-}
-
-/* Both maps grow with x (rounding keeps order), which is all that exactness needs. */
-static uint32_t linear_bucket(const struct flat_ranker *r, float x)
-{
-    float at = (x - r->low) * r->scale;
-    float last = (float)(r->bucket_count - 1);
-
-    at = at > 0 ? at : 0;
-    return (uint32_t)(at < last ? at : last);
-}
-
-static uint32_t bits_bucket(const struct flat_ranker *r, float x)
-{
-    uint32_t key = float_key(x + 0.0F);
-    uint32_t at = key > r->low_key ? (key - r->low_key) >> r->shift : 0;
-
-    return at < r->bucket_count ? at : r->bucket_count - 1;
-}
-
-static uint32_t bucket_of(const struct flat_ranker *r, float x)
-{
-    return r->linear ? linear_bucket(r, x) : bits_bucket(r, x);
-}
-
-/* The most thresholds that share a bucket. */
-static uint32_t most_in_a_bucket(const struct flat_ranker *r)
-{
-    uint32_t most = 0, run = 0;
-
-    for (uint32_t i = 0; i < r->count; i++) {
-        bool same = i && bucket_of(r, r->thresholds[i]) == bucket_of(r, r->thresholds[i - 1]);
-
-        run = same ? run + 1 : 1;
-        most = TL_MAX(most, run);
-    }
-    return most;
-}
-
-static uint8_t search_steps(uint32_t most)
-{
-    uint8_t steps = 0;
-
-    while ((1U << steps) - 1 < most)
-        steps++;
-    return steps;
-}
-
-/* Tries both maps with about eight buckets per threshold and keeps the evener one. */
-static void choose_buckets(struct flat_ranker *r)
-{
-    float low = r->thresholds[0], high = r->thresholds[r->count - 1];
-    uint32_t room = 8 * r->count + 1;
-    struct flat_ranker linear = *r;
-
-    r->low_key = float_key(low);
-    while ((float_key(high) - r->low_key) >> r->shift >= room)
-        r->shift++;
-    r->bucket_count = ((float_key(high) - r->low_key) >> r->shift) + 1;
-    r->steps = search_steps(most_in_a_bucket(r));
-    linear.linear = true;
-    linear.low = low;
-    linear.bucket_count = room;
-    linear.scale = (float)(room - 1) / (high - low);
-    if (!isfinite(low) || !isfinite(high) || !isfinite(high - low) || !isfinite(linear.scale))
-        return;
-    linear.steps = search_steps(most_in_a_bucket(&linear));
-    if (linear.steps <= r->steps)
-        *r = linear;
-}
-
-static bool fill_buckets(struct flat_ranker *r, struct arena *arena)
-{
-    uint16_t *start = arena_alloc(arena, r->bucket_count + 1, sizeof(*start));
-    uint32_t below = 0;
-
-    if (!start)
-        return false;
-    for (uint32_t b = 0; b < r->bucket_count; b++) {
-        while (below < r->count && bucket_of(r, r->thresholds[below]) < b)
-            below++;
-        start[b] = (uint16_t)below;
-    }
-    start[r->bucket_count] = (uint16_t)r->count;
-    r->start = start;
-    return true;
-}
-
-/* Adds to ranks[i] what a step of the search finds: `half` where that many more are below. */
-static void search_step(const float *thresholds, const float *values, size_t count, uint32_t half,
-                        uint16_t *ranks)
-{
-    for (size_t i = 0; i < count; i++) {
-        bool above = thresholds[ranks[i] + half - 1] < values[i];
-
-        ranks[i] = (uint16_t)(ranks[i] + above * half);
-    }
-}
-
-void flat_rank(const struct flat_ranker *ranker, const float *values, size_t count,
-               uint16_t *ret_ranks)
-{
-    const struct flat_ranker r = *ranker;
-
-    if (r.linear)
-        for (size_t i = 0; i < count; i++)
-            ret_ranks[i] = r.start[linear_bucket(&r, values[i])];
-    else
-        for (size_t i = 0; i < count; i++)
-            ret_ranks[i] = r.start[bits_bucket(&r, values[i])];
-    for (uint32_t step = r.steps; step > 0; step--)
-        search_step(r.thresholds, values, count, 1U << (step - 1), ret_ranks);
-    for (size_t i = 0; i < count; i++)
-        ret_ranks[i] = isnan(values[i]) ? (uint16_t)r.count : ret_ranks[i];
-}
-
 /* Thresholds of all planes, one plane after the other; begin[p] is where plane p starts. */
 struct gathered {
     float *thresholds;
@@ -240,15 +232,15 @@ static bool gather(const struct flat *flat, const struct plane_map *map, struct 
         return false;
     for (uint64_t i = 0; i < model->info.node_count; i++)
         if (!is_leaf(&model->nodes[i]))
-            all->begin[*plane_slot(map, &model->nodes[i]) + 2]++;
+            all->begin[plane_of(flat, map, &model->nodes[i]) + 2]++;
     for (uint32_t p = 0; p < flat->plane_count; p++)
         all->begin[p + 2] += all->begin[p + 1];
     /* begin[p + 1] runs from the start of plane p to its end while it is filled. */
     for (uint64_t i = 0; i < model->info.node_count; i++)
         if (!is_leaf(&model->nodes[i])) {
-            uint64_t *at = &all->begin[*plane_slot(map, &model->nodes[i]) + 1];
+            uint64_t *at = &all->begin[plane_of(flat, map, &model->nodes[i]) + 1];
 
-            all->thresholds[(*at)++] = flat_floor(model->nodes[i].threshold);
+            all->thresholds[(*at)++] = threshold_of(&model->nodes[i]);
         }
     return true;
 }
@@ -263,21 +255,6 @@ static uint32_t sort_distinct(float *thresholds, uint64_t count)
         if (i == 0 || thresholds[i] > thresholds[kept - 1])
             thresholds[kept++] = thresholds[i];
     return kept;
-}
-
-static bool make_ranker(struct flat_ranker *r, const float *thresholds, struct arena *arena)
-{
-    r->thresholds = thresholds;
-    choose_buckets(r);
-    size_t pad = (size_t)1 << r->steps;
-    float *padded = arena_alloc(arena, r->count + pad, sizeof(*padded));
-    if (!padded)
-        return false;
-    memcpy(padded, thresholds, r->count * sizeof(*padded));
-    for (size_t i = 0; i < pad; i++)
-        padded[r->count + i] = INFINITY;
-    r->thresholds = padded;
-    return fill_buckets(r, arena);
 }
 
 /* Decides the type; FLAT_F32 gets no rankers, for there a rank would not fit. */
@@ -298,26 +275,10 @@ static bool make_rankers(struct flat *flat, const struct gathered *all, struct a
     if (flat->type == FLAT_F32)
         return true;
     for (uint32_t p = 0; p < flat->plane_count; p++)
-        if (!make_ranker(&rankers[p], all->thresholds + all->begin[p], arena))
+        if (!rank_make(&rankers[p], all->thresholds + all->begin[p], arena))
             return false;
     flat->rankers = rankers;
     return true;
-}
-
-/* The position of a threshold of the model among the plane's distinct ones. */
-static uint32_t rank_of_threshold(const struct flat_ranker *r, float threshold)
-{
-    uint32_t low = 0, high = r->count;
-
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-
-        if (r->thresholds[middle] < threshold)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
 }
 
 /* ---- leaves ---- */
@@ -449,12 +410,12 @@ static uint32_t child(const struct compiler *c, const struct model_node *tree, i
 static void compile_node(const struct compiler *c, const struct model_node *tree,
                          const struct model_node *from, struct flat_node *to)
 {
-    uint32_t plane = *plane_slot(c->map, from);
-    float threshold = flat_floor(from->threshold);
+    uint32_t plane = plane_of(c->flat, c->map, from);
+    float threshold = threshold_of(from);
 
     to->plane = (uint16_t)plane;
     if (c->flat->rankers)
-        to->cut.rank = rank_of_threshold(&c->flat->rankers[plane], threshold);
+        to->cut.rank = rank_of(&c->flat->rankers[plane], threshold);
     else
         to->cut.threshold = threshold;
     to->left = child(c, tree, from->left, &to->left_kind);
@@ -508,7 +469,7 @@ static void fill_guide_slot(const struct model_node *tree, struct flat_guide *gu
                             size_t slot, const int32_t *at)
 {
     const struct model_node *node = at[slot] < 0 ? NULL : &tree[at[slot]];
-    bool split = node && !is_leaf(node);
+    bool split = node && !is_leaf(node) && !is_set(node);
 
     guide->slot[t][slot].feature = split ? node->feature : -1;
     guide->slot[t][slot].threshold = split ? flat_floor(node->threshold) : 0;
@@ -541,13 +502,19 @@ enum tl_code flat_compile(const struct model *model, struct arena *arena, struct
 {
     struct flat flat = {.model = model};
     AUTO(arena) scratch = arena_new();
-    struct plane_map map = {NULL};
+    struct plane_map map = {0};
     struct gathered all;
 
     if (scratch)
         map.ids =
             arena_zalloc(scratch, (size_t)model->info.feature_count * RULES, sizeof(*map.ids));
-    if (!map.ids || !make_planes(&flat, &map, arena) || !gather(&flat, &map, scratch, &all) ||
+    bool listed = map.ids && find_sets(&flat, &map, scratch);
+    if (map.use_count > FLAT_MAX_SETS)
+        return tl_fail(err, TL_LIMIT,
+                       "its splits tell categories apart in %u different ways, at most %d; train "
+                       "with fewer categories, or encode them as numbers",
+                       map.use_count, FLAT_MAX_SETS);
+    if (!listed || !make_planes(&flat, &map, arena) || !gather(&flat, &map, scratch, &all) ||
         !make_rankers(&flat, &all, arena) || !compile_nodes(&flat, &map, arena, scratch))
         return tl_fail(err, TL_NOMEM, "no memory to compile %ju nodes",
                        (uintmax_t)model->info.node_count);

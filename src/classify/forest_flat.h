@@ -1,6 +1,8 @@
 /*
  * forest_flat: the compiled form of a model. Every split becomes "value of a plane <= cut",
- * every rule about missing values a plane of its own, every float a rank (docs/forest.md).
+ * every
+ * rule about missing values and every set of categories a plane of its own, every float a rank
+ * (docs/forest.md).
  *
  * Threads  immutable once made
  * Memory   everything lives in the arena that flat_compile() was given
@@ -8,6 +10,7 @@
 #ifndef TILTH_CLASSIFY_FOREST_FLAT_H
 #define TILTH_CLASSIFY_FOREST_FLAT_H
 
+#include "classify/forest_rank.h"
 #include "classify/model_parsed.h"
 
 #include <stdbool.h>
@@ -54,20 +57,11 @@ struct flat_plane {
     uint16_t feature;
     uint8_t missing; /* enum model_missing */
     bool default_left;
+    const struct flat_ranker *set; /* MISSING_SET: 0 (in it) where an odd number is below, else 1 */
 };
 
-/* rank(x) = number of thresholds strictly below x, from a table of buckets and a search. */
-struct flat_ranker {
-    uint32_t count;          /* distinct thresholds */
-    const float *thresholds; /* ascending, then 2^steps of +infinity */
-    bool linear;             /* bucket by value, else by the float's bits */
-    float low, scale;        /* linear: (x - low) * scale */
-    uint32_t low_key;        /* bits: (key(x) - low_key) >> shift */
-    uint8_t shift;
-    uint8_t steps; /* of the search within a bucket */
-    uint32_t bucket_count;
-    const uint16_t *start; /* thresholds in earlier buckets; one entry more than buckets */
-};
+/* Sets of categories have planes of their own; so many different ones a model may have. */
+#define FLAT_MAX_SETS 4096
 
 /* The guide: upper levels of some trees, as heaps (slot 1 is the root, 2i and 2i + 1 its
  * children). Its path bits, tree after tree, are the key that pixels are sorted by. */
@@ -114,9 +108,5 @@ float flat_floor(double x);
 
 /* values[i] as the plane's rule sees them: -infinity always goes left, NaN always right. */
 void flat_apply_rule(const struct flat_plane *plane, float *values, size_t count);
-
-/* ret_ranks[i] = rank of values[i], which have been through flat_apply_rule(). */
-void flat_rank(const struct flat_ranker *ranker, const float *values, size_t count,
-               uint16_t *ret_ranks);
 
 #endif

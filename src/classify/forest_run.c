@@ -13,7 +13,8 @@ enum {
     /* What a block's planes, counts and sums may take: about the second-level cache. */
     BLOCK_BYTES = 1 << 21,
     MIN_BLOCK_PX = 1024,
-    CHUNK_PX = 256 /* ranked together; a multiple of PACKET_PX */
+    UNIT_BYTES = 1 << 27, /* what a unit's planes may take */
+    CHUNK_PX = 256        /* ranked together; a multiple of PACKET_PX */
 };
 
 /* One run: the task and its scratch. */
@@ -74,12 +75,14 @@ static size_t bytes_per_pixel(const struct flat *flat)
 
 struct run_plan run_plan(const struct flat *flat, const struct sweep_kernel *kernel)
 {
-    uint32_t block = RUN_MAX_BLOCK_PX;
+    uint32_t block = RUN_MAX_BLOCK_PX, unit = RUN_MAX_UNIT_PX;
 
     while (block > MIN_BLOCK_PX && block * bytes_per_pixel(flat) > BLOCK_BYTES)
         block /= 2;
+    while (unit > block && unit * bytes_per_pixel(flat) > UNIT_BYTES)
+        unit /= 2;
     return (struct run_plan){.kernel = kernel,
-                             .unit_px = RUN_MAX_UNIT_PX,
+                             .unit_px = unit,
                              .block_px = block,
                              .sorted = true,
                              .walk_below = WALK_BELOW_PX};
@@ -523,17 +526,21 @@ static enum tl_code run_unit(struct run *run, size_t at, uint32_t count, struct 
     return TL_OK;
 }
 
-static void walk_all(const struct flat *flat, const struct run_task *task)
+static enum tl_code walk_all(const struct flat *flat, const struct run_task *task,
+                             struct tl_err *err)
 {
     double sums[FOREST_MAX_CLASSES];
 
     for (size_t i = 0; i < task->count; i++) {
+        if (task->errand && i % MIN_BLOCK_PX == 0)
+            TL_TRY(errand_check(task->errand, err));
         walk_sums(flat->model, task->planes, i, sums);
         if (task->exact)
             keep_exact(flat->model, sums, i, task);
         else
             walk_write_sums(flat->model, sums, i, task->count, task->output);
     }
+    return TL_OK;
 }
 
 enum tl_code run_flat(const struct flat *flat, const struct run_plan *plan,
@@ -541,10 +548,9 @@ enum tl_code run_flat(const struct flat *flat, const struct run_plan *plan,
 {
     struct run run = {.flat = flat, .plan = plan, .task = task};
 
-    if (task->count < plan->walk_below) {
-        walk_all(flat, task);
-        return TL_OK;
-    }
+    /* A leaf of a linear tree asks for the features themselves: the sweep has ranks alone. */
+    if (task->count < plan->walk_below || flat->model->lines)
+        return walk_all(flat, task, err);
     if (task->count == 0)
         return TL_OK;
     if (!alloc_run(&run))

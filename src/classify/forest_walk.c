@@ -4,10 +4,12 @@
 
 #include <math.h>
 
-static bool goes_left(const struct model_node *node, float value)
+static bool goes_left(const struct model *model, const struct model_node *node, float value)
 {
     double x = (double)value;
 
+    if (node->missing == MISSING_SET)
+        return isnan(x) ? node->default_left : model_set_holds(&model->sets[node->set], value);
     if (node->missing == MISSING_COMPARE)
         return x <= node->threshold;
     if (node->missing == MISSING_SIDED)
@@ -31,8 +33,27 @@ static uint32_t walk_tree(const struct model *model, uint32_t tree, const float 
     const struct model_node *node = root;
 
     while (node->left >= 0)
-        node = root + (goes_left(node, planes[node->feature][at]) ? node->left : node->right);
+        node =
+            root + (goes_left(model, node, planes[node->feature][at]) ? node->left : node->right);
     return (uint32_t)node->right;
+}
+
+/* What a leaf of a linear tree adds. */
+static double on_line(const struct model *model, uint32_t leaf, const float *const *planes,
+                      size_t at)
+{
+    const struct model_line *line = &model->lines[leaf];
+    const struct model_term *terms = model->terms + line->begin;
+    double sum = line->constant;
+
+    for (uint32_t i = 0; i < line->count; i++) {
+        double x = (double)planes[terms[i].feature][at];
+
+        if (isnan(x))
+            return model->leaf_values[leaf];
+        sum += terms[i].coefficient * (fabs(x) <= MODEL_ZERO ? 0 : x);
+    }
+    return sum;
 }
 
 /* One addition in the library's arithmetic. */
@@ -45,6 +66,7 @@ void walk_start(const struct model *model, double *ret_sums)
 {
     bool based = model->base && model->arithmetic == ARITHMETIC_XGBOOST;
 
+    TL_CHECK(model->score_count > 0 && model->score_count <= FOREST_MAX_CLASSES);
     for (uint32_t s = 0; s < model->score_count; s++)
         ret_sums[s] = based ? model->base[s] : 0;
 }
@@ -53,12 +75,15 @@ void walk_sums(const struct model *model, const float *const *planes, size_t at,
 {
     walk_start(model, ret_sums);
     for (uint32_t t = 0; t < model->info.tree_count; t++) {
-        const double *leaf =
-            model->leaf_values + (size_t)walk_tree(model, t, planes, at) * model->leaf_width;
+        uint32_t number = walk_tree(model, t, planes, at);
+        const double *leaf = model->leaf_values + (size_t)number * model->leaf_width;
         double *sum = ret_sums + model_tree_score(model, t);
 
-        for (uint32_t c = 0; c < model->leaf_width; c++)
-            sum[c] = add(model, sum[c], leaf[c]);
+        if (model->lines)
+            *sum += on_line(model, number, planes, at);
+        else
+            for (uint32_t c = 0; c < model->leaf_width; c++)
+                sum[c] = add(model, sum[c], leaf[c]);
     }
 }
 
@@ -145,6 +170,7 @@ void walk_probabilities(const struct model *model, const double *sums, double *r
 {
     uint32_t count = model->info.class_count;
 
+    TL_CHECK(count > 0); /* every loader sees to it */
     switch (model->output) {
     case OUTPUT_MEAN:
     case OUTPUT_SCORES:
@@ -191,8 +217,8 @@ uint32_t walk_winner(const double *p, uint32_t class_count)
 
     TL_CHECK(class_count > 0); /* every loader sees to it */
     for (uint32_t c = 1; c < class_count; c++)
-        if (p[c] > p[best])
-            best = c;
+        if (!(p[c] <= p[best]) && !isnan(p[best]))
+            best = c; /* the first NaN, too, as numpy has it */
     return best;
 }
 

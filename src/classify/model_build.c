@@ -2,6 +2,8 @@
 
 #include "base/arena.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Copies of shared nodes: no file costs much more than its size. */
@@ -21,6 +23,9 @@ void build_release(struct model_build *build)
     buf_release(&build->leaves);
     buf_release(&build->offsets);
     buf_release(&build->scores);
+    buf_release(&build->sets);
+    buf_release(&build->lines);
+    buf_release(&build->terms);
     buf_release(&build->stack);
 }
 
@@ -35,6 +40,76 @@ int32_t build_leaf(struct model_build *build, const double *values, uint32_t wid
 
     buf_append(&build->leaves, values, width * sizeof(*values));
     return (int32_t)row;
+}
+
+float build_below(double x)
+{
+    float near = (float)x;
+
+    return (double)near < x ? near : nextafterf(near, -INFINITY);
+}
+
+void build_run(struct buf *bounds, float above, float upto)
+{
+    float last = -INFINITY;
+
+    if (!(above < upto))
+        return;
+    if (bounds->size)
+        memcpy(&last, bounds->bytes + bounds->size - sizeof(last), sizeof(last));
+    if (bounds->size && above <= last)
+        bounds->size -= sizeof(last);
+    else
+        buf_append(bounds, &above, sizeof(above));
+    buf_append(bounds, &upto, sizeof(upto));
+}
+
+static int compare_floats(const void *a, const void *b)
+{
+    float x, y;
+
+    memcpy(&x, a, sizeof(x));
+    memcpy(&y, b, sizeof(y));
+    return (x > y) - (x < y);
+}
+
+void build_exact(float *values, size_t count, struct buf *bounds)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (!isnan(values[i]))
+            values[kept++] = values[i];
+    if (kept)
+        qsort(values, kept, sizeof(*values), compare_floats);
+    for (size_t i = 0; i < kept; i++) {
+        float x = values[i];
+
+        /* -infinity has nothing below it; of no use as a category either. */
+        build_run(bounds, nextafterf(x, -INFINITY), x);
+    }
+}
+
+enum tl_code build_set(struct model_build *build, const struct buf *bounds, uint32_t *ret_set)
+{
+    static const float nowhere = INFINITY; /* nothing is above it: the empty set */
+    size_t count = bounds->size / sizeof(float);
+    struct model_set set = {.count = (uint32_t)TL_MAX(count, (size_t)1)};
+    float *copy;
+
+    if (count > MODEL_MAX_BOUNDS)
+        return tl_fail(build->err, TL_LIMIT,
+                       "%s: tree %u splits a feature by more than %d runs of categories; train "
+                       "with fewer",
+                       build->name, build->tree, MODEL_MAX_BOUNDS / 2);
+    copy = buf_failed(bounds) ? NULL : arena_alloc(build->arena, set.count, sizeof(*copy));
+    if (!copy)
+        return build_no_memory(build);
+    memcpy(copy, count ? (const void *)bounds->bytes : &nowhere, set.count * sizeof(*copy));
+    set.bounds = copy;
+    *ret_set = (uint32_t)(build->sets.size / sizeof(set));
+    buf_append(&build->sets, &set, sizeof(set));
+    return TL_OK;
 }
 
 static uint64_t node_count(const struct model_build *build)
@@ -205,13 +280,17 @@ enum tl_code build_finish(struct model_build *build)
     model->leaf_values = keep(build, &build->leaves);
     model->tree_offsets = keep(build, &build->offsets);
     model->tree_scores = keep(build, &build->scores);
+    model->sets = keep(build, &build->sets);
+    model->lines = build->lines.size ? keep(build, &build->lines) : NULL;
+    model->terms = keep(build, &build->terms);
     model->info.name = arena_printf(build->arena, "%s", build->name);
     if (!model->nodes || !model->leaf_values || !model->tree_offsets || !model->tree_scores ||
-        !model->info.name)
+        !model->sets || !model->terms || (build->lines.size && !model->lines) || !model->info.name)
         return build_no_memory(build);
     model->info.provenance = "";
     model->info.tree_count = build->tree;
     model->info.node_count = end;
+    model->set_count = (uint32_t)(build->sets.size / sizeof(struct model_set));
     model->leaf_count = build->leaves.size / (model->leaf_width * sizeof(double));
     return model_check_trees(build->name, model, build->err);
 }

@@ -22,8 +22,9 @@ struct model_build {
     struct tl_err *err;
     uint32_t tree;    /* being read */
     uint64_t sourced; /* nodes that trees had in the file, so far */
-    struct buf nodes, leaves, offsets, scores;
-    struct buf stack; /* of build_tree() */
+    struct buf nodes, leaves, offsets, scores, sets;
+    struct buf lines, terms; /* one line per leaf, or none at all */
+    struct buf stack;        /* of build_tree() */
 };
 
 /* A tree as its file has it: nodes by number, `left` < 0 in a leaf, whose `right` is then a
@@ -39,6 +40,19 @@ enum tl_code build_no_memory(const struct model_build *build);
 
 /* Appends a row of leaf values (the model's leaf_width); its number. */
 int32_t build_leaf(struct model_build *build, const double *values, uint32_t width);
+
+/* The largest float32 below x. */
+float build_below(double x);
+
+/* Appends the run (above, upto] to the bounds of a set; runs come in ascending order. */
+void build_run(struct buf *bounds, float above, float upto);
+
+/* Appends the runs of exactly these floats, which it sorts; before any other run. NaN is none. */
+void build_exact(float *values, size_t count, struct buf *bounds);
+
+/* Keeps the bounds as a set of its own; its number. TL_LIMIT when there are too many. */
+TL_MUST_CHECK enum tl_code build_set(struct model_build *build, const struct buf *bounds,
+                                     uint32_t *ret_set);
 
 /*
  * Appends the nodes that the root reaches, and counts the tree; `score` is what it adds to.

@@ -720,7 +720,11 @@ static const char *unescape(const char *at, const char *end, char **to)
     const char *known = strchr(from, *at);
 
     if (*at != 'u') {
-        *(*to)++ = known ? meant[known - from] : (char)*at;
+        char plain = *at;
+
+        if (known)
+            plain = meant[known - from];
+        *(*to)++ = plain;
         return at + 1;
     }
     int code = escape_code(at + 1, end);

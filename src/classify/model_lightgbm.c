@@ -1,47 +1,47 @@
 /*
  * LightGBM's text model: "key=value" lines, a header and then one paragraph per tree, as
- * Booster.save_model() writes it. Inner node i of a tree keeps its number; leaf i becomes
- * node num_leaves - 1 + i, so that children are greater than their parents.
+ * Booster.save_model() writes it. Inner node i of a tree keeps its number; leaf i is node
+ * num_leaves - 1 + i.
  *
- * Refused by name: categorical splits, linear trees, objectives that do not classify.
+ * A category is what is left of a value without its fraction, unless the file says which pandas
+ * values were numbered 0, 1, ..: then it is that value and nothing near it.
+ *
+ * Refused by name: objectives that do not classify, categories that are words.
  */
 #include "base/arena.h"
-#include "base/buf.h"
 #include "base/check.h"
-#include "classify/model_parsed.h"
+#include "classify/model_build.h"
+#include "classify/model_doc.h"
+#include "classify/model_text.h"
 
-#include <errno.h>
-#include <locale.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { MAX_TOKEN = 64, CATEGORICAL = 1, DEFAULT_LEFT = 2 };
-
-/* Sums over all trees stay finite, so that a probability is never NaN. */
-#define MAX_LEAF 1e100
-
-/* A piece of the file; not terminated. */
-struct text {
-    const char *at;
-    size_t size;
-};
+enum { SHOWN = 64, CATEGORICAL = 1, DEFAULT_LEFT = 2 };
 
 struct reader {
-    const char *name;
+    struct model_build build;
     struct text rest;
-    uint32_t tree;  /* being read */
     locale_t plain; /* numbers have a point, whatever the process speaks */
-    struct arena *arena;
-    struct model *model;
-    struct tl_err *err;
-    struct buf nodes, leaves, offsets;
+    struct text feature_infos;
+    struct doc pandas; /* the values of pandas's categories, a list per column; open if .bytes */
+    uint64_t columns, lists;  /* categorical features; such lists */
+    struct doc_value *values; /* [feature_count]: a feature's list; NULL without pandas */
+    bool linear;              /* some tree is */
 };
 
 /* Values of the keys of one paragraph; absent ones have size 0. */
 struct tree_text {
     struct text num_leaves, split_feature, threshold, decision_type;
-    struct text left_child, right_child, leaf_value, is_linear;
+    struct text left_child, right_child, leaf_value;
+    struct text num_cat, cat_boundaries, cat_threshold;
+    struct text is_linear, leaf_const, num_features, leaf_features, leaf_coeff;
+};
+
+/* The sets of a tree's categorical splits: set i has the bits of words[begin[i]..begin[i + 1]). */
+struct categories {
+    uint32_t *begin, *words;
+    uint32_t count, unread; /* words that no split has asked for yet */
 };
 
 struct header_text {
@@ -51,136 +51,23 @@ struct header_text {
 
 static enum tl_code corrupt(const struct reader *reader, const char *key, const char *what)
 {
-    return tl_fail(reader->err, TL_CORRUPT, "%s: tree %u: %s: %s; save the model again",
-                   reader->name, reader->tree, key, what);
-}
-
-static enum tl_code no_memory(const struct reader *reader)
-{
-    return tl_fail(reader->err, TL_NOMEM, "%s: no memory for the model", reader->name);
-}
-
-/* ---- lines and numbers ---- */
-
-static bool next_line(struct text *rest, struct text *ret_line)
-{
-    if (rest->size == 0)
-        return false;
-    const char *end = memchr(rest->at, '\n', rest->size);
-    size_t size = end ? (size_t)(end - rest->at) : rest->size;
-    size_t used = end ? size + 1 : size;
-
-    *ret_line = (struct text){rest->at, size};
-    if (size && rest->at[size - 1] == '\r')
-        ret_line->size--;
-    rest->at += used;
-    rest->size -= used;
-    return true;
-}
-
-static bool starts(struct text text, const char *prefix)
-{
-    size_t size = strlen(prefix);
-
-    return text.size >= size && memcmp(text.at, prefix, size) == 0;
-}
-
-static bool equals(struct text text, const char *word)
-{
-    return text.size == strlen(word) && starts(text, word);
-}
-
-/* When `line` is "<key>=..", keeps what follows. */
-static bool keep_value(struct text line, const char *key, struct text *ret_value)
-{
-    size_t size = strlen(key);
-
-    if (!starts(line, key) || line.size == size || line.at[size] != '=')
-        return false;
-    *ret_value = (struct text){line.at + size + 1, line.size - size - 1};
-    return true;
-}
-
-static bool next_word(struct text *rest, struct text *ret_word)
-{
-    while (rest->size && *rest->at == ' ') {
-        rest->at++;
-        rest->size--;
-    }
-    if (rest->size == 0)
-        return false;
-    const char *end = memchr(rest->at, ' ', rest->size);
-    size_t size = end ? (size_t)(end - rest->at) : rest->size;
-
-    *ret_word = (struct text){rest->at, size};
-    rest->at += size;
-    rest->size -= size;
-    return true;
-}
-
-static bool parse_double(const struct reader *reader, struct text word, double *ret_value)
-{
-    char token[MAX_TOKEN], *end;
-
-    if (word.size == 0 || word.size >= sizeof(token))
-        return false;
-    memcpy(token, word.at, word.size);
-    token[word.size] = '\0';
-    *ret_value = strtod_l(token, &end, reader->plain);
-    return end == token + word.size && *token != ' ';
-}
-
-static bool parse_int(struct text word, int64_t min, int64_t max, int64_t *ret_value)
-{
-    int64_t value = 0;
-    bool minus = word.size && *word.at == '-';
-    size_t digits = word.size - minus;
-
-    if (digits == 0 || digits > 12)
-        return false;
-    for (size_t i = minus; i < word.size; i++) {
-        if (word.at[i] < '0' || word.at[i] > '9')
-            return false;
-        value = value * 10 + (word.at[i] - '0');
-    }
-    *ret_value = minus ? -value : value;
-    return *ret_value >= min && *ret_value <= max;
-}
-
-static bool next_int(struct text *rest, int64_t min, int64_t max, int64_t *ret_value)
-{
-    struct text word;
-
-    return next_word(rest, &word) && parse_int(word, min, max, ret_value);
-}
-
-static bool next_double(const struct reader *reader, struct text *rest, double *ret_value)
-{
-    struct text word;
-
-    return next_word(rest, &word) && parse_double(reader, word, ret_value);
-}
-
-static bool at_end(struct text rest)
-{
-    struct text word;
-
-    return !next_word(&rest, &word);
+    return tl_fail(reader->build.err, TL_CORRUPT, "%s: tree %u: %s: %s; save the model again",
+                   reader->build.name, reader->build.tree, key, what);
 }
 
 /* ---- the header ---- */
 
 static void read_header_line(struct text line, struct header_text *header)
 {
-    if (equals(line, "average_output"))
+    if (text_equals(line, "average_output"))
         header->average = true;
     else
-        (void)(keep_value(line, "version", &header->version) ||
-               keep_value(line, "num_class", &header->num_class) ||
-               keep_value(line, "num_tree_per_iteration", &header->per_iteration) ||
-               keep_value(line, "max_feature_idx", &header->max_feature) ||
-               keep_value(line, "objective", &header->objective) ||
-               keep_value(line, "feature_names", &header->feature_names));
+        (void)(text_value(line, "version", &header->version) ||
+               text_value(line, "num_class", &header->num_class) ||
+               text_value(line, "num_tree_per_iteration", &header->per_iteration) ||
+               text_value(line, "max_feature_idx", &header->max_feature) ||
+               text_value(line, "objective", &header->objective) ||
+               text_value(line, "feature_names", &header->feature_names));
 }
 
 static enum tl_code read_features(struct reader *reader, const struct header_text *header)
@@ -188,27 +75,24 @@ static enum tl_code read_features(struct reader *reader, const struct header_tex
     struct text names = header->feature_names, word;
     int64_t last;
 
-    if (!parse_int(header->max_feature, 0, INT32_MAX, &last))
+    if (!text_int(header->max_feature, 0, INT32_MAX, &last))
         return corrupt(reader, "max_feature_idx", "it is not a number");
-    if (last >= FOREST_MAX_FEATURES)
-        return tl_fail(reader->err, TL_LIMIT, "%s: %jd features, at most %d", reader->name,
-                       (intmax_t)last + 1, FOREST_MAX_FEATURES);
     uint32_t count = (uint32_t)last + 1;
-    const char **features = arena_alloc(reader->arena, count, sizeof(*features));
+    if (count > FOREST_MAX_FEATURES)
+        return build_features(&reader->build, NULL, count);
+    const char **features = arena_alloc(reader->build.arena, count, sizeof(*features));
     if (!features)
-        return no_memory(reader);
+        return build_no_memory(&reader->build);
     for (uint32_t f = 0; f < count; f++) {
-        if (!next_word(&names, &word) || word.size > (size_t)4 * MAX_TOKEN)
+        if (!text_word(&names, &word) || word.size > (size_t)4 * SHOWN)
             return corrupt(reader, "feature_names", "there are not max_feature_idx + 1 of them");
-        features[f] = arena_printf(reader->arena, "%.*s", (int)word.size, word.at);
+        features[f] = arena_printf(reader->build.arena, "%.*s", (int)word.size, word.at);
         if (!features[f])
-            return no_memory(reader);
+            return build_no_memory(&reader->build);
     }
-    if (!at_end(names))
+    if (!text_at_end(names))
         return corrupt(reader, "feature_names", "there are more than max_feature_idx + 1");
-    reader->model->info.features = features;
-    reader->model->info.feature_count = count;
-    return TL_OK;
+    return build_features(&reader->build, features, count);
 }
 
 /* "sigmoid:1" among the words after the objective's name; 1 when it is not there. */
@@ -216,16 +100,16 @@ static enum tl_code read_sigmoid(struct reader *reader, struct text words)
 {
     struct text word;
 
-    reader->model->sigmoid = 1;
-    while (next_word(&words, &word)) {
-        if (!starts(word, "sigmoid:"))
+    reader->build.model->sigmoid = 1;
+    while (text_word(&words, &word)) {
+        if (!text_starts(word, "sigmoid:"))
             continue;
         struct text number = {word.at + 8, word.size - 8};
         double slope;
 
-        if (!parse_double(reader, number, &slope) || !(slope > 0) || isinf(slope))
+        if (!text_double(reader->plain, number, &slope) || !(slope > 0) || isinf(slope))
             return corrupt(reader, "objective", "the sigmoid is not a positive number");
-        reader->model->sigmoid = slope;
+        reader->build.model->sigmoid = slope;
     }
     return TL_OK;
 }
@@ -242,50 +126,35 @@ static enum tl_code read_objective(struct reader *reader, const struct header_te
                  {"multiclassova", OUTPUT_SIGMOIDS, true}};
     struct text words = header->objective, name = {"(none)", 6};
 
-    (void)next_word(&words, &name);
+    (void)text_word(&words, &name);
     for (size_t i = 0; i < TL_COUNT(known); i++) {
-        if (!equals(name, known[i].name))
+        if (!text_equals(name, known[i].name))
             continue;
-        reader->model->output = known[i].output;
-        reader->model->sigmoid = 1;
+        reader->build.model->output = known[i].output;
+        reader->build.model->sigmoid = 1;
         return known[i].slope ? read_sigmoid(reader, words) : TL_OK;
     }
     return tl_fail(
-        reader->err, TL_UNSUPPORTED,
+        reader->build.err, TL_UNSUPPORTED,
         "%s: the objective \"%.*s\" does not classify; binary, cross_entropy, multiclass "
         "and multiclassova do",
-        reader->name, (int)TL_MIN(name.size, (size_t)MAX_TOKEN), name.at);
+        reader->build.name, (int)TL_MIN(name.size, (size_t)SHOWN), name.at);
 }
 
 static enum tl_code read_classes(struct reader *reader, const struct header_text *header)
 {
-    struct model *model = reader->model;
+    struct model *model = reader->build.model;
     bool binary = model->output == OUTPUT_BINARY;
     struct text per_iteration =
         header->per_iteration.size ? header->per_iteration : header->num_class;
     int64_t classes, scores;
 
-    if (!parse_int(header->num_class, 1, INT32_MAX, &classes) ||
-        !parse_int(per_iteration, 1, INT32_MAX, &scores) || classes != scores ||
+    if (!text_int(header->num_class, 1, INT32_MAX, &classes) ||
+        !text_int(per_iteration, 1, INT32_MAX, &scores) || classes != scores ||
         (binary ? classes != 1 : classes < 2))
         return corrupt(reader, "num_class", "it does not go with the objective");
-    if (classes > MODEL_MAX_VALUE + 1)
-        return tl_fail(reader->err, TL_LIMIT, "%s: %jd classes, at most %d", reader->name,
-                       (intmax_t)classes, MODEL_MAX_VALUE + 1);
-    uint32_t count = binary ? 2 : (uint32_t)classes;
-    struct forest_class *made = arena_alloc(reader->arena, count, sizeof(*made));
-    if (!made)
-        return no_memory(reader);
-    for (uint32_t c = 0; c < count; c++) {
-        made[c] = (struct forest_class){(uint8_t)c, arena_printf(reader->arena, "%u", c),
-                                        FOREST_NO_COLOR};
-        if (!made[c].name)
-            return no_memory(reader);
-    }
-    model->info.classes = made;
-    model->info.class_count = count;
     model->score_count = (uint32_t)scores;
-    return TL_OK;
+    return build_classes(&reader->build, NULL, binary ? 2 : (uint64_t)classes);
 }
 
 /* Leaves the reader in front of the first "Tree=". */
@@ -294,15 +163,17 @@ static enum tl_code read_header(struct reader *reader, bool *ret_average)
     struct header_text header = {0};
     struct text line;
 
-    for (struct text ahead = reader->rest; next_line(&ahead, &line) && !starts(line, "Tree=");) {
+    for (struct text ahead = reader->rest;
+         text_line(&ahead, &line) && !text_starts(line, "Tree=");) {
         read_header_line(line, &header);
+        (void)text_value(line, "feature_infos", &reader->feature_infos);
         reader->rest = ahead;
     }
-    if (!equals(header.version, "v2") && !equals(header.version, "v3") &&
-        !equals(header.version, "v4"))
-        return tl_fail(reader->err, TL_UNSUPPORTED,
-                       "%s: LightGBM text of version \"%.*s\"; v2 to v4 are read", reader->name,
-                       (int)TL_MIN(header.version.size, (size_t)MAX_TOKEN),
+    if (!text_equals(header.version, "v2") && !text_equals(header.version, "v3") &&
+        !text_equals(header.version, "v4"))
+        return tl_fail(reader->build.err, TL_UNSUPPORTED,
+                       "%s: LightGBM text of version \"%.*s\"; v2 to v4 are read",
+                       reader->build.name, (int)TL_MIN(header.version.size, (size_t)SHOWN),
                        header.version.size ? header.version.at : "");
     *ret_average = header.average;
     TL_TRY(read_objective(reader, &header));
@@ -310,38 +181,249 @@ static enum tl_code read_header(struct reader *reader, bool *ret_average)
     return read_classes(reader, &header);
 }
 
+static bool is_categorical(struct text info)
+{
+    return !text_starts(info, "[") && !text_equals(info, "none");
+}
+
+/* The lists are of the categorical columns in their order, without their names. */
+static enum tl_code assign_lists(struct reader *reader)
+{
+    struct doc_items lists = doc_items(doc_root(&reader->pandas));
+    uint32_t count = reader->build.model->info.feature_count;
+    struct text infos = reader->feature_infos, info;
+    struct doc_text key;
+
+    reader->lists = doc_count(doc_root(&reader->pandas));
+    reader->values = arena_zalloc(reader->build.arena, count, sizeof(*reader->values));
+    if (!reader->values)
+        return build_no_memory(&reader->build);
+    for (uint32_t f = 0; f < count && text_word(&infos, &info); f++)
+        if (is_categorical(info)) {
+            reader->columns++;
+            (void)doc_next(&lists, &key, &reader->values[f]);
+        }
+    return TL_OK;
+}
+
+/* "pandas_categorical:[[..], ..]" is the last line; null or [] where there was no such column. */
+static enum tl_code read_pandas(struct reader *reader, struct text text)
+{
+    static const char key[] = "pandas_categorical:";
+    const char *found = text.size ? memmem(text.at, text.size, key, sizeof(key) - 1) : NULL;
+    struct text line;
+
+    if (!found)
+        return TL_OK;
+    text.size -= (size_t)(found - text.at) + sizeof(key) - 1;
+    text.at = found + sizeof(key) - 1;
+    if (!text_line(&text, &line))
+        return corrupt(reader, "pandas_categorical", "it is cut short");
+    TL_TRY(doc_open(reader->build.name, (const uint8_t *)line.at, line.size, &reader->pandas,
+                    reader->build.err));
+    return assign_lists(reader);
+}
+
+/* ---- categories ---- */
+
+/* The pandas values of a feature's categories; none where they are numbers by themselves. */
+static enum tl_code find_values(struct reader *reader, uint32_t feature,
+                                struct doc_value *ret_values)
+{
+    *ret_values = reader->lists ? reader->values[feature] : (struct doc_value){0};
+    if (reader->lists == 0 || reader->lists == reader->columns)
+        return TL_OK;
+    return tl_fail(reader->build.err, TL_UNSUPPORTED,
+                   "%s: %ju features are categorical, and pandas had %ju such columns: the file "
+                   "does not say which; encode categories as numbers before training",
+                   reader->build.name, (uintmax_t)reader->columns, (uintmax_t)reader->lists);
+}
+
+/* The runs of the values that the bits number. Values that are no float32 no pixel has. */
+static enum tl_code add_values(struct reader *reader, uint32_t feature, struct doc_value list,
+                               const uint32_t *words, uint32_t word_count, struct buf *bounds)
+{
+    struct doc_items items = doc_items(list);
+    AUTO_BUF wanted = {0};
+    struct doc_value value;
+    struct doc_text key;
+    double number;
+
+    for (uint64_t i = 0; i / 32 < word_count && doc_next(&items, &key, &value); i++) {
+        if (value.kind != DOC_NUMBER || !doc_double(value, &number))
+            return tl_fail(reader->build.err, TL_UNSUPPORTED,
+                           "%s: the categories of feature %s are words; a raster has numbers: "
+                           "encode them before training",
+                           reader->build.name, reader->build.model->info.features[feature]);
+        float near = (float)number;
+        if (words[i / 32] >> i % 32 & 1 && (double)near == number)
+            buf_append(&wanted, &near, sizeof(near));
+    }
+    if (buf_failed(&wanted))
+        return build_no_memory(&reader->build);
+    build_exact((float *)(void *)wanted.bytes, wanted.size / sizeof(float), bounds);
+    return TL_OK;
+}
+
+/* (int)x == category: what is cut off leads towards zero from both sides. */
+static void add_numbers(const uint32_t *words, uint32_t word_count, struct buf *bounds)
+{
+    for (uint32_t word = 0; word < word_count; word++)
+        for (uint32_t bits = words[word]; bits; bits &= bits - 1) {
+            double category = 32.0 * word + __builtin_ctz(bits);
+
+            build_run(bounds, category > 0 ? build_below(category) : -1, build_below(category + 1));
+        }
+}
+
+static enum tl_code read_set(struct reader *reader, struct categories *categories,
+                             struct model_node *node)
+{
+    AUTO_BUF bounds = {0};
+    struct doc_value values;
+    uint32_t c = (uint32_t)node->threshold;
+
+    if (!(node->threshold >= 0 && node->threshold < categories->count))
+        return corrupt(reader, "threshold", "a categorical split has no set");
+    const uint32_t *words = categories->words + categories->begin[c];
+    uint32_t count = categories->begin[c + 1] - categories->begin[c];
+    if (count > categories->unread)
+        return corrupt(reader, "threshold", "two splits have the same set");
+    categories->unread -= count;
+    TL_TRY(find_values(reader, node->feature, &values));
+    if (values.kind == DOC_ARRAY)
+        TL_TRY(add_values(reader, node->feature, values, words, count, &bounds));
+    else
+        add_numbers(words, count, &bounds);
+    node->threshold = 0;
+    node->missing = MISSING_SET;
+    node->default_left = false;
+    return build_set(&reader->build, &bounds, &node->set);
+}
+
+/* Numbers of a list, in the scratch arena. */
+static uint32_t *read_list(struct text list, int64_t max, struct arena *scratch,
+                           uint32_t *ret_count)
+{
+    uint32_t *numbers = arena_alloc(scratch, list.size / 2 + 1, sizeof(*numbers));
+    int64_t number;
+
+    for (*ret_count = 0; numbers && !text_at_end(list); (*ret_count)++) {
+        if (!text_next_int(&list, 0, max, &number))
+            return NULL;
+        numbers[*ret_count] = (uint32_t)number;
+    }
+    return numbers;
+}
+
+static enum tl_code read_categories(struct reader *reader, const struct tree_text *tree,
+                                    struct arena *scratch, struct categories *ret_categories)
+{
+    struct categories made = {0};
+    uint32_t ends = 0;
+    int64_t count;
+
+    if (!text_int(tree->num_cat, 0, MODEL_MAX_TREE_NODES, &count))
+        return corrupt(reader, "num_cat", "it is not a number");
+    made.count = (uint32_t)count;
+    if (count) {
+        made.words = read_list(tree->cat_threshold, UINT32_MAX, scratch, &made.unread);
+        made.begin = read_list(tree->cat_boundaries, UINT32_MAX, scratch, &ends);
+        if (!made.words || !made.begin || ends != made.count + 1)
+            return corrupt(reader, "cat_boundaries", "there are not num_cat + 1 numbers");
+        for (uint32_t i = 0; i < made.count; i++)
+            if (made.begin[i] > made.begin[i + 1] || made.begin[i + 1] > made.unread)
+                return corrupt(reader, "cat_boundaries", "they are not within cat_threshold");
+    }
+    *ret_categories = made;
+    return TL_OK;
+}
+
 /* ---- one tree ---- */
 
 static bool read_tree_text(struct reader *reader, struct tree_text *tree)
 {
+    const struct {
+        const char *key;
+        struct text *to;
+    } wanted[] = {
+        {"num_leaves", &tree->num_leaves},         {"split_feature", &tree->split_feature},
+        {"threshold", &tree->threshold},           {"decision_type", &tree->decision_type},
+        {"left_child", &tree->left_child},         {"right_child", &tree->right_child},
+        {"leaf_value", &tree->leaf_value},         {"num_cat", &tree->num_cat},
+        {"cat_boundaries", &tree->cat_boundaries}, {"cat_threshold", &tree->cat_threshold},
+        {"is_linear", &tree->is_linear},           {"leaf_const", &tree->leaf_const},
+        {"num_features", &tree->num_features},     {"leaf_features", &tree->leaf_features},
+        {"leaf_coeff", &tree->leaf_coeff}};
     struct text line;
-    bool any = false;
 
-    for (struct text ahead = reader->rest;
-         next_line(&ahead, &line) && !starts(line, "Tree=") && !equals(line, "end of trees");) {
-        any |= keep_value(line, "num_leaves", &tree->num_leaves);
-        (void)(keep_value(line, "split_feature", &tree->split_feature) ||
-               keep_value(line, "threshold", &tree->threshold) ||
-               keep_value(line, "decision_type", &tree->decision_type) ||
-               keep_value(line, "left_child", &tree->left_child) ||
-               keep_value(line, "right_child", &tree->right_child) ||
-               keep_value(line, "leaf_value", &tree->leaf_value) ||
-               keep_value(line, "is_linear", &tree->is_linear));
+    for (struct text ahead = reader->rest; text_line(&ahead, &line) &&
+                                           !text_starts(line, "Tree=") &&
+                                           !text_equals(line, "end of trees");) {
+        for (size_t i = 0; i < TL_COUNT(wanted); i++)
+            if (text_value(line, wanted[i].key, wanted[i].to))
+                break;
         reader->rest = ahead;
     }
-    return any;
+    return tree->num_leaves.size != 0;
 }
 
-static enum tl_code read_leaves(struct reader *reader, struct text values, uint32_t count)
+/* The terms of one leaf; the lists hold those of all leaves one after the other. */
+static enum tl_code read_terms(struct reader *reader, struct tree_text *lists, int64_t count)
+{
+    int64_t last = (int64_t)reader->build.model->info.feature_count - 1, feature;
+    struct model_term term;
+
+    for (int64_t i = 0; i < count; i++) {
+        if (!text_next_int(&lists->leaf_features, 0, last, &feature) ||
+            !text_next_double(reader->plain, &lists->leaf_coeff, &term.coefficient) ||
+            !(fabs(term.coefficient) <= BUILD_MAX_LEAF))
+            return corrupt(reader, "leaf_coeff",
+                           "there is not a feature and a number for each of num_features");
+        term.feature = (uint32_t)feature;
+        buf_append(&reader->build.terms, &term, sizeof(term));
+    }
+    return TL_OK;
+}
+
+/* One line per leaf: of trees that are not linear, the leaf's number alone. */
+static enum tl_code read_lines(struct reader *reader, struct tree_text lists, uint32_t leaves,
+                               bool linear)
+{
+    struct text *constants = linear ? &lists.leaf_const : &lists.leaf_value;
+    int64_t count = 0;
+
+    reader->linear |= linear;
+    for (uint32_t i = 0; i < leaves; i++) {
+        struct model_line line = {.begin = reader->build.terms.size / sizeof(struct model_term)};
+
+        if (!text_next_double(reader->plain, constants, &line.constant) ||
+            !(fabs(line.constant) <= BUILD_MAX_LEAF))
+            return corrupt(reader, "leaf_const", "there are not num_leaves numbers within 1e100");
+        if (linear && !text_next_int(&lists.num_features, 0, FOREST_MAX_FEATURES, &count))
+            return corrupt(reader, "num_features", "there are not num_leaves numbers");
+        TL_TRY(read_terms(reader, &lists, count));
+        line.count = (uint32_t)count;
+        buf_append(&reader->build.lines, &line, sizeof(line));
+    }
+    if (linear && (!text_at_end(lists.leaf_const) || !text_at_end(lists.leaf_features) ||
+                   !text_at_end(lists.leaf_coeff)))
+        return corrupt(reader, "leaf_coeff", "it or another list has more than num_features");
+    return TL_OK;
+}
+
+static enum tl_code read_leaves(struct reader *reader, struct text values, uint32_t count,
+                                struct model_node *leaves)
 {
     for (uint32_t i = 0; i < count; i++) {
         double value;
 
-        if (!next_double(reader, &values, &value) || !(fabs(value) <= MAX_LEAF))
+        if (!text_next_double(reader->plain, &values, &value) || !(fabs(value) <= BUILD_MAX_LEAF))
             return corrupt(reader, "leaf_value", "there are not num_leaves numbers within 1e100");
-        buf_append(&reader->leaves, &value, sizeof(value));
+        leaves[i] = (struct model_node){.left = -1, .right = build_leaf(&reader->build, &value, 1)};
     }
-    return at_end(values) ? TL_OK : corrupt(reader, "leaf_value", "there are more than num_leaves");
+    return text_at_end(values) ? TL_OK
+                               : corrupt(reader, "leaf_value", "there are more than num_leaves");
 }
 
 /* A child as written: >= 0 an inner node, < 0 the complement of a leaf. */
@@ -351,169 +433,141 @@ static int32_t child_node(int64_t child, uint32_t leaves)
 }
 
 static enum tl_code read_decision(struct reader *reader, struct text *types,
-                                  struct model_node *node)
+                                  struct categories *categories, struct model_node *node)
 {
     static const uint8_t missing[] = {MISSING_NONE, MISSING_ZERO, MISSING_NAN};
     int64_t type = 0;
 
-    if (types->size && !next_int(types, 0, 255, &type))
+    if (types->size && !text_next_int(types, 0, 255, &type))
         return corrupt(reader, "decision_type", "there are not num_leaves - 1 numbers");
-    if (type & CATEGORICAL)
-        return tl_fail(reader->err, TL_UNSUPPORTED,
-                       "%s: tree %u splits the categorical feature %s; encode it as numbers (one "
-                       "column per category) and train again",
-                       reader->name, reader->tree, reader->model->info.features[node->feature]);
     if (type >> 2 >= (int64_t)TL_COUNT(missing))
         return corrupt(reader, "decision_type", "the missing type is unknown");
     node->missing = missing[type >> 2];
     node->default_left = type & DEFAULT_LEFT;
-    return TL_OK;
+    return type & CATEGORICAL ? read_set(reader, categories, node) : TL_OK;
 }
 
-static enum tl_code read_splits(struct reader *reader, struct tree_text tree, uint32_t leaves)
+static enum tl_code read_splits(struct reader *reader, struct tree_text tree, uint32_t leaves,
+                                struct categories *categories, struct model_node *nodes)
 {
-    int64_t last_feature = (int64_t)reader->model->info.feature_count - 1;
+    int64_t last_feature = (int64_t)reader->build.model->info.feature_count - 1;
 
     for (uint32_t i = 0; i + 1 < leaves; i++) {
         struct model_node node = {0};
         int64_t feature, left, right;
 
-        if (!next_int(&tree.split_feature, 0, last_feature, &feature))
+        if (!text_next_int(&tree.split_feature, 0, last_feature, &feature))
             return corrupt(reader, "split_feature", "there are not num_leaves - 1 features");
-        if (!next_int(&tree.left_child, -(int64_t)leaves, leaves - 2, &left) ||
-            !next_int(&tree.right_child, -(int64_t)leaves, leaves - 2, &right))
+        if (!text_next_int(&tree.left_child, -(int64_t)leaves, leaves - 2, &left) ||
+            !text_next_int(&tree.right_child, -(int64_t)leaves, leaves - 2, &right))
             return corrupt(reader, "children", "there are not num_leaves - 1 that exist");
-        if (!next_double(reader, &tree.threshold, &node.threshold))
+        if (!text_next_double(reader->plain, &tree.threshold, &node.threshold))
             return corrupt(reader, "threshold", "there are not num_leaves - 1 numbers");
         node.feature = (uint16_t)feature;
-        TL_TRY(read_decision(reader, &tree.decision_type, &node));
+        TL_TRY(read_decision(reader, &tree.decision_type, categories, &node));
         node.left = child_node(left, leaves);
         node.right = child_node(right, leaves);
-        buf_append(&reader->nodes, &node, sizeof(node));
+        nodes[i] = node;
     }
-    if (!at_end(tree.split_feature) || !at_end(tree.threshold) || !at_end(tree.left_child) ||
-        !at_end(tree.right_child) || !at_end(tree.decision_type))
+    if (!text_at_end(tree.split_feature) || !text_at_end(tree.threshold) ||
+        !text_at_end(tree.left_child) || !text_at_end(tree.right_child) ||
+        !text_at_end(tree.decision_type))
         return corrupt(reader, "split_feature", "it or another list has more than num_leaves - 1");
     return TL_OK;
 }
 
-static enum tl_code read_tree(struct reader *reader, const struct tree_text *tree)
+static enum tl_code read_tree(struct reader *reader, const struct tree_text *tree,
+                              struct arena *scratch)
 {
-    uint32_t first_leaf = (uint32_t)(reader->leaves.size / sizeof(double));
+    struct categories categories = {0};
     int64_t count, linear = 0;
 
-    if (!parse_int(tree->num_leaves, 1, MODEL_MAX_TREE_NODES / 2, &count))
+    if (!text_int(tree->num_leaves, 1, MODEL_MAX_TREE_NODES / 2, &count))
         return corrupt(reader, "num_leaves", "it is not a number from 1 to 8388608");
-    if (tree->is_linear.size && !parse_int(tree->is_linear, 0, 1, &linear))
+    if (tree->is_linear.size && !text_int(tree->is_linear, 0, 1, &linear))
         return corrupt(reader, "is_linear", "it is not 0 or 1");
-    if (linear)
-        return tl_fail(reader->err, TL_UNSUPPORTED,
-                       "%s: tree %u is a linear tree; train with linear_tree=false", reader->name,
-                       reader->tree);
+    /* Each leaf takes two bytes of the file, at least. */
+    if ((size_t)count > tree->leaf_value.size)
+        return corrupt(reader, "leaf_value", "there are not num_leaves numbers within 1e100");
+    arena_reset(scratch);
     uint32_t leaves = (uint32_t)count;
-    TL_TRY(read_leaves(reader, tree->leaf_value, leaves));
-    TL_TRY(read_splits(reader, *tree, leaves));
-    for (uint32_t i = 0; i < leaves; i++) {
-        struct model_node leaf = {.left = -1, .right = (int32_t)(first_leaf + i)};
-
-        buf_append(&reader->nodes, &leaf, sizeof(leaf));
-    }
-    if (reader->nodes.size / sizeof(struct model_node) > MODEL_MAX_NODES)
-        return tl_fail(reader->err, TL_LIMIT, "%s: more than %ju nodes", reader->name,
-                       (uintmax_t)MODEL_MAX_NODES);
-    return TL_OK;
+    struct model_node *nodes = arena_alloc(scratch, 2 * (size_t)leaves - 1, sizeof(*nodes));
+    if (!nodes)
+        return build_no_memory(&reader->build);
+    TL_TRY(read_leaves(reader, tree->leaf_value, leaves, nodes + leaves - 1));
+    TL_TRY(read_lines(reader, *tree, leaves, linear));
+    TL_TRY(read_categories(reader, tree, scratch, &categories));
+    TL_TRY(read_splits(reader, *tree, leaves, &categories, nodes));
+    struct build_source source = {nodes, 2 * leaves - 1, 0, false};
+    return build_tree(&reader->build, &source,
+                      reader->build.tree % reader->build.model->score_count);
 }
 
+/* Leaves the reader behind the trees. */
 static enum tl_code read_trees(struct reader *reader)
 {
+    AUTO(arena) scratch = arena_new();
     struct text line;
-    uint32_t end = 0;
 
-    buf_append(&reader->offsets, &end, sizeof(end));
-    for (struct text ahead = reader->rest; next_line(&ahead, &line); ahead = reader->rest) {
+    if (!scratch)
+        return build_no_memory(&reader->build);
+    while (text_line(&reader->rest, &line)) {
         struct tree_text tree = {0};
 
-        reader->rest = ahead;
-        if (equals(line, "end of trees"))
+        if (text_equals(line, "end of trees"))
             return TL_OK;
-        if (!starts(line, "Tree="))
+        if (!text_starts(line, "Tree="))
             continue;
-        if (reader->tree == MODEL_MAX_TREES)
-            return tl_fail(reader->err, TL_LIMIT, "%s: more than %d trees", reader->name,
-                           MODEL_MAX_TREES);
         if (!read_tree_text(reader, &tree))
             return corrupt(reader, "num_leaves", "it is missing");
-        TL_TRY(read_tree(reader, &tree));
-        end = (uint32_t)(reader->nodes.size / sizeof(struct model_node));
-        buf_append(&reader->offsets, &end, sizeof(end));
-        reader->tree++;
+        TL_TRY(read_tree(reader, &tree, scratch));
     }
     return corrupt(reader, "end of trees", "it is missing: the file is cut short");
 }
 
 /* ---- the whole ---- */
 
-static void *keep(const struct reader *reader, const struct buf *buf)
+static struct text behind_trees(struct text text)
 {
-    void *copy =
-        buf_failed(buf) ? NULL : arena_alloc(reader->arena, TL_MAX(buf->size, (size_t)1), 1);
+    static const char end[] = "\nend of trees";
+    const char *found = memmem(text.at, text.size, end, sizeof(end) - 1);
 
-    if (copy)
-        memcpy(copy, buf->bytes, buf->size);
-    return copy;
-}
-
-static enum tl_code finish(struct reader *reader, bool average)
-{
-    struct model *model = reader->model;
-    struct forest_info *info = &model->info;
-
-    if (reader->tree == 0 || reader->tree % model->score_count != 0)
-        return corrupt(reader, "Tree", "the trees are no whole number of iterations");
-    model->nodes = keep(reader, &reader->nodes);
-    model->leaf_values = keep(reader, &reader->leaves);
-    model->tree_offsets = keep(reader, &reader->offsets);
-    info->name = arena_printf(reader->arena, "%s", reader->name);
-    if (!model->nodes || !model->leaf_values || !model->tree_offsets || !info->name)
-        return no_memory(reader);
-    info->kind = "lightgbm";
-    info->provenance = "";
-    info->tree_count = reader->tree;
-    info->node_count = reader->nodes.size / sizeof(struct model_node);
-    model->leaf_count = reader->leaves.size / sizeof(double);
-    model->leaf_width = 1;
-    uint32_t iterations = reader->tree / model->score_count;
-    model->divisor = average ? iterations : 1;
-    return model_check_trees(reader->name, model, reader->err);
+    return found ? (struct text){found, text.size - (size_t)(found - text.at)} : (struct text){0};
 }
 
 static enum tl_code read_all(struct reader *reader)
 {
+    struct model *model = reader->build.model;
     bool average = false;
 
     TL_TRY(read_header(reader, &average));
+    TL_TRY(read_pandas(reader, behind_trees(reader->rest)));
+    model->leaf_width = 1;
     TL_TRY(read_trees(reader));
-    return finish(reader, average);
+    if (reader->build.tree == 0 || reader->build.tree % model->score_count != 0)
+        return corrupt(reader, "Tree", "the trees are no whole number of iterations");
+    if (!reader->linear)
+        buf_release(&reader->build.lines);
+    model->info.kind = "lightgbm";
+    model->divisor = average ? reader->build.tree / model->score_count : 1;
+    return build_finish(&reader->build);
 }
 
 enum tl_code model_read_lightgbm(const char *name, const uint8_t *bytes, size_t size,
                                  struct arena *arena, struct model *ret_model, struct tl_err *err)
 {
     struct model model = {0};
-    struct reader reader = {.name = name,
+    struct reader reader = {.build = {.name = name, .arena = arena, .model = &model, .err = err},
                             .rest = {(const char *)bytes, size},
-                            .plain = newlocale(LC_ALL_MASK, "C", (locale_t)0),
-                            .arena = arena,
-                            .model = &model,
-                            .err = err};
+                            .plain = newlocale(LC_ALL_MASK, "C", (locale_t)0)};
 
     if (!reader.plain)
-        return no_memory(&reader);
+        return build_no_memory(&reader.build);
     enum tl_code code = read_all(&reader);
     freelocale(reader.plain);
-    buf_release(&reader.nodes);
-    buf_release(&reader.leaves);
-    buf_release(&reader.offsets);
+    if (reader.pandas.bytes)
+        doc_close(&reader.pandas);
+    build_release(&reader.build);
     if (code == TL_OK)
         *ret_model = model;
     return code;

@@ -37,9 +37,26 @@ static enum tl_code check_split(const struct model *model, const struct place *a
 {
     if (node->feature >= model->info.feature_count)
         return refuse(at, err, "the feature does not exist", node->feature);
+    if (node->missing == MISSING_SET && node->set >= model->set_count)
+        return refuse(at, err, "the set of categories does not exist", node->set);
     if (isnan(node->threshold))
         return refuse(at, err, "the threshold is not a number", node->threshold);
     return TL_OK;
+}
+
+bool model_set_holds(const struct model_set *set, float x)
+{
+    uint32_t low = 0, high = set->count;
+
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+
+        if (set->bounds[middle] < x)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low % 2;
 }
 
 static enum tl_code check_tree(struct model *model, struct place at, uint16_t *depth,

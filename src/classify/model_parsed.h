@@ -33,6 +33,7 @@ enum model_missing {
     MISSING_ZERO,    /* LightGBM: NaN and |x| <= 1e-35 go the default way */
     MISSING_NAN,     /* LightGBM: NaN goes the default way */
     MISSING_SIDED,   /* XGBoost, CatBoost, ONNX: the same, and nothing near zero becomes zero */
+    MISSING_SET, /* nothing is compared: what is in the node's set goes left, NaN the default way */
     MISSING_COUNT
 };
 
@@ -41,11 +42,36 @@ enum model_missing {
 
 /* Goes left when x <= threshold. A leaf has left < 0 and its leaf in `right`. */
 struct model_node {
-    double threshold;
+    double threshold;    /* 0 for MISSING_SET */
     int32_t left, right; /* counted from the tree's first node, both greater than this node's */
+    uint32_t set;        /* MISSING_SET: which of the model's */
     uint16_t feature;
     uint8_t missing; /* enum model_missing */
     bool default_left;
+};
+
+/*
+ * Values of a feature, as runs of float32 (above, up to and with]: a category that the library
+ * finds by cutting off the fraction is one run, so is a number that it compares for equality.
+ * bounds[0] < bounds[1] < ..; in the set is what has an odd number of bounds below it.
+ */
+struct model_set {
+    const float *bounds;
+    uint32_t count; /* of the bounds, at least 1 */
+};
+
+#define MODEL_MAX_BOUNDS 65535
+
+/* What a leaf of a linear tree adds: a constant and terms, or its number where one is NaN. */
+struct model_line {
+    double constant;
+    uint64_t begin; /* of its terms */
+    uint32_t count;
+};
+
+struct model_term {
+    double coefficient;
+    uint32_t feature;
 };
 
 /* How sums over trees become probabilities. */
@@ -87,8 +113,12 @@ struct model {
     double scale;        /* the sums are multiplied by it before the base; 0: they are not */
     uint64_t leaf_count; /* rows of leaf_values */
     const double *leaf_values;
+    const struct model_line *lines; /* [leaf_count], leaf_width 1; NULL: no tree is linear */
+    const struct model_term *terms;
     const uint32_t *tree_offsets; /* tree_count + 1 */
     struct model_node *nodes;
+    const struct model_set *sets;
+    uint32_t set_count;
     const float *golden_x;       /* [golden_rows][feature_count] */
     const double *golden_p;      /* [golden_rows][class_count] */
     const uint8_t *golden_label; /* class values */
@@ -130,6 +160,9 @@ static inline uint32_t model_tree_score(const struct model *model, uint32_t tree
     return model->tree_scores ? model->tree_scores[tree] : tree % model->score_count;
 }
 
+/* Whether the set holds x, which is not NaN. */
+bool model_set_holds(const struct model_set *set, float x);
+
 /* The file formats. `name` goes into messages. */
 TL_MUST_CHECK enum tl_code model_read_file(const char *name, const uint8_t *bytes, size_t size,
                                            struct arena *arena, struct model *ret_model,
@@ -149,8 +182,8 @@ TL_MUST_CHECK enum tl_code model_read_onnx(const char *name, const uint8_t *byte
 
 /*
  * Checks that every tree is a tree: children greater than their parent and inside, each
- * reached at most once, features and leaves in range, no NaN threshold, depth within the
- * cap. Sets info.max_depth. The caps on trees and nodes are the reader's.
+ * reached at most once, features, sets and leaves in range, no NaN threshold, depth within
+ * the cap. Sets info.max_depth. The caps on trees and nodes are the reader's.
  */
 TL_MUST_CHECK enum tl_code model_check_trees(const char *name, struct model *model,
                                              struct tl_err *err);

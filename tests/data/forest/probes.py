@@ -44,6 +44,18 @@ def probes(x, splits, seed=5, near=16, odd=ODD):
     return np.concatenate(made).astype(np.float32)
 
 
+def category_probes(x, feature, count, seed=6):
+    """Rows on categories, between them, at the ends of words of bits, outside, and no categories at all."""
+    rng = np.random.default_rng(seed)
+    tiny = np.float32(1e-45)
+    values = [-1, -0.5, np.nextafter(np.float32(-1), np.float32(0)), -0.0, 0, tiny, -tiny, 0.5, 1.7, 31, 31.5, 32, 33,
+              np.nextafter(np.float32(32), np.float32(0)), count - 1, count - 0.5, count, count + 40, 1e9, 3e9, -3e9,
+              2**24 - 1, 2**24, 2**31, 2**33, np.nan, np.inf, -np.inf, *rng.integers(0, count, 8)]
+    made = x[rng.integers(0, len(x), len(values))].copy()
+    made[:, feature] = values
+    return made
+
+
 def hexes(values):
     return " ".join("nan" if v != v else float(v).hex() for v in np.ravel(values))
 

@@ -99,6 +99,12 @@ static inline void library_read_rows(const char *name, struct library_rows *rows
     free(text);
 }
 
+/* NaN is NaN, infinity infinity. */
+static inline bool library_near(double got, double expected, double within)
+{
+    return got == expected || (isnan(got) && isnan(expected)) || fabs(got - expected) <= within;
+}
+
 static inline void library_check_oracle(const struct library_case *c, const struct model *model,
                                         const struct library_rows *rows, bool check_raw)
 {
@@ -111,11 +117,11 @@ static inline void library_check_oracle(const struct library_case *c, const stru
         walk_probabilities(model, sums, p);
         walk_write_sums(model, sums, 0, 1, &output);
         for (uint32_t s = 0; check_raw && s < model->score_count; s++)
-            if (!(fabs(sums[s] - rows->raw[r][s]) <= c->raw_within))
+            if (!library_near(sums[s], rows->raw[r][s], c->raw_within))
                 fail_msg("%s: row %zu, score %u: %.17g, the library says %.17g", c->file, r, s,
                          sums[s], rows->raw[r][s]);
         for (uint32_t k = 0; k < model->info.class_count; k++)
-            if (!(fabs(p[k] - rows->p[r][k]) <= c->p_within))
+            if (!library_near(p[k], rows->p[r][k], c->p_within))
                 fail_msg("%s: row %zu, class %u: %.17g, the library says %.17g", c->file, r, k,
                          p[k], rows->p[r][k]);
         if (label != rows->label[r])
