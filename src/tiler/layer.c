@@ -119,6 +119,17 @@ static void style_from_model(const struct forest_info *model, const struct post 
             add_class(ret, post->steps[i].value, "unsure", UNSURE_RGB);
 }
 
+/* A style may leave classes out, which are then not shown; but one of all others shows nothing. */
+static bool shows_nothing(const struct style *style, const struct forest *forest)
+{
+    const struct forest_info *model = forest_info(forest);
+
+    for (uint32_t i = 0; i < model->class_count; i++)
+        if (style_class_of(style, model->classes[i].value))
+            return false;
+    return true;
+}
+
 static enum tl_code take_styles(struct layer *layer, const struct style *const *styles,
                                 struct tl_err *err)
 {
@@ -130,6 +141,12 @@ static enum tl_code take_styles(struct layer *layer, const struct style *const *
             return tl_fail(err, TL_INVALID, "style %s is for %s, the layer has %s", styles[i]->id,
                            doc->classes ? "numbers" : "classes",
                            doc->classes ? "classes" : "numbers");
+        if (layer->forest && shows_nothing(styles[i], layer->forest))
+            return tl_fail(err, TL_INVALID,
+                           "style %s has none of the model's classes, the first of which is %u "
+                           "\"%.64s\"",
+                           styles[i]->id, forest_info(layer->forest)->classes[0].value,
+                           forest_info(layer->forest)->classes[0].name);
     }
     layer->info.styles = layer->styles;
     layer->info.style_count = doc->style_count;

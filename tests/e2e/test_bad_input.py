@@ -407,6 +407,12 @@ class Models(unittest.TestCase):
                 else:
                     scene.is_problem(self, answer, (415, 500, 502), word)
 
+    def test_a_style_of_other_classes_is_refused(self):
+        lines, served = self.refusals([self.layer("one", self.folder / "good.tilth", styles=["crop-mask"]),
+                                       self.layer("none", self.folder / "good.tilth", styles=["esa-worldcover"])])
+        self.assertEqual(served, ["good", "one"])
+        self.assertIn('esa-worldcover has none of the model\'s classes, the first of which is 1 "one"', lines[0])
+
     def test_class_counts_and_values_must_agree(self):
         from tilth import container
         manifest, tensors = container.read(self.folder / "good.tilth")
