@@ -216,6 +216,38 @@ TEST(a_block_without_one_valid_pixel_is_empty)
     unlink(path);
 }
 
+/* GDAL would say that nodata is there and valid: here a pixel needs both to be shown. */
+TEST(a_sparse_block_is_nodata_also_where_a_mask_calls_it_valid)
+{
+    const struct block_request sparse = {.x1 = 128, .y1 = 128}, whole = {.col = 3, .row = 3};
+    struct block_source *source = NULL;
+    struct block *block;
+    struct tl_err err;
+    char path[128];
+
+    picture_write(&fixture,
+                  &(struct picture){.width = 512,
+                                    .height = 512,
+                                    .bands = 1,
+                                    .type = GDT_Byte,
+                                    .options = "TILED=YES COMPRESS=DEFLATE BLOCKXSIZE=128 "
+                                               "BLOCKYSIZE=128 SPARSE_OK=TRUE",
+                                    .nodata = "7",
+                                    .mask = true,
+                                    .holes = true},
+                  path);
+    assert_ok(raster_open(&fixture.env, path, NULL, &fixture.errand, &source, &err));
+    assert_ok(source->read(source, &sparse, 1, &fixture.errand, &block, &err));
+    assert_true(block->empty);
+    block_unref(block);
+    assert_ok(source->read(source, &whole, 1, &fixture.errand, &block, &err));
+    assert_false(block->empty);
+    assert_non_null(block->mask);
+    block_unref(block);
+    block_source_free(source);
+    unlink(path);
+}
+
 static int open_fixture(void **state)
 {
     (void)state;
@@ -241,6 +273,7 @@ int main(void)
         T(lerc_with_a_second_compression_reads_as_gdal_does),
         T(files_of_the_cog_driver_read_as_gdal_does),
         T(a_block_without_one_valid_pixel_is_empty),
+        T(a_sparse_block_is_nodata_also_where_a_mask_calls_it_valid),
     };
     return cmocka_run_group_tests(tests, open_fixture, close_fixture);
 }
