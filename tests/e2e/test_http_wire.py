@@ -261,6 +261,17 @@ class Connections(unittest.TestCase):
                                 for line in tilth.access_log()] == [("/too-large", 413, "none")],
                        "the line is there")
 
+    def test_whatever_is_asked_is_a_line_of_json_in_the_log(self):
+        with Tilth() as tilth:
+            with tilth.wire() as wire:
+                wire.send(b'GET /a"b\\c\xff","status":200,"x":" HTTP/1.1\r\nHost: h\r\n\r\n')
+                status = wire.reply().status
+            self.assertIn(status, (400, 404))
+            wait_until(tilth.access_log, "the line is there")
+            line, = tilth.access_log()
+            self.assertEqual(line["status"], status)
+            self.assertEqual(line["path"], '/a"b\\c\xff","status":200,"x":"')
+
     def test_at_the_cap_connections_wait_and_are_served_later(self):
         with Tilth(max_connections=16) as tilth:
             held = [tilth.wire() for _ in range(16)]
