@@ -90,6 +90,19 @@ static enum tl_code join_head(const struct remote_object *remote, struct range r
     return TL_OK;
 }
 
+/* An object that was there when it was opened, and is not any more, has changed. */
+static enum tl_code gone_is_changed(enum tl_code code, struct tl_err *err)
+{
+    return code == TL_ABSENT ? tl_context(err, TL_CHANGED, "the object is gone: ") : code;
+}
+
+static enum tl_code fetch_pinned(struct remote_object *remote, const struct range *ranges,
+                                 size_t count, struct errand *errand, struct slice *ret_slices,
+                                 struct tl_err *err)
+{
+    return gone_is_changed(fetch_read(remote->target, ranges, count, errand, ret_slices, err), err);
+}
+
 static enum tl_code fetch_missing(struct remote_object *remote, const struct range *ranges,
                                   struct missing *missing, struct errand *errand,
                                   struct tl_err *err)
@@ -98,8 +111,7 @@ static enum tl_code fetch_missing(struct remote_object *remote, const struct ran
 
     if (missing->count == 0)
         return TL_OK;
-    TL_TRY(
-        fetch_read(remote->target, missing->ranges, missing->count, errand, missing->slices, err));
+    TL_TRY(fetch_pinned(remote, missing->ranges, missing->count, errand, missing->slices, err));
     for (size_t i = 0; i < missing->count && code == TL_OK; i++)
         code = join_head(remote, ranges[missing->places[i]], &missing->slices[i], err);
     for (size_t i = 0; i < missing->count && code != TL_OK; i++)
@@ -176,7 +188,7 @@ static enum tl_code fetch_pages(struct remote_object *remote, const struct range
 {
     struct store *store = remote->object.store;
 
-    TL_TRY(fetch_read(remote->target, pages, count, errand, slices, err));
+    TL_TRY(fetch_pinned(remote, pages, count, errand, slices, err));
     for (size_t i = 0; i < count; i++) {
         struct page_key key = {remote->object.id, pages[i].offset / RANGE_PAGE};
         range_cache_put(store->range_cache, key, slices[i].bytes, slices[i].size);
@@ -225,11 +237,9 @@ static enum tl_code remote_revalidate(struct object *object, struct errand *erra
 {
     struct remote_object *remote = remote_of(object);
     struct fetch_head now;
-    enum tl_code code = fetch_first(remote->target, REQUEST_REVALIDATE, errand, &now, err);
 
-    if (code == TL_ABSENT)
-        return tl_fail(err, TL_CHANGED, "%.300s: the object is gone", object->href);
-    TL_TRY(code);
+    TL_TRY(
+        gone_is_changed(fetch_first(remote->target, REQUEST_REVALIDATE, errand, &now, err), err));
     blob_unref(now.bytes.owner);
     if (now.opened.is_unchanged || (strcmp(now.opened.validator, remote->target->validator) == 0 &&
                                     now.opened.size == object->size))

@@ -86,9 +86,10 @@ struct slice {
  * bytes that several callers share are charged to one of them. Ranges within merge_gap of
  * each other come in one request of at most 1 MiB. A range past the end of the object is
  * TL_CORRUPT (the index lies), an empty one TL_INVALID, one beyond 1 GiB TL_LIMIT.
- * TL_CHANGED when the object was replaced: no read succeeds any more, the caller opens it
- * again. TL_UPSTREAM when the tries are used up, TL_TIMEOUT and TL_CANCELLED as soon as
- * the errand says so. Never returns bytes of two versions.
+ * TL_CHANGED when the object was replaced or is gone: the caller opens it again; of a
+ * replaced one no read succeeds any more. TL_UPSTREAM when the tries are used up,
+ * TL_TIMEOUT and TL_CANCELLED as soon as the errand says so. Never returns bytes of two
+ * versions.
  */
 TL_MUST_CHECK enum tl_code object_read(struct object *object, const struct range *ranges,
                                        size_t count, struct errand *errand,

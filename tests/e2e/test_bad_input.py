@@ -535,11 +535,15 @@ class Stores(unittest.TestCase):
             "500": [{"kind": "status", "status": 500, "times": -1}],
             "503": [{"kind": "status", "status": 503, "times": -1}],
             "403": [{"kind": "status", "status": 403, "times": -1}],
+            "404": [{"kind": "status", "status": 404, "times": -1}],
+            "416": [{"kind": "status", "status": 416, "times": -1}],
+            "204": [{"kind": "status", "status": 204, "times": -1}],
+            "chunks for ever": [{"kind": "chunked_extra", "bytes": 50000000, "times": -1}],
             "resets": [{"kind": "reset", "times": -1}],
             "drops": [{"kind": "drop", "times": -1}],
             "a redirect": [{"kind": "redirect", "location": "http://127.0.0.1:1/", "times": -1}]}
 
-    LIKE_ANOTHER_OBJECT = ("another ETag", "no ETag", "another range")
+    LIKE_ANOTHER_OBJECT = ("another ETag", "no ETag", "another range", "404")
 
     def setUp(self):
         self.folder = scene.temporary_folder(type(self))

@@ -141,7 +141,7 @@ TEST(client_errors_are_not_tried_again)
     assert_fatal("[{\"kind\": \"status\", \"status\": 403, "
                  "\"body\": \"<Error><Code>AccessDenied</Code></Error>\"}]",
                  TL_UPSTREAM, "credentials");
-    assert_fatal("[{\"kind\": \"status\", \"status\": 404}]", TL_ABSENT, "no such object");
+    assert_fatal("[{\"kind\": \"status\", \"status\": 404}]", TL_CHANGED, "the object is gone");
 }
 
 TEST(a_compressed_answer_is_refused)
