@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <string.h>
 
 /* One pixel of 500: what rounding at the edges of blocks may bring in. */
 enum { ALLOWED = 500 };
@@ -216,11 +217,17 @@ static void read_row(const struct comparison *c, const struct block *block, uint
     const uint16_t *words = block->samples;
     bool is_byte = dtype_size(block->dtype) == 1;
 
-    for (uint32_t x = 0; x < block->width; x++)
-        ret_values[x] = block->empty ? NO_VALUE : is_byte ? bytes[at + x] : words[at + x];
+    if (block->empty) {
+        memset(ret_values, 0xff, block->width * sizeof(*ret_values)); /* NO_VALUE */
+        return;
+    }
+    for (uint32_t x = 0; is_byte && x < block->width; x++)
+        ret_values[x] = bytes[at + x];
+    for (uint32_t x = 0; !is_byte && x < block->width; x++)
+        ret_values[x] = words[at + x];
     for (uint32_t x = 0; mask && x < block->width; x++)
         ret_values[x] = mask[row + x] ? ret_values[x] : NO_VALUE;
-    if (!c->pyramid->has_nodata || block->empty)
+    if (!c->pyramid->has_nodata)
         return;
     /* The conversion to int keeps the bits of a negative one, as the samples do. */
     uint32_t nodata = (uint32_t)(int32_t)c->pyramid->nodata & (is_byte ? UINT8_MAX : UINT16_MAX);
@@ -238,11 +245,12 @@ static void read_line(const struct comparison *c, uint32_t y)
         read_row(c, row[col], y % height, c->line + (size_t)col * c->below->block_width);
 }
 
-/* Adds one line to what was found of columns [x.from, x.to). */
-static void look_in_line(const struct comparison *c, struct run x)
+/* Adds one line to what was found of columns [x.from, x.to); returns how many are not yet. */
+static size_t look_in_line(const struct comparison *c, struct run x)
 {
     const uint32_t *line = c->line;
     uint32_t x0 = c->rect.col0 * c->below->block_width;
+    size_t missing = 0;
 
     for (uint32_t i = x.from; i < x.to; i++) {
         uint32_t value = c->values[i];
@@ -251,7 +259,9 @@ static void look_in_line(const struct comparison *c, struct run x)
         for (uint32_t k = c->xs[i].from - x0; k < c->xs[i].to - x0; k++)
             found |= line[k] == value;
         c->found[i] = found;
+        missing += !found;
     }
+    return missing;
 }
 
 /* What each pixel along one side is made of. */
@@ -288,17 +298,19 @@ struct tally {
 static void judge_row(const struct comparison *c, uint32_t y, struct run x, struct run below,
                       struct tally *tally)
 {
+    size_t missing = 0;
+
     read_row(c, c->block, y, c->values);
-    for (uint32_t i = x.from; i < x.to; i++)
+    for (uint32_t i = x.from; i < x.to; i++) {
         c->found[i] = c->values[i] == NO_VALUE;
-    for (uint32_t i = x.from; i < x.to; i++)
-        tally->valid += !c->found[i];
-    for (uint32_t line = below.from; line < below.to; line++) {
-        read_line(c, line);
-        look_in_line(c, x);
+        missing += !c->found[i];
     }
-    for (uint32_t i = x.from; i < x.to; i++)
-        tally->strange += !c->found[i];
+    tally->valid += missing;
+    for (uint32_t line = below.from; line < below.to && missing; line++) {
+        read_line(c, line);
+        missing = look_in_line(c, x);
+    }
+    tally->strange += missing;
 }
 
 static enum tl_code compare(struct comparison *c, const struct block_request *request,
