@@ -322,25 +322,35 @@ static struct grid place_grid(const struct stack *stack, struct stack_place plac
 }
 
 /* One warp. Where pixels coincide every kernel is the identity, and nearest is the cheapest. */
-static enum tl_code read_once(const struct reading *reading, const struct stack_source *source,
-                              struct stack_place place, struct planes *ret_planes,
-                              struct tl_err *err)
+static enum tl_code describe(const struct stack *stack, const struct stack_source *source,
+                             struct stack_place place, struct warp_request *ret_request,
+                             struct tl_err *err)
 {
     bool identity = place.level == 0 && source->aligned;
     uint8_t level = source->level;
 
     if (place.level) {
-        struct grid whole = level_grid(reading->stack, place.level);
+        struct grid whole = level_grid(stack, place.level);
         TL_TRY(warp_level(source->source, &whole, &level, err));
     }
-    const struct warp_request request = {
+    *ret_request = (struct warp_request){
         .source = source->source,
-        .target = place_grid(reading->stack, place),
+        .target = place_grid(stack, place),
         .resampling = identity ? RESAMPLE_NEAREST : source->resampling,
         .bands = source->bands,
         .band_count = source->band_count,
         .level = (int8_t)level,
     };
+    return TL_OK;
+}
+
+static enum tl_code read_once(const struct reading *reading, const struct stack_source *source,
+                              struct stack_place place, struct planes *ret_planes,
+                              struct tl_err *err)
+{
+    struct warp_request request;
+
+    TL_TRY(describe(reading->stack, source, place, &request, err));
     TL_TRY(warp_read(&request, reading->errand, reading->arena, ret_planes, err));
     if (ret_planes->inexact && !place.level)
         return tl_fail(err, TL_ABSENT,
@@ -383,6 +393,18 @@ static enum tl_code planes_init(const struct planes *like, struct stack_place pl
     whole->samples = arena_zalloc(arena, pixels * like->bands, dtype_size(like->dtype));
     whole->valid = arena_zalloc(arena, pixels, 1);
     return whole->samples && whole->valid ? TL_OK : no_memory(err);
+}
+
+/* The whole cells that a place touches. */
+static struct stack_place in_cells(const struct stack *stack, struct stack_place place)
+{
+    const uint32_t size = CELL;
+    uint32_t x = place.x / size * size, y = place.y / size * size;
+    uint32_t x1 = (place.x + place.width + size - 1) / size * size;
+    uint32_t y1 = (place.y + place.height + size - 1) / size * size;
+
+    return (struct stack_place){place.level, x, y, TL_MIN(x1, stack->grid.width) - x,
+                                TL_MIN(y1, stack->grid.height) - y};
 }
 
 /*
@@ -431,6 +453,21 @@ static enum tl_code read_source(const struct reading *reading, const struct stac
     return code == TL_OK ? TL_OK : tl_context(err, code, "source %s: ", source->id);
 }
 
+/* Starts to fetch what read_source() will read, in one piece: no pixel is looked at yet. */
+static struct ahead *start_source(const struct reading *reading, const struct stack_source *source,
+                                  struct stack_place place)
+{
+    bool whole = place.level || source->aligned;
+    struct warp_request request;
+    struct tl_err ignored;
+
+    place = whole ? place : in_cells(reading->stack, place);
+    if (!source->band_count || !source->source->ahead ||
+        describe(reading->stack, source, place, &request, &ignored) != TL_OK)
+        return NULL;
+    return warp_ahead(&request, reading->errand, reading->arena);
+}
+
 static void judge_mask(const struct stack *stack, const struct planes *mask, uint8_t *verdict,
                        size_t pixels)
 {
@@ -462,6 +499,22 @@ static size_t judge_source(const struct planes *planes, uint8_t *verdict, size_t
     return left;
 }
 
+/* In turn, until no pixel is left to classify. */
+static enum tl_code read_sources(const struct reading *reading, struct stack_window *window,
+                                 struct tl_err *err)
+{
+    const struct stack *stack = reading->stack;
+    size_t pixels = (size_t)window->at.width * window->at.height;
+
+    for (uint32_t s = 0; s < stack->source_count && window->classify_count; s++) {
+        if (!stack->sources[s].band_count)
+            continue;
+        TL_TRY(read_source(reading, &stack->sources[s], window->at, &window->sources[s], err));
+        window->classify_count = judge_source(&window->sources[s], window->verdict, pixels);
+    }
+    return TL_OK;
+}
+
 enum tl_code stack_read(const struct stack *stack, struct stack_window *window,
                         struct errand *errand, struct arena *arena, struct tl_err *err)
 {
@@ -480,13 +533,18 @@ enum tl_code stack_read(const struct stack *stack, struct stack_window *window,
         judge_mask(stack, &mask, window->verdict, pixels);
     }
     window->classify_count = judge_source(&all_valid, window->verdict, pixels);
-    for (uint32_t s = 0; s < stack->source_count && window->classify_count; s++) {
-        if (!stack->sources[s].band_count)
-            continue;
-        TL_TRY(read_source(&reading, &stack->sources[s], window->at, &window->sources[s], err));
-        window->classify_count = judge_source(&window->sources[s], window->verdict, pixels);
-    }
-    return TL_OK;
+    if (!window->classify_count)
+        return TL_OK;
+    struct ahead **aheads = arena_zalloc(arena, stack->source_count, sizeof(struct ahead *));
+    if (!aheads)
+        return no_memory(err);
+    /* Distant sources cost one round trip together, not one each. */
+    for (uint32_t s = 0; s < stack->source_count; s++)
+        aheads[s] = start_source(&reading, &stack->sources[s], window->at);
+    enum tl_code code = read_sources(&reading, window, err);
+    for (uint32_t s = 0; s < stack->source_count; s++)
+        block_ahead_free(aheads[s]);
+    return code;
 }
 
 /* ---- features ---- */

@@ -27,6 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct ahead;
 struct arena;
 struct block_source;
 struct crs;
@@ -90,16 +91,26 @@ typedef enum tl_code block_read_fn(struct block_source *source,
                                    struct errand *errand, struct block **ret_blocks,
                                    struct tl_err *err);
 
+/*
+ * Starts to fetch the bytes of blocks that nobody has or makes, and returns at once: a read of
+ * them until block_ahead_free() finds them on the way. NULL when there is nothing to start.
+ */
+typedef struct ahead *block_ahead_fn(struct block_source *source,
+                                     const struct block_request *requests, size_t count);
+
 /* Embedded as the first member of every kind of source. */
 struct block_source {
     const struct pyramid *pyramid;
     block_read_fn *read;
+    block_ahead_fn *ahead; /* NULL: its bytes are near */
     void (*free)(struct block_source *source);
     /* Everything that decides the pixels: href and version, or model and features. */
     struct hash128 fingerprint;
 };
 
 void block_source_free(struct block_source *source);
+/* Before the source is freed. */
+void block_ahead_free(struct ahead *ahead);
 
 AUTO_DEFINE(block, block_unref)
 AUTO_DEFINE(block_source, block_source_free)

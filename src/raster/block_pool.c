@@ -334,6 +334,16 @@ enum block_claim block_pool_claim(struct block_pool *pool, const struct block_ke
     return claim;
 }
 
+bool block_pool_has(struct block_pool *pool, const struct block_key *key)
+{
+    struct shard *shard = shard_of(pool, key);
+
+    pthread_mutex_lock(&shard->mu);
+    bool has = *find(shard, key) != NULL;
+    pthread_mutex_unlock(&shard->mu);
+    return has;
+}
+
 /* Until the flight lands, but not longer than it may take to notice a cancelled errand. */
 static void wait_a_little(struct shard *shard, const struct errand *errand)
 {

@@ -45,6 +45,8 @@ enum block_claim {
 /* Never blocks. */
 enum block_claim block_pool_claim(struct block_pool *pool, const struct block_key *key,
                                   struct block **ret_block);
+/* Somebody has or makes the block; nothing is claimed. Never blocks. */
+bool block_pool_has(struct block_pool *pool, const struct block_key *key);
 /* Waits for another's block. TL_ABSENT when its maker abandoned it: claim again. */
 TL_MUST_CHECK enum tl_code block_pool_wait(struct block_pool *pool, const struct block_key *key,
                                            const struct errand *errand, struct block **ret_block,

@@ -140,6 +140,7 @@ enum tl_code cog_open(const struct raster_env *env, struct object *object, struc
         return tl_fail(err, TL_NOMEM, "no memory to open %s", object_href(object));
     AUTO(block_source) source = &cog->common.base;
     TL_TRY(raster_source_init(&cog->common, env, object, "tilth", NULL, err));
+    source->ahead = object_is_distant(object) ? cog_read_ahead : NULL;
     TL_TRY(read_tiff(cog, object, errand, err));
     TL_TRY(cog_admit(cog, err));
     TL_TRY(find_crs(cog, object, errand, err));

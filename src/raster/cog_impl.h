@@ -43,7 +43,8 @@ struct cog_extent {
 /* `index` is what a directory with these tags says about its block `i`. */
 struct cog_extent cog_extent_of(const struct tiff_ifd *ifd, uint64_t i);
 
-/* The raster_make_fn of a COG. */
+/* The raster_make_fn of a COG, and the block_ahead_fn of one that is distant. */
 raster_make_fn cog_make_blocks;
+block_ahead_fn cog_read_ahead;
 
 #endif

@@ -211,10 +211,16 @@ static enum tl_code decode_all(struct making *making, struct errand *errand, str
     return TL_OK;
 }
 
-static enum tl_code make(struct making *making, struct errand *errand, struct tl_err *err)
+static enum tl_code plan_all(struct making *making, struct tl_err *err)
 {
     for (size_t i = 0; i < making->batch->count; i++)
         TL_TRY(in_block(making->batch->requests[i], plan_block(making, i, err), err));
+    return TL_OK;
+}
+
+static enum tl_code make(struct making *making, struct errand *errand, struct tl_err *err)
+{
+    TL_TRY(plan_all(making, err));
     if (making->range_count)
         TL_TRY(object_read(making->cog->common.object, making->ranges, making->range_count, errand,
                            making->slices, err));
@@ -229,27 +235,63 @@ static enum tl_code make(struct making *making, struct errand *errand, struct tl
     return code;
 }
 
+static bool making_init(struct making *making, struct raster_source *source,
+                        struct raster_batch *batch)
+{
+    *making = (struct making){
+        .cog = (struct cog *)source,
+        .batch = batch,
+        .works = calloc(batch->count, sizeof(*making->works)),
+        .ranges = calloc(batch->count, 2 * sizeof(*making->ranges)),
+        .slices = calloc(batch->count, 2 * sizeof(*making->slices)),
+        .pieces = calloc(batch->count, 2 * sizeof(struct piece *)),
+    };
+    return making->works && making->ranges && making->slices && making->pieces;
+}
+
+static void making_release(struct making *making)
+{
+    free(making->works);
+    free(making->ranges);
+    free(making->slices);
+    free(making->pieces);
+}
+
 enum tl_code cog_make_blocks(struct raster_source *source, struct raster_batch *batch,
                              struct errand *errand, struct tl_err *err)
 {
-    size_t count = batch->count;
-    struct making making = {
-        .cog = (struct cog *)source,
-        .batch = batch,
-        .works = calloc(count, sizeof(*making.works)),
-        .ranges = calloc(count, 2 * sizeof(*making.ranges)),
-        .slices = calloc(count, 2 * sizeof(*making.slices)),
-        .pieces = calloc(count, 2 * sizeof(struct piece *)),
-    };
     enum tl_code code = TL_NOMEM;
+    struct making making;
 
-    if (making.works && making.ranges && making.slices && making.pieces)
+    if (making_init(&making, source, batch))
         code = make(&making, errand, err);
     else
-        tl_fail(err, code, "no memory to read %zu blocks", count);
-    free(making.works);
-    free(making.ranges);
-    free(making.slices);
-    free(making.pieces);
+        tl_fail(err, code, "no memory to read %zu blocks", batch->count);
+    making_release(&making);
     return code;
+}
+
+struct ahead *cog_read_ahead(struct block_source *source, const struct block_request *requests,
+                             size_t count)
+{
+    struct raster_source *common = raster_source_of(source);
+    const struct block_request **missing = calloc(count, sizeof(struct block_request *));
+    struct raster_batch batch = {.requests = missing};
+    struct ahead *ahead = NULL;
+    struct making making;
+    struct tl_err ignored;
+
+    for (size_t i = 0; missing && i < count; i++) {
+        struct block_key key = raster_block_key(common, &requests[i]);
+
+        if (!block_pool_has(common->pool, &key))
+            missing[batch.count++] = &requests[i];
+    }
+    if (batch.count > 0) {
+        if (making_init(&making, common, &batch) && plan_all(&making, &ignored) == TL_OK)
+            ahead = object_read_ahead(common->object, making.ranges, making.range_count);
+        making_release(&making);
+    }
+    free(missing);
+    return ahead;
 }

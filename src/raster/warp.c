@@ -204,14 +204,13 @@ static enum tl_code resample(const struct resample_job *job, struct tl_err *err)
     }
 }
 
-/* From pixels of the target to blocks that are there. `window` is empty on success: nothing
- * to resample. */
-static enum tl_code read_window(const struct plan *plan, struct warp_map **ret_map,
+/* From pixels of the target to blocks, not read yet. */
+static enum tl_code plan_window(const struct plan *plan, struct warp_map **ret_map,
                                 struct warp_window *window, struct errand *errand,
                                 struct arena *arena, struct tl_err *err)
 {
     const struct warp_request *request = plan->request;
-    struct block_source *source = request->source;
+    const struct block_source *source = request->source;
     int64_t start = clock_now_ns();
     struct warp_map_spec spec = {&request->target, source->pyramid, plan->level, plan->sample};
 
@@ -225,8 +224,21 @@ static enum tl_code read_window(const struct plan *plan, struct warp_map **ret_m
     };
     TL_TRY(warp_window_plan(window, *ret_map, reach_of(plan, *ret_map), arena, err));
     errand_lap(errand, STAGE_WARP, start);
-    TL_TRY(errand_check(errand, err));
-    return window->empty ? TL_OK : warp_window_read(window, source, errand, arena, err);
+    return errand_check(errand, err);
+}
+
+struct ahead *warp_ahead(const struct warp_request *request, struct errand *errand,
+                         struct arena *arena)
+{
+    struct warp_window window = {0};
+    struct warp_map *map;
+    struct tl_err ignored;
+    struct plan plan;
+
+    if (!request->source->ahead || make_plan(request, arena, &plan, &ignored) != TL_OK ||
+        plan_window(&plan, &map, &window, errand, arena, &ignored) != TL_OK || window.empty)
+        return NULL;
+    return warp_window_ahead(&window, request->source, arena);
 }
 
 enum tl_code warp_read(const struct warp_request *request, struct errand *errand,
@@ -237,7 +249,9 @@ enum tl_code warp_read(const struct warp_request *request, struct errand *errand
     AUTO_WINDOW window = {0};
 
     TL_TRY(make_plan(request, arena, &plan, err));
-    TL_TRY(read_window(&plan, &map, &window, errand, arena, err));
+    TL_TRY(plan_window(&plan, &map, &window, errand, arena, err));
+    if (!window.empty)
+        TL_TRY(warp_window_read(&window, request->source, errand, arena, err));
     int64_t start = clock_now_ns();
     struct planes planes = no_planes(&plan);
     planes.inexact = window.inexact;

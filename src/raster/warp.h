@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct ahead;
 struct arena;
 struct block_source;
 struct crs;
@@ -90,5 +91,13 @@ TL_MUST_CHECK enum tl_code warp_level(const struct block_source *source, const s
 TL_MUST_CHECK enum tl_code warp_read(const struct warp_request *request, struct errand *errand,
                                      struct arena *arena, struct planes *ret_planes,
                                      struct tl_err *err);
+
+/*
+ * Starts to fetch what warp_read() of the same request will need, and returns at once: several
+ * sources then cost one round trip. NULL when the source's bytes are near or there already, and
+ * for a request that warp_read() will refuse. block_ahead_free() after the reads.
+ */
+struct ahead *warp_ahead(const struct warp_request *request, struct errand *errand,
+                         struct arena *arena);
 
 #endif

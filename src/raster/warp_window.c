@@ -388,6 +388,14 @@ enum tl_code warp_window_read(struct warp_window *window, struct block_source *s
     return TL_OK;
 }
 
+struct ahead *warp_window_ahead(const struct warp_window *window, struct block_source *source,
+                                struct arena *arena)
+{
+    struct block_request *requests = list_requests(window, arena);
+
+    return requests ? source->ahead(source, requests, window->touched * window->sets) : NULL;
+}
+
 void warp_window_release(struct warp_window *window)
 {
     size_t count = (size_t)window->cols * window->rows * window->sets;

@@ -21,6 +21,7 @@
 /* Blocks held at once for one target, counted in pixels: 64 Mpx, 64 MB of classes. */
 #define WARP_MAX_SOURCE_PX (UINT64_C(64) << 20)
 
+struct ahead;
 struct arena;
 struct errand;
 
@@ -61,6 +62,9 @@ TL_MUST_CHECK enum tl_code warp_window_plan(struct warp_window *window, const st
 TL_MUST_CHECK enum tl_code warp_window_read(struct warp_window *window, struct block_source *source,
                                             struct errand *errand, struct arena *arena,
                                             struct tl_err *err);
+/* Starts to fetch them; NULL when there is nothing to start. */
+struct ahead *warp_window_ahead(const struct warp_window *window, struct block_source *source,
+                                struct arena *arena);
 void warp_window_release(struct warp_window *window);
 
 #define AUTO_WINDOW __attribute__((cleanup(warp_window_release))) struct warp_window

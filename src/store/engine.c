@@ -98,11 +98,17 @@ static void request_over(struct engine *engine, struct request *request, enum tl
     request_unref(request);
 }
 
-/* Bytes and GETs are charged to one of those who wait, so that shares add up. */
+/*
+ * Bytes and GETs are charged to one of those who wait, so that shares add up; to who is ahead
+ * only until a reader comes.
+ */
 static void charge(struct part *part, uint64_t bytes)
 {
-    struct want *payer = LIST_FIRST(&part->wants);
+    struct want *payer = NULL, *want;
 
+    LIST_FOREACH (want, &part->wants, link)
+        if (!payer || payer->request->is_ahead)
+            payer = want;
     if (payer) {
         payer->request->bytes += bytes;
         payer->request->fetches += part->fetches;
@@ -118,13 +124,30 @@ static void learn(struct request *request, const struct transfer *transfer)
     memcpy(request->opened.validator, validator, strlen(validator) + 1);
 }
 
-static void want_fill(struct want *want, struct blob *body, uint64_t body_offset)
+static bool holds(const struct range *outer, const struct range *inner)
 {
-    size_t at = (size_t)(want->range.offset - body_offset);
+    return inner->offset >= outer->offset && inner->size <= outer->size &&
+           inner->offset - outer->offset <= outer->size - inner->size;
+}
 
-    TL_CHECK(at + want->range.size <= blob_size(body));
+/* `from` holds the bytes at `offset` and what follows. */
+static void want_fill(struct want *want, const struct slice *from, uint64_t offset)
+{
+    size_t at = (size_t)(want->range.offset - offset);
+
+    TL_CHECK(at + want->range.size <= from->size);
     want->slice = (struct slice){
-        .owner = blob_ref(body), .bytes = blob_bytes(body) + at, .size = want->range.size};
+        .owner = blob_ref(from->owner), .bytes = from->bytes + at, .size = want->range.size};
+    want->request->missing--;
+    if (!want->request->is_ahead)
+        return;
+    LIST_INSERT_HEAD(&want->request->target->arrived, want, link);
+    want->is_listed = true;
+}
+
+static bool is_complete(const struct request *request)
+{
+    return request->missing == 0 && !request->is_ahead;
 }
 
 void part_deliver(struct engine *engine, struct part *part, struct transfer *transfer)
@@ -140,14 +163,17 @@ void part_deliver(struct engine *engine, struct part *part, struct transfer *tra
         learn(want->request, transfer);
         want->range.size = body ? blob_size(body) : 0;
     }
+    const struct slice bytes = {body, body ? blob_bytes(body) : NULL, body ? blob_size(body) : 0};
     part_unlink(engine, part);
     while ((want = LIST_FIRST(&part->wants))) {
         LIST_REMOVE(want, link);
         want->is_listed = false;
         want->part = NULL;
         if (body)
-            want_fill(want, body, part->range.offset);
-        if (--want->request->missing == 0)
+            want_fill(want, &bytes, part->range.offset);
+        else
+            want->request->missing--;
+        if (is_complete(want->request))
             request_over(engine, want->request, TL_OK, NULL);
     }
     blob_unref(body);
@@ -213,17 +239,31 @@ static void part_add(struct part *part, struct want *want)
     want->part = part;
 }
 
-/* A range inside a GET that is queued or running costs nothing. */
+/* The reader pays for what was fetched ahead of it. */
+static void take_arrived(const struct want *arrived, struct want *want)
+{
+    want_fill(want, &arrived->slice, arrived->range.offset);
+    want->request->bytes += arrived->request->bytes;
+    want->request->fetches += arrived->request->fetches;
+    arrived->request->bytes = 0;
+    arrived->request->fetches = 0;
+}
+
+/* A range inside a GET that is queued or running, or was made ahead, costs nothing. */
 static bool join(struct target *target, struct want *want)
 {
-    const struct range *range = &want->range;
+    struct want *arrived;
     struct part *part;
 
     LIST_FOREACH (part, &target->parts, target_link) {
-        if (part->kind == REQUEST_READ && range->offset >= part->range.offset &&
-            range->size <= part->range.size &&
-            range->offset - part->range.offset <= part->range.size - range->size) {
+        if (part->kind == REQUEST_READ && holds(&part->range, &want->range)) {
             part_add(part, want);
+            return true;
+        }
+    }
+    LIST_FOREACH (arrived, &target->arrived, link) {
+        if (holds(&arrived->range, &want->range)) {
+            take_arrived(arrived, want);
             return true;
         }
     }
@@ -279,6 +319,8 @@ void engine_admit(struct engine *engine, struct request *request)
     if (!target->endpoint || !place_wants(engine, request)) {
         tl_fail(&err, TL_NOMEM, "no memory to fetch %.200s", target->href.label);
         request_over(engine, request, TL_NOMEM, &err);
+    } else if (is_complete(request)) {
+        request_over(engine, request, TL_OK, NULL);
     }
 }
 

@@ -173,6 +173,36 @@ enum tl_code fetch_read(struct target *target, const struct range *ranges, size_
     return TL_OK;
 }
 
+/* A request that nobody waits for: its bytes stay with it until its owner leaves. */
+struct ahead {
+    struct request *request;
+};
+
+struct ahead *fetch_ahead(struct target *target, const struct range *ranges, size_t count)
+{
+    struct ahead *ahead = calloc(1, sizeof(*ahead));
+
+    if (!ahead)
+        return NULL;
+    ahead->request = request_new(target, REQUEST_READ, ranges, count);
+    if (!ahead->request) {
+        free(ahead);
+        return NULL;
+    }
+    ahead->request->is_ahead = true;
+    tell(target->fetch, ahead->request, false);
+    return ahead;
+}
+
+void ahead_free(struct ahead *ahead)
+{
+    if (!ahead)
+        return;
+    tell(ahead->request->target->fetch, ahead->request, true);
+    request_unref(ahead->request);
+    free(ahead);
+}
+
 enum tl_code fetch_first(struct target *target, enum request_kind kind, struct errand *errand,
                          struct fetch_head *ret_head, struct tl_err *err)
 {

@@ -15,6 +15,7 @@
 
 #include <stddef.h>
 
+struct ahead;
 struct errand;
 struct fetch;
 struct range;
@@ -30,6 +31,12 @@ void fetch_free(struct fetch *fetch);
 TL_MUST_CHECK enum tl_code fetch_read(struct target *target, const struct range *ranges,
                                       size_t count, struct errand *errand, struct slice *ret_slices,
                                       struct tl_err *err);
+
+/*
+ * Starts the same and returns; until ahead_free() reads of these ranges take what arrived.
+ * NULL when memory is out.
+ */
+struct ahead *fetch_ahead(struct target *target, const struct range *ranges, size_t count);
 
 struct fetch_head {
     struct opened opened;

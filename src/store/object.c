@@ -102,6 +102,23 @@ enum tl_code object_read(struct object *object, const struct range *ranges, size
     return object->ops->read(object, ranges, count, errand, ret_slices, err);
 }
 
+bool object_is_distant(const struct object *object)
+{
+    return object->ops->ahead != NULL;
+}
+
+struct ahead *object_read_ahead(struct object *object, const struct range *ranges, size_t count)
+{
+    struct tl_err ignored;
+
+    if (!object->ops->ahead)
+        return NULL;
+    for (size_t i = 0; i < count; i++)
+        if (ranges[i].size == 0 || check_range(object, ranges[i], &ignored) != TL_OK)
+            return NULL;
+    return count ? object->ops->ahead(object, ranges, count) : NULL;
+}
+
 enum tl_code object_read_cached(struct object *object, struct range range, struct errand *errand,
                                 void *dst, struct tl_err *err)
 {

@@ -29,6 +29,8 @@ struct store {
 struct object_ops {
     enum tl_code (*read)(struct object *object, const struct range *ranges, size_t count,
                          struct errand *errand, struct slice *ret_slices, struct tl_err *err);
+    /* NULL where bytes are near. Returns NULL when there is nothing to start. */
+    struct ahead *(*ahead)(struct object *object, const struct range *ranges, size_t count);
     /* One range into `dst`, by whatever cache suits. */
     enum tl_code (*copy)(struct object *object, struct range range, struct errand *errand,
                          void *dst, struct tl_err *err);

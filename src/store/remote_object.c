@@ -119,6 +119,30 @@ static enum tl_code fetch_missing(struct remote_object *remote, const struct ran
     return code;
 }
 
+static void find_missing(const struct remote_object *remote, const struct range *ranges,
+                         size_t count, struct missing *missing)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (in_head(remote, ranges[i]))
+            continue;
+        size_t part = head_part(remote, ranges[i]);
+        missing->ranges[missing->count] =
+            (struct range){.offset = ranges[i].offset + part, .size = ranges[i].size - part};
+        missing->places[missing->count++] = i;
+    }
+}
+
+static struct ahead *remote_ahead(struct object *object, const struct range *ranges, size_t count)
+{
+    struct remote_object *remote = remote_of(object);
+    __attribute__((cleanup(missing_release))) struct missing missing;
+
+    if (!missing_init(&missing, count))
+        return NULL;
+    find_missing(remote, ranges, count, &missing);
+    return missing.count ? fetch_ahead(remote->target, missing.ranges, missing.count) : NULL;
+}
+
 static enum tl_code remote_read(struct object *object, const struct range *ranges, size_t count,
                                 struct errand *errand, struct slice *ret_slices, struct tl_err *err)
 {
@@ -127,14 +151,7 @@ static enum tl_code remote_read(struct object *object, const struct range *range
 
     if (!missing_init(&missing, count))
         return tl_fail(err, TL_NOMEM, "no memory to read %zu ranges", count);
-    for (size_t i = 0; i < count; i++) {
-        if (in_head(remote, ranges[i]))
-            continue;
-        size_t part = head_part(remote, ranges[i]);
-        missing.ranges[missing.count] =
-            (struct range){.offset = ranges[i].offset + part, .size = ranges[i].size - part};
-        missing.places[missing.count++] = i;
-    }
+    find_missing(remote, ranges, count, &missing);
     TL_TRY(fetch_missing(remote, ranges, &missing, errand, err));
     for (size_t i = 0, next = 0; i < count; i++) {
         if (next < missing.count && missing.places[next] == i)
@@ -260,6 +277,7 @@ static void remote_close(struct object *object)
 
 static const struct object_ops remote_ops = {
     .read = remote_read,
+    .ahead = remote_ahead,
     .copy = remote_copy,
     .revalidate = remote_revalidate,
     .close = remote_close,

@@ -25,9 +25,9 @@ struct request;
 struct target;
 
 struct want {
-    LIST_ENTRY(want) link; /* in its part's list, or its target's pending list */
+    LIST_ENTRY(want) link; /* in its part's list, or its target's pending or arrived list */
     bool is_listed;
-    struct part *part; /* NULL while pending */
+    struct part *part; /* NULL while pending, and when arrived */
     struct request *request;
     struct range range;
     struct slice slice; /* filled on arrival */
@@ -49,6 +49,7 @@ struct opened {
 struct request {
     atomic_uint refs;
     enum request_kind kind;
+    bool is_ahead; /* nobody waits: what arrives is kept for others until the owner leaves */
     struct target *target; /* a reference */
     STAILQ_ENTRY(request) inbox_link, leave_link;
 

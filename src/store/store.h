@@ -26,6 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct ahead;
 struct blob;
 struct errand;
 struct object;
@@ -95,6 +96,19 @@ TL_MUST_CHECK enum tl_code object_read(struct object *object, const struct range
                                        size_t count, struct errand *errand,
                                        struct slice *ret_slices, struct tl_err *err);
 
+/* True when a read costs a round trip: starting it early is worth something. */
+bool object_is_distant(const struct object *object);
+
+/*
+ * Starts to fetch ranges that object_read() will be asked for soon, and returns at once. Until
+ * ahead_free() such reads, whoever makes them, find their bytes on the way or arrived, and pay
+ * for them. NULL when nothing was started: all is near, a range is not inside of the object, or
+ * memory is out. What fails is left to object_read() to tell. To be freed before the object.
+ */
+struct ahead *object_read_ahead(struct object *object, const struct range *ranges, size_t count);
+/* Gives up what has not arrived and nobody reads, and forgets the rest. */
+void ahead_free(struct ahead *ahead);
+
 /*
  * Copies one range to `dst` through the store's cache of 64 KiB pages: for readers
  * that ask for small pieces in an order of their own (GDAL).
@@ -116,5 +130,6 @@ TL_MUST_CHECK enum tl_code store_read_all(struct store *store, const char *href,
 
 AUTO_DEFINE(store, store_free)
 AUTO_DEFINE(object, object_unref)
+AUTO_DEFINE(ahead, ahead_free)
 
 #endif

@@ -54,6 +54,7 @@ enum tl_code target_new(struct fetch *fetch, struct href *href, const struct s3_
                                            .service = "s3"};
     LIST_INIT(&target->parts);
     LIST_INIT(&target->pending);
+    LIST_INIT(&target->arrived);
     target->href = *href;
     *href = (struct href){0};
     *ret_target = target;

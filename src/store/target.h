@@ -50,6 +50,7 @@ struct target {
     struct endpoint *endpoint;
     LIST_HEAD(, part) parts;   /* queued, running or backing off; wants join these */
     LIST_HEAD(, want) pending; /* to be planned at the end of this turn */
+    LIST_HEAD(, want) arrived; /* of requests ahead: their bytes are there for others */
     LIST_ENTRY(target) dirty_link;
     bool is_dirty;
     bool is_replaced; /* a 412 or another ETag was seen: no read succeeds any more */

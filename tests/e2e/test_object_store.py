@@ -4,6 +4,8 @@ import pathlib
 import tempfile
 import unittest
 
+import numpy as np
+
 import scene
 import support
 
@@ -72,6 +74,47 @@ class ObjectStore(unittest.TestCase):
         lon, lat = (bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2
         path = f"/layers/demo-crops/point/{lon:.6f},{lat:.6f}"
         self.assertEqual(self.remote.get(path).json(), self.local.get(path).json())
+
+
+class Rounds(unittest.TestCase):
+    """How often a cold tile waits for a distant store."""
+    SOURCES = {"a": (10, 1), "b": (10, 2), "c": (20, 3)}  # pixel in metres (c is read in cells), seed
+
+    @classmethod
+    def setUpClass(cls):
+        holder = tempfile.TemporaryDirectory(prefix="tilth-rounds-")
+        cls.addClassCleanup(holder.cleanup)
+        folder = pathlib.Path(holder.name)
+        cls.fake = cls.enterClassContext(scene.FakeS3())
+        for name, (pixel, seed) in cls.SOURCES.items():
+            noise = np.random.default_rng(seed).integers(1, 255, (10240 // pixel, 10240 // pixel), np.uint8)
+            scene.write_cog(folder / f"{name}.tif", noise, (3_000_000, -2_000_000), pixel, 6933,
+                            options=["BLOCKSIZE=512", "COMPRESS=DEFLATE"])
+            cls.fake.put(BUCKET, f"{name}.tif", (folder / f"{name}.tif").read_bytes())
+        samples = np.random.default_rng(4).integers(1, 255, (200, 3)).astype(np.float32)
+        classes = [{"value": i, "name": str(i), "color": f"{i * 80:06X}"} for i in range(3)]
+        scene.write_forest(folder / "model.tilth", list(cls.SOURCES), classes, samples)
+        layer = {"id": "noise", "title": "noise", "kind": "prediction", "grid": {"like": "a"},
+                 "sources": {name: {"href": f"s3://{BUCKET}/{name}.tif", "bands": {"v": 1}, "resampling": "bilinear"}
+                             for name in cls.SOURCES},
+                 "model": {"href": str(folder / "model.tilth")},
+                 "features": {name: f"{name}.v" for name in cls.SOURCES}, "zoom": {"min": 0, "max": 18}}
+        cls.tilth = cls.enterClassContext(support.Tilth([layer], **scene.store_settings(cls.fake)))
+        cls.bounds = cls.tilth.get("/layers/noise/tilejson.json").json()["bounds"]
+
+    def test_all_sources_of_a_cold_tile_are_fetched_in_one_round(self):
+        """Each GET waits until there is one of every source: read one after the other, they never come."""
+        self.fake.reset()
+        for name in self.SOURCES:
+            self.fake.faults(BUCKET, f"{name}.tif", {"kind": "gather", "count": len(self.SOURCES), "times": -1})
+        west, south, east, north = self.bounds
+        tile = scene.tile_of((west + east) / 2, (south + north) / 2, 15)
+        answer = self.tilth.get(scene.path_of("noise", tile))
+        self.assertEqual(answer.status, 200)
+        log = self.fake.log()
+        self.assertEqual({entry["path"].split("/")[-1] for entry in log}, {f"{name}.tif" for name in self.SOURCES})
+        self.assertTrue(all(entry["status"] == 206 for entry in log), log)
+        self.assertEqual(len({(entry["path"], entry["range"]) for entry in log}), len(log), "a range came twice")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ A fault: {"kind": KIND, "times": 1, ...}; times -1 is for ever.
     content_range  value              that Content-Range; "" sends none
     etag           value              that ETag; "" sends none
     header         name, value        one more header
+    gather         count              waits until so many GETs, of any path, wait together; drops what waits 5 s
     stall          seconds            silence before the first byte, then a good answer
     trickle        rate               a good head, then `rate` bytes a second
     reset                             the connection is reset before the answer
@@ -71,6 +72,7 @@ class World:
         self.options = options
         self.lock = threading.Lock()
         self.objects, self.faults, self.log, self.files = {}, {}, [], {}
+        self.gathered, self.crowd = 0, threading.Condition(self.lock)
 
     def find(self, path):
         with self.lock:
@@ -214,6 +216,7 @@ class Connection:
             elif what == "reset":
                 world.faults.clear()
                 world.log.clear()
+                world.gathered = 0
         self.answer(200, body, "application/json")
 
     def check_signature(self, request):
@@ -323,6 +326,17 @@ class Connection:
 
     def fault_header(self, request, fault):
         self.well(request, {fault["name"]: fault["value"]})
+
+    def fault_gather(self, request, fault):
+        """Passes only when the GETs are on their way together."""
+        world = self.world
+        with world.crowd:
+            world.gathered += 1
+            world.crowd.notify_all()
+            if not world.crowd.wait_for(lambda: world.gathered >= fault["count"], 5):
+                world.gathered -= 1
+                raise Drop
+        self.well(request)
 
     def fault_stall(self, request, fault):
         time.sleep(fault["seconds"])

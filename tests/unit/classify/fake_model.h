@@ -264,7 +264,10 @@ static struct block_source *land_new(struct block_pool *pool, struct crs *crs, b
     struct land_source *land = calloc(1, sizeof(*land));
     uint32_t width = LAND_WIDTH / shrink, height = LAND_HEIGHT / shrink;
 
-    land->base = (struct block_source){&land->pyramid, land_read, land_free, {baseline, shrink}};
+    land->base = (struct block_source){.pyramid = &land->pyramid,
+                                       .read = land_read,
+                                       .free = land_free,
+                                       .fingerprint = {baseline, shrink}};
     land->pyramid = (struct pyramid){
         .crs = crs, .dtype = baseline ? DTYPE_U8 : DTYPE_F32, .bands = baseline ? 1 : BAND_COUNT};
     for (uint8_t i = 0; i < 4; i++)

@@ -55,6 +55,121 @@ TEST(blocks_of_one_row_come_in_one_get_and_as_slices_of_one_blob)
     assert_true(errand.spent_ns[STAGE_FETCH] > 0);
 }
 
+/* A GET passes only when `count` of them are on their way together. */
+static void gather(const char *const *keys, int count)
+{
+    char faults[64];
+
+    snprintf(faults, sizeof(faults), "[{\"kind\": \"gather\", \"count\": %d, \"times\": -1}]",
+             count);
+    fake_s3_reset(&fake);
+    for (int i = 0; i < count; i++)
+        fake_s3_fault(&fake, keys[i], faults);
+}
+
+TEST(reads_ahead_of_several_objects_are_one_round_and_the_readers_pay)
+{
+    static const char *const keys[] = {"b/scene", "b/second", "b/third"};
+    enum { OBJECTS = TL_COUNT(keys) };
+    static const struct range block = {300000, 5000};
+    struct store_options options = usual_options();
+    AUTO(store) store = store_with(&options);
+    struct object *objects[OBJECTS];
+    struct ahead *aheads[OBJECTS];
+    struct fake_log log;
+    struct tl_err err;
+
+    put_scene(&fake, "b/second", SCENE_SIZE);
+    put_scene(&fake, "b/third", SCENE_SIZE);
+    for (int i = 0; i < OBJECTS; i++)
+        objects[i] = opened(store, &fake, keys[i]);
+    gather(keys, OBJECTS);
+    for (int i = 0; i < OBJECTS; i++) {
+        assert_true(object_is_distant(objects[i]));
+        aheads[i] = object_read_ahead(objects[i], &block, 1);
+        assert_non_null(aheads[i]);
+    }
+    for (int i = 0; i < OBJECTS; i++) {
+        struct errand errand = errand_unbounded();
+
+        /* Of a part of it, twice: the second finds it arrived for certain. */
+        assert_ok(try_read(objects[i], 301000, 2000, &errand, &err));
+        assert_ok(try_read(objects[i], 303000, 2000, &errand, &err));
+        assert_int_equal(errand.fetches, 1);
+        assert_int_equal(errand.fetched_bytes, block.size);
+        ahead_free(aheads[i]);
+    }
+    fake_s3_log(&fake, &log);
+    assert_int_equal(log.fetches, OBJECTS);
+    assert_int_equal(log.bytes, OBJECTS * block.size);
+    for (int i = 0; i < OBJECTS; i++)
+        object_unref(objects[i]);
+}
+
+TEST(what_was_read_ahead_is_forgotten_with_its_owner)
+{
+    struct store_options options = usual_options();
+    AUTO(store) store = store_with(&options);
+    const struct range block = {300000, 5000};
+    struct errand errand = errand_unbounded();
+    struct fake_log log;
+    struct tl_err err;
+
+    AUTO(object) object = opened(store, &fake, "b/scene");
+    fake_s3_reset(&fake);
+    struct ahead *ahead = object_read_ahead(object, &block, 1);
+    assert_ok(try_read(object, 300000, 5000, &errand, &err));
+    ahead_free(ahead);
+    /* The fetch thread has heard of it by the time it has answered something else. */
+    assert_ok(try_read(object, 700000, 10, &errand, &err));
+    assert_ok(try_read(object, 300000, 5000, &errand, &err));
+    fake_s3_log(&fake, &log);
+    assert_int_equal(log.fetches, 3);
+    assert_int_equal(errand.fetches, 3);
+}
+
+TEST(nothing_is_read_ahead_of_the_head_of_a_damaged_range_or_of_a_file)
+{
+    struct store_options options = usual_options();
+    AUTO(store) store = store_with(&options);
+    const struct range head = {100, 200}, past = {SCENE_SIZE - 10, 11}, none = {300000, 0};
+    struct errand errand = errand_unbounded();
+    struct tl_err err;
+
+    AUTO(object) object = opened(store, &fake, "b/scene");
+    assert_null(object_read_ahead(object, &head, 1));
+    assert_null(object_read_ahead(object, &past, 1));
+    assert_null(object_read_ahead(object, &none, 1));
+    assert_null(object_read_ahead(object, &head, 0));
+    AUTO(object) file = NULL;
+    assert_ok(object_open(store, TILTH_ROOT "/README.md", NULL, &errand, &file, &err));
+    assert_false(object_is_distant(file));
+    assert_null(object_read_ahead(file, &head, 1));
+}
+
+/* A read ahead that fails leaves its reader to try again, and one given up leaves its reader. */
+TEST(a_failed_or_abandoned_read_ahead_harms_no_reader)
+{
+    struct store_options options = usual_options();
+    AUTO(store) store = store_with(&options);
+    const struct range block = {300000, 5000}, other = {600000, 5000};
+    struct errand errand = errand_unbounded();
+    struct tl_err err;
+
+    options.retries = 0;
+    AUTO(store) hasty = store_with(&options);
+    AUTO(object) object = opened(hasty, &fake, "b/scene");
+    fake_s3_fault(&fake, "b/scene", "[{\"kind\": \"status\", \"status\": 500}]");
+    AUTO(ahead) ahead = object_read_ahead(object, &block, 1);
+    while (try_read(object, 300000, 5000, &errand, &err) != TL_OK)
+        assert_non_null(strstr(err.msg, "500")); /* it was the same GET */
+    AUTO(object) steady = opened(store, &fake, "b/scene");
+    for (int i = 0; i < 20; i++) {
+        ahead_free(object_read_ahead(steady, &other, 1));
+        assert_ok(try_read(steady, 600000, 5000, &errand, &err));
+    }
+}
+
 TEST(every_range_after_the_first_demands_the_version)
 {
     struct store_options options = usual_options();
@@ -343,6 +458,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_cold_open_is_one_get_and_reads_in_the_head_cost_nothing),
         T(blocks_of_one_row_come_in_one_get_and_as_slices_of_one_blob),
+        T(reads_ahead_of_several_objects_are_one_round_and_the_readers_pay),
+        T(what_was_read_ahead_is_forgotten_with_its_owner),
+        T(nothing_is_read_ahead_of_the_head_of_a_damaged_range_or_of_a_file),
+        T(a_failed_or_abandoned_read_ahead_harms_no_reader),
         T(every_range_after_the_first_demands_the_version),
         T(a_range_past_the_end_is_corrupt_and_costs_no_request),
         T(small_and_empty_objects_are_read_when_they_are_opened),
