@@ -185,16 +185,12 @@ static enum tl_code print_item(const json_t *item, struct buf *out, struct tl_er
     return TL_OK;
 }
 
-enum tl_code point_describe(const struct point_query *query, struct errand *errand,
-                            struct arena *arena, struct buf *out, struct tl_err *err)
+static enum tl_code describe_in(const struct layer_view *view, const struct point_query *query,
+                                struct errand *errand, struct arena *arena, struct buf *out,
+                                struct tl_err *err)
 {
-    AUTO(layer_view) view = NULL;
     struct pixel at;
 
-    if (!(fabs(query->lon) <= 180 && fabs(query->lat) <= 90))
-        return tl_fail(err, TL_INVALID, "%g,%g is no place: longitude -180..180, latitude -90..90",
-                       query->lon, query->lat);
-    TL_TRY(layer_view_get(query->layer, query->season, errand, &view, err));
     TL_TRY(find_pixel(view, query, &at, err));
     AUTO_JSON item =
         json_pack("{s:s, s:s, s:f, s:f, s:b, s:b}", "layer", layer_info(query->layer)->id, "season",
@@ -207,4 +203,22 @@ enum tl_code point_describe(const struct point_query *query, struct errand *erra
     else if (at.inside)
         TL_TRY(describe_raster(&at, errand, item, err));
     return print_item(item, out, err);
+}
+
+/* When the objects changed under the view, once more of what is there now, as for tiles. */
+enum tl_code point_describe(const struct point_query *query, struct errand *errand,
+                            struct arena *arena, struct buf *out, struct tl_err *err)
+{
+    if (!(fabs(query->lon) <= 180 && fabs(query->lat) <= 90))
+        return tl_fail(err, TL_INVALID, "%g,%g is no place: longitude -180..180, latitude -90..90",
+                       query->lon, query->lat);
+    for (int tries = 0;; tries++) {
+        AUTO(layer_view) view = NULL;
+
+        TL_TRY(layer_view_get(query->layer, query->season, errand, &view, err));
+        enum tl_code code = describe_in(view, query, errand, arena, out, err);
+        if (code != TL_CHANGED || tries > 0)
+            return layer_fault(code);
+        layer_view_expire(view);
+    }
 }

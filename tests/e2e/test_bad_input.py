@@ -508,6 +508,20 @@ class Replaced(unittest.TestCase):
                         scene.is_problem(self, answer, 502, "replaced")
                 self.assertIn(200, statuses)
 
+    def test_a_point_is_of_the_new_object_at_once(self):
+        """Far from the head of the file, so that the store has to be asked for it."""
+        plain = [self.folder / f"plain{i}.tif" for i in range(2)]
+        labels = [write_land(path, i, values, ("COMPRESS=NONE", "BLOCKSIZE=128"))
+                  for i, (path, values) in enumerate(zip(plain, (FIRST, SECOND)))]
+        with scene.FakeS3() as store:
+            store.put("lands", "land.tif", plain[0].read_bytes())
+            with support.Tilth([layer("s3://lands/land.tif")], revalidate="1 h", **scene.store_settings(store)) as tilth:
+                for col, row, i in ((100, 700, 0), (600, 300, 1), (100, 700, 1)):
+                    store.put("lands", "land.tif", plain[i].read_bytes())
+                    answer = tilth.get(f"/layers/land/point/{WEST + (col + .5) * PIXEL:.8f},{NORTH - (row + .5) * PIXEL:.8f}")
+                    self.assertEqual(answer.status, 200, answer.body)
+                    self.assertEqual(answer.json()["value"], labels[i][row, col])
+
     def test_an_object_that_goes_away(self):
         path = self.folder / "land.tif"
         shutil.copy(self.folder / "first.tif", path)
