@@ -15,8 +15,8 @@
 
 static const char *const no_params[] = {NULL};
 static const char *const landing_params[] = {"f", NULL};
-static const char *const tile_params[] = {"style", "season", "date", "classes", NULL};
-static const char *const legend_params[] = {"style", NULL};
+static const char *const tile_params[] = {"style", "band", "season", "date", "classes", NULL};
+static const char *const legend_params[] = {"style", "band", NULL};
 static const char *const point_params[] = {"season", "date", NULL};
 /* What the page itself reads out of its address. */
 static const char *const viewer_params[] = {"layer", "style", "season", "date", "v", NULL};

@@ -142,7 +142,7 @@ static enum tl_code put_param(struct text value, const char *key, char *to, size
 static enum tl_code put_params(struct document_call *call, const struct url *url,
                                struct tl_err *err)
 {
-    static const char *const keys[] = {"style", "season", "date", "classes"};
+    static const char *const keys[] = {"style", "band", "season", "date", "classes"};
 
     for (unsigned i = 0; i < TL_COUNT(keys); i++)
         TL_TRY(put_param(url_param(url, keys[i]), keys[i], call->query.query_string,

@@ -29,9 +29,13 @@ enum tl_code args_layer(const struct catalog *catalog, struct text id, struct la
 enum tl_code args_style(const struct layer *layer, const struct url *url,
                         const struct style **ret_style, struct tl_err *err)
 {
-    struct text id = url_param(url, "style");
+    struct text id = url_param(url, "style"), band = url_param(url, "band");
     char name[64];
 
+    if (id.size > 0 && band.size > 0)
+        return tl_fail(err, TL_INVALID, "give style= or band=, not both");
+    if (band.size > 0)
+        id = text_is(band, "label") ? (struct text){0} : band;
     if (!text_copy(id, name, sizeof(name)))
         return tl_fail(err, TL_ABSENT, "no style has an id of %zu bytes", id.size);
     return layer_style(layer, name, ret_style, err);

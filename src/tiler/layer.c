@@ -37,8 +37,9 @@ struct layer {
     struct layer_doc doc;
     struct arena *arena;
     struct forest *forest; /* of a prediction */
-    const struct style *styles[DOC_MAX_STYLES];
+    const struct style *styles[LAYER_MAX_STYLES];
     struct style model_style; /* made from the model's classes when the document names none */
+    struct style confidence_style;
     const char *seasons[DOC_MAX_SEASONS];
     uint32_t slot_count;
     struct slot *slots; /* one per season; one where there are none */
@@ -130,35 +131,62 @@ static bool shows_nothing(const struct style *style, const struct forest *forest
     return true;
 }
 
+/* Of a prediction a ramp may show the confidence, but the default style shows classes. */
+static enum tl_code check_style(const struct layer *layer, uint32_t at, const struct style *style,
+                                struct tl_err *err)
+{
+    const struct layer_doc *doc = &layer->doc;
+
+    if (layer->forest && at > 0 && style->kind == STYLE_RAMP)
+        return TL_OK;
+    if ((style->kind == STYLE_CLASSES) != doc->classes)
+        return tl_fail(err, TL_INVALID, "style %s is for %s, the layer has %s", style->id,
+                       doc->classes ? "numbers" : "classes", doc->classes ? "classes" : "numbers");
+    if (layer->forest && shows_nothing(style, layer->forest))
+        return tl_fail(err, TL_INVALID,
+                       "style %s has none of the model's classes, the first of which is %u "
+                       "\"%.64s\"",
+                       style->id, forest_info(layer->forest)->classes[0].value,
+                       forest_info(layer->forest)->classes[0].name);
+    return TL_OK;
+}
+
+static void add_style(struct layer *layer, const struct style *style)
+{
+    layer->styles[layer->info.style_count++] = style;
+}
+
+static bool has_style(const struct layer *layer, const char *id)
+{
+    for (uint32_t i = 0; i < layer->info.style_count; i++)
+        if (strcmp(layer->styles[i]->id, id) == 0)
+            return true;
+    return false;
+}
+
 static enum tl_code take_styles(struct layer *layer, const struct style *const *styles,
                                 struct tl_err *err)
 {
     const struct layer_doc *doc = &layer->doc;
 
-    for (uint32_t i = 0; i < doc->style_count; i++) {
-        layer->styles[i] = styles[i];
-        if ((styles[i]->kind == STYLE_CLASSES) != doc->classes)
-            return tl_fail(err, TL_INVALID, "style %s is for %s, the layer has %s", styles[i]->id,
-                           doc->classes ? "numbers" : "classes",
-                           doc->classes ? "classes" : "numbers");
-        if (layer->forest && shows_nothing(styles[i], layer->forest))
-            return tl_fail(err, TL_INVALID,
-                           "style %s has none of the model's classes, the first of which is %u "
-                           "\"%.64s\"",
-                           styles[i]->id, forest_info(layer->forest)->classes[0].value,
-                           forest_info(layer->forest)->classes[0].name);
-    }
     layer->info.styles = layer->styles;
-    layer->info.style_count = doc->style_count;
-    if (doc->style_count > 0)
-        return TL_OK;
-    if (!layer->forest)
+    for (uint32_t i = 0; i < doc->style_count; i++) {
+        TL_TRY(check_style(layer, i, styles[i], err));
+        add_style(layer, styles[i]);
+    }
+    if (!layer->forest && doc->style_count == 0)
         return tl_fail(err, TL_INVALID,
                        "name at least one style in \"styles\"; `tilth check FILE "
                        "--style` prints one from a palette");
-    style_from_model(forest_info(layer->forest), &doc->post, &layer->model_style);
-    layer->styles[0] = &layer->model_style;
-    layer->info.style_count = 1;
+    if (!layer->forest)
+        return TL_OK;
+    if (doc->style_count == 0) {
+        style_from_model(forest_info(layer->forest), &doc->post, &layer->model_style);
+        add_style(layer, &layer->model_style);
+    }
+    style_of_confidence(&layer->confidence_style);
+    if (!has_style(layer, layer->confidence_style.id))
+        add_style(layer, &layer->confidence_style);
     return TL_OK;
 }
 

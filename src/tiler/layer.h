@@ -54,6 +54,9 @@ struct layer_view {
     uint8_t value_of[256];
 };
 
+/* A document's styles, and one that is made of the model. */
+#define LAYER_MAX_STYLES 34
+
 struct layer_info {
     const char *id, *title, *description, *attribution, *license;
     const char *role; /* "baseline", "prediction", "imagery": the API's "kind" */

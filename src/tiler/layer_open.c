@@ -1,6 +1,5 @@
 #include "tiler/layer_open.h"
 
-#include "base/errand.h"
 #include "cache/cache.h"
 #include "classify/forest.h"
 #include "tiler/layer.h"
@@ -25,7 +24,7 @@ struct owned_view {
     struct block_source *prediction; /* NULL in a raster layer */
     uint32_t source_count;
     struct block_source *sources[DOC_MAX_SOURCES];
-    uint32_t style_ns[DOC_MAX_STYLES];
+    uint32_t style_ns[LAYER_MAX_STYLES];
 };
 
 static struct owned_view *owned(struct layer_view *view)

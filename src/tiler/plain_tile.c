@@ -30,7 +30,7 @@ static uint32_t style_index(const struct layer_view *view, const struct style *s
 
 struct cache_key plain_tile_key(const struct layer_view *view, const struct tile_query *query)
 {
-    bool indexed = render_is_indexed(view, query->format);
+    bool indexed = render_is_indexed(style_of(query), query->format);
 
     return (struct cache_key){.ns = indexed ? view->tiles_ns
                                             : view->style_ns[style_index(view, style_of(query))],
@@ -142,7 +142,7 @@ static enum tl_code restyle(const struct plain_tile *plain, const struct layer_v
     struct palette palette;
 
     /* A tile of an earlier run may be in the colours that the default style had then. */
-    if (!render_is_indexed(view, query->format) ||
+    if (!render_is_indexed(style, query->format) ||
         (style == layer_info(view->layer)->styles[0] && !query->filter_classes &&
          plain->palette == palette_bits(view))) {
         *ret_blob = blob_ref(plain->blob);

@@ -16,9 +16,14 @@
 
 enum { TILE_PX = 256, JPEG_QUALITY = 85 };
 
-bool render_is_indexed(const struct layer_view *view, enum image_format format)
+static bool shows_classes(const struct render_request *request)
 {
-    return view->classes && format == IMAGE_PNG;
+    return request->style->kind == STYLE_CLASSES;
+}
+
+bool render_is_indexed(const struct style *style, enum image_format format)
+{
+    return style->kind == STYLE_CLASSES && format == IMAGE_PNG;
 }
 
 void render_palette(const struct layer_view *view, const struct style *style, const uint8_t *show,
@@ -160,8 +165,13 @@ static void paint_ramp(const struct style *style, const struct planes *planes, u
 {
     size_t count = (size_t)planes->width * planes->height;
 
-    for (size_t i = 0; i < count; i++)
-        style_ramp_color(style, dtype_get(planes->dtype, planes->samples, i), rgba + 4 * i);
+    for (size_t i = 0; i < count; i++) {
+        double value = dtype_get(planes->dtype, planes->samples, i);
+
+        style_ramp_color(style, value, rgba + 4 * i);
+        if (value == style->nodata)
+            rgba[4 * i + 3] = 0;
+    }
 }
 
 static void hide_invalid(const struct planes *planes, uint8_t *rgba)
@@ -183,13 +193,13 @@ static enum tl_code encode_colored(const struct render_request *request, struct 
 
     if (!rgba)
         return tl_fail(err, TL_NOMEM, "no memory for a %u px tile", planes->width);
-    if (request->view->classes)
+    if (shows_classes(request))
         paint_indices(request, planes->samples, count, rgba);
     else if (request->style->kind == STYLE_RGB)
         paint_rgb(request->style, planes, rgba);
     else
         paint_ramp(request->style, planes, rgba);
-    if (!request->view->classes)
+    if (!shows_classes(request))
         hide_invalid(planes, rgba);
     return encode_rgba(request, rgba, planes->width, &ret->blob, err);
 }
@@ -198,8 +208,8 @@ static enum tl_code bands_of(const struct render_request *request, struct band_l
                              struct tl_err *err)
 {
     uint16_t available = request->view->band_count;
-    bool classes = request->view->classes;
-    struct band_list list = {.count = !classes && request->style->kind == STYLE_RGB ? 3 : 1};
+    bool classes = shows_classes(request);
+    struct band_list list = {.count = request->style->kind == STYLE_RGB ? 3 : 1};
 
     for (uint16_t i = 0; i < list.count; i++) {
         uint16_t band = classes ? 0 : (uint16_t)(request->style->bands[i] - 1);
@@ -218,7 +228,7 @@ enum tl_code render_empty(const struct render_request *request, struct arena *ar
     uint32_t width = tile_width(request);
     struct palette palette;
 
-    if (render_is_indexed(request->view, request->format)) {
+    if (render_is_indexed(request->style, request->format)) {
         render_palette(request->view, default_style(request->view), NULL, &palette);
         return indexed_png_uniform(0, width, width, &palette, ret_blob, err);
     }
@@ -238,13 +248,13 @@ enum tl_code render_tile(const struct render_request *request, struct errand *er
     TL_TRY(bands_of(request, &list, err));
     TL_TRY(read_tile(request, &list, errand, arena, &planes, err));
     int64_t start = clock_now_ns();
-    if (request->view->classes && !planes.empty)
+    if (shows_classes(request) && !planes.empty)
         to_indices(request->view, &planes);
     result.inexact = planes.inexact;
     result.empty = planes.empty;
     if (planes.empty)
         TL_TRY(render_empty(request, arena, &result.blob, err));
-    else if (render_is_indexed(request->view, request->format))
+    else if (render_is_indexed(request->style, request->format))
         TL_TRY(encode_indexed(request, &planes, arena, &result, err));
     else
         TL_TRY(encode_colored(request, &planes, arena, &result, err));

@@ -3,7 +3,7 @@
  * queue. Private to tiler/.
  *
  * A class tile is rendered as indices and written as an indexed PNG in the layer's default
- * style; every other style is a swap of its palette. Anything else becomes RGBA.
+ * style; every other class style is a swap of its palette. Anything else becomes RGBA.
  *
  * Threads  any
  * Memory   the blob is the caller's, scratch is the arena
@@ -28,7 +28,7 @@ struct style;
 
 struct render_request {
     const struct layer_view *view;
-    const struct style *style; /* not used by an indexed class tile */
+    const struct style *style; /* of an indexed class tile only its kind is used */
     struct tile_id id;
     uint8_t scale;
     enum image_format format;
@@ -40,7 +40,7 @@ struct rendered {
 };
 
 /* True when the bytes are an indexed PNG that render_palette() can restyle. */
-bool render_is_indexed(const struct layer_view *view, enum image_format format);
+bool render_is_indexed(const struct style *style, enum image_format format);
 
 TL_MUST_CHECK enum tl_code render_tile(const struct render_request *request, struct errand *errand,
                                        struct arena *arena, struct rendered *ret_rendered,

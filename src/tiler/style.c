@@ -112,9 +112,11 @@ static enum tl_code read_ramp(const struct json_at *root, struct style *style, s
 {
     struct json_at stops = json_key(root, "stops");
     struct json_at range = json_key(root, "range");
-    int64_t band;
+    int64_t band, nodata;
     size_t count;
 
+    TL_TRY(json_read_int_or(json_key(root, "nodata"), 0, 255, -1, &nodata, err));
+    style->nodata = (int)nodata;
     TL_TRY(json_read_int_or(json_key(root, "band"), 1, 4096, 1, &band, err));
     style->bands[0] = (uint16_t)band;
     TL_TRY(json_read_array(stops, false, &count, err));
@@ -213,6 +215,25 @@ void style_from_palette(const char *id, const uint8_t rgba[256][4], int nodata,
         snprintf(item->title, sizeof(item->title), "Class %d", value);
     }
     ret_style->fingerprint = hash128(rgba, sizeof(uint8_t[256][4]));
+}
+
+void style_of_confidence(struct style *ret_style)
+{
+    /* Even steps in lightness, told apart without red and green. */
+    static const struct style_stop stops[] = {{0, {0x44, 0x01, 0x54, 255}},
+                                              {25, {0x3B, 0x52, 0x8B, 255}},
+                                              {50, {0x21, 0x91, 0x8C, 255}},
+                                              {75, {0x5E, 0xC9, 0x62, 255}},
+                                              {100, {0xFD, 0xE7, 0x25, 255}}};
+
+    *ret_style = (struct style){.id = "confidence",
+                                .title = "Confidence, percent",
+                                .kind = STYLE_RAMP,
+                                .stop_count = TL_COUNT(stops),
+                                .range = {{0, 100}},
+                                .bands = {2}};
+    memcpy(ret_style->stops, stops, sizeof(stops));
+    ret_style->fingerprint = hash128(stops, sizeof(stops));
 }
 
 const struct style_class *style_class_of(const struct style *style, uint8_t value)

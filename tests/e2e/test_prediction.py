@@ -244,6 +244,33 @@ class NativeZoom(OnScene):
         legend = tilth.get("/layers/chain/legend.json").json()
         self.assertIn("unsure", [item["name"] for item in legend["classification:classes"]])
 
+    def test_the_confidence_is_a_band_that_can_be_looked_at(self):
+        """A ramp over 0 to 100 percent: each percent has one colour, the stops are the legend's, no data shows nothing."""
+        tilth = self.serve(self.scene.masked("sure", post=[]))
+        truth = self.scene.truth(self.scene.masked("sure", post=[]))
+        label, confidence, _ = truth.raw(0, 0, SIZE, SIZE)
+        legend = tilth.get("/layers/sure/legend.json?band=confidence").json()
+        stops = np.array([[v, *bytes.fromhex(color)[:3]] for v, color in legend["stops"]], float)
+        percent = np.arange(101)
+        ramp = np.stack([np.interp(percent, stops[:, 0], stops[:, i]) for i in (1, 2, 3)], axis=1)
+        seen = set()
+        for tile in scene.tiles_over(self.bounds, 14)[::3]:
+            answer = tilth.get(scene.path_of("sure", tile) + "?band=confidence")
+            self.assertEqual(answer.status, 200, answer.body[:200])
+            self.assertEqual(answer.body, tilth.get(scene.path_of("sure", tile) + "?style=confidence").body)
+            got = np.asarray(answer.image().convert("RGBA")).astype(float)
+            wanted = scene.nearest_tile(np.where(label < scene.MASKED, confidence, scene.NODATA), self.grid, tile)
+            here = wanted != scene.NODATA
+            np.testing.assert_array_equal(got[..., 3] == 255, here)
+            np.testing.assert_allclose(got[here][:, :3], ramp[wanted[here]], atol=0.51)
+            seen |= set(np.unique(wanted[here]).tolist())
+        self.assertGreater(len(seen), 10)
+        path = scene.path_of("sure", tile)
+        scene.is_problem(self, tilth.get(path + "?band=votes"), 404, "votes")
+        scene.is_problem(self, tilth.get(path + "?band=confidence&style=model"), 400, "not both")
+        scene.is_problem(self, tilth.get(path + "?band=confidence&classes=grass"), 400, "has no classes")
+        self.assertEqual(tilth.get(path + "?band=label").body, tilth.get(path).body)
+
     def test_what_is_unsure_has_a_value_of_its_own(self):
         tilth = self.serve(self.scene.layer("taken", post=[{"op": "unsure", "below": 60, "value": CLASSES[0]["value"]}]))
         answer = tilth.get(scene.path_of("taken", scene.tiles_over(self.bounds, 14)[0]))

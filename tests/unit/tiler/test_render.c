@@ -117,8 +117,8 @@ TEST(every_format_is_what_it_says)
     AUTO(layer_view) view = view_of(&w, "land");
     AUTO(arena) arena = arena_new();
     struct render_request request = request_for(view, noise_tile);
-    assert_true(render_is_indexed(view, IMAGE_PNG));
-    assert_false(render_is_indexed(view, IMAGE_WEBP));
+    assert_true(render_is_indexed(layer_info(view->layer)->styles[0], IMAGE_PNG));
+    assert_false(render_is_indexed(layer_info(view->layer)->styles[0], IMAGE_WEBP));
     request.format = IMAGE_WEBP;
     AUTO(blob) webp = render(&request, arena).blob;
     assert_memory_equal(blob_bytes(webp) + 8, "WEBP", 4);
