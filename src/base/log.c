@@ -236,8 +236,8 @@ static enum tl_code open_fd(struct log *log, const char *path, struct tl_err *er
     struct stat st;
     char text[128];
 
-    log->fd = STDOUT_FILENO;
-    if (strcmp(path, "-") != 0) {
+    log->fd = strcmp(path, LOG_STDERR) == 0 ? STDERR_FILENO : STDOUT_FILENO;
+    if (strcmp(path, "-") != 0 && log->fd == STDOUT_FILENO) {
         log->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
         log->own_fd = log->fd >= 0;
     }

@@ -19,8 +19,9 @@
 struct log;
 
 #define LOG_LINE_MAX 2000
+#define LOG_STDERR   "&2"
 
-/* "-" is standard output, "" swallows everything. A file is appended to. */
+/* "-" is standard output, LOG_STDERR the other, "" swallows everything. A file is appended to. */
 TL_MUST_CHECK enum tl_code log_open(const char *path, struct log **ret_log, struct tl_err *err);
 void log_close(struct log *log);
 

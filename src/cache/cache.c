@@ -3,6 +3,7 @@
 #include "base/blob.h"
 #include "base/buf.h"
 #include "base/metric.h"
+#include "base/trouble.h"
 #include "cache/disk.h"
 #include "cache/ram.h"
 #include "cache/record.h"
@@ -24,7 +25,9 @@ struct cache {
     struct ram *ram;
     struct disk *disk;     /* NULL: RAM only */
     struct writer *writer; /* NULL: RAM only, or read-only */
-    pthread_mutex_t mu;    /* guards: namespaces */
+    const struct listener *listener;
+    struct trouble corrupt; /* values on disk */
+    pthread_mutex_t mu;     /* guards: namespaces */
     struct volatile_ns *namespaces;
 };
 
@@ -36,6 +39,7 @@ static enum tl_code open_tiers(struct cache *cache, const struct cache_options *
     uint64_t queue = TL_MIN(TL_MAX(options->ram_bytes / 2, (uint64_t)QUEUE_BYTES_MIN),
                             (uint64_t)QUEUE_BYTES_MAX);
 
+    cache->listener = options->listener;
     cache->ram = ram_new(options->ram_bytes);
     if (!cache->ram)
         return tl_fail(err, TL_NOMEM, "no memory for the cache in memory");
@@ -44,7 +48,8 @@ static enum tl_code open_tiers(struct cache *cache, const struct cache_options *
     TL_TRY(disk_open(options, &cache->disk, err));
     if (options->read_only)
         return TL_OK;
-    return writer_new(cache->disk, cache->ram, (size_t)queue, &cache->writer, err);
+    return writer_new(cache->disk, cache->ram, (size_t)queue, options->listener, &cache->writer,
+                      err);
 }
 
 enum tl_code cache_open(const struct cache_options *options, struct cache **ret_cache,
@@ -161,6 +166,9 @@ static bool get_from_disk(struct cache *cache, const struct cache_key *key,
         return true;
     case DISK_BROKEN:
         metric_add(METRIC_CACHE_CORRUPT, 1);
+        trouble_met(&cache->corrupt, cache->listener, "cache",
+                    "a value on disk fails its checksum and is made again; `tilth cache "
+                    "verify` looks at all of them");
         if (cache->writer)
             writer_delete(cache->writer, key, seq);
         return false;

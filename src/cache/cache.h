@@ -28,6 +28,7 @@
 struct blob;
 struct buf;
 struct cache;
+struct listener;
 
 /* The largest value kept on disk; larger ones live in RAM alone. */
 enum { CACHE_VALUE_MAX = 1 << 20 };
@@ -36,7 +37,8 @@ struct cache_options {
     const char *dir;     /* NULL or "": RAM only */
     uint64_t disk_bytes; /* budget of the file */
     uint64_t ram_bytes;
-    bool read_only; /* for `tilth cache stat` beside a running server */
+    bool read_only;                  /* for `tilth cache stat` beside a running server */
+    const struct listener *listener; /* hears of a full disk and of corrupt values; may be NULL */
 };
 
 TL_MUST_CHECK enum tl_code cache_open(const struct cache_options *options, struct cache **ret_cache,

@@ -1,6 +1,7 @@
 #include "cache/disk.h"
 
 #include "base/blob.h"
+#include "base/trouble.h"
 #include "cache/disk_env.h"
 
 #include <errno.h>
@@ -300,8 +301,13 @@ static enum tl_code open_or_replace(struct disk *disk, const struct cache_option
 {
     int rc = open_file(disk, options);
 
-    if (is_unusable(rc) && !options->read_only && set_aside(disk))
+    if (is_unusable(rc) && !options->read_only && set_aside(disk)) {
+        listener_tell(options->listener, "warn", "cache",
+                      "%s/data.mdb is no cache that can be used (%s): it is data.mdb.broken now, "
+                      "and a new one begins",
+                      disk->dir, mdb_strerror(rc));
         rc = open_file(disk, options);
+    }
     if (rc != 0)
         return open_failed(disk, rc, err);
     disk_housekeep(disk);

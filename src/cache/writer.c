@@ -3,6 +3,7 @@
 #include "base/blob.h"
 #include "base/clock.h"
 #include "base/metric.h"
+#include "base/trouble.h"
 #include "cache/disk.h"
 #include "cache/ram.h"
 
@@ -27,6 +28,7 @@ struct pending {
 struct writer {
     struct disk *disk;
     struct ram *ram;
+    const struct listener *listener;
     size_t queue_max, batch_max; /* bytes */
     pthread_t thread;
 
@@ -42,6 +44,7 @@ struct writer {
     bool stop;
 
     /* The writer's thread alone. */
+    struct trouble unwritten;
     int64_t pause_ns;
     struct disk_op batch[BATCH_VALUES];
 };
@@ -126,8 +129,12 @@ static bool write_batch(struct writer *writer, size_t count)
 
     if (code == TL_OK) {
         writer->pause_ns = 0;
+        trouble_over(&writer->unwritten, writer->listener, "cache",
+                     "values are kept on disk again");
         return true;
     }
+    trouble_met(&writer->unwritten, writer->listener, "cache",
+                "values are not kept on disk until this is mended: %s", err.msg);
     writer->pause_ns = TL_MIN(TL_MAX(2 * writer->pause_ns, PAUSE_MIN_NS), PAUSE_MAX_NS);
     return false;
 }
@@ -209,7 +216,8 @@ static bool init_sync(struct writer *writer)
 }
 
 enum tl_code writer_new(struct disk *disk, struct ram *ram, size_t queue_bytes,
-                        struct writer **ret_writer, struct tl_err *err)
+                        const struct listener *listener, struct writer **ret_writer,
+                        struct tl_err *err)
 {
     struct writer *writer = calloc(1, sizeof(*writer));
 
@@ -217,6 +225,7 @@ enum tl_code writer_new(struct disk *disk, struct ram *ram, size_t queue_bytes,
         return tl_fail(err, TL_NOMEM, "no memory for the cache writer");
     writer->disk = disk;
     writer->ram = ram;
+    writer->listener = listener;
     writer->queue_max = queue_bytes;
     writer->batch_max = disk_batch_bytes(disk);
     writer->last = &writer->first;

@@ -6,8 +6,8 @@
  *                                                                                 |
  *   ram: unwritten ------------------------------------------------> ram_settle <-+
  *
- * A full disk or file never fails anybody: the batch is dropped and counted, and writing is
- * tried again after a pause of 1 s, doubling to 30 s.
+ * A full disk or file never fails anybody: the batch is dropped, counted and told to the
+ * listener, and writing is tried again after a pause of 1 s, doubling to 30 s.
  *
  * Threads  writer_offer(), writer_delete(), writer_flush() any
  * Memory   writer_new() / writer_free(), which writes what is queued; borrows disk and ram
@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 struct disk;
+struct listener;
 struct ram;
 struct writer;
 
@@ -33,7 +34,8 @@ struct writer_stats {
 };
 
 TL_MUST_CHECK enum tl_code writer_new(struct disk *disk, struct ram *ram, size_t queue_bytes,
-                                      struct writer **ret_writer, struct tl_err *err);
+                                      const struct listener *listener, struct writer **ret_writer,
+                                      struct tl_err *err);
 void writer_free(struct writer *writer);
 
 /* Takes a reference of the blob. False: the queue is full, and the drop is counted. */

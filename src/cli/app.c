@@ -30,7 +30,8 @@ static enum tl_code open_store(struct app *app, struct tl_err *err)
                                           .retries = (unsigned)c->fetch_retries,
                                           .timeout_ns = c->fetch_timeout,
                                           .merge_gap = 64,
-                                          .range_cache_bytes = (size_t)c->range_cache};
+                                          .range_cache_bytes = (size_t)c->range_cache,
+                                          .listener = &app->listener};
 
     return store_new(&options, &app->store, err);
 }
@@ -39,7 +40,8 @@ static enum tl_code open_cache(struct app *app, struct tl_err *err)
 {
     const struct cache_options options = {.dir = app->config.cache_dir,
                                           .disk_bytes = (uint64_t)app->config.cache_size,
-                                          .ram_bytes = (uint64_t)app->config.cache_ram};
+                                          .ram_bytes = (uint64_t)app->config.cache_ram,
+                                          .listener = &app->listener};
 
     return cache_open(&options, &app->cache, err);
 }
@@ -57,7 +59,8 @@ static enum tl_code open_catalog(struct app *app, struct tl_err *err)
                                             .store = app->store,
                                             .pool = app->blocks,
                                             .cache = app->cache,
-                                            .revalidate_ns = app->config.revalidate};
+                                            .revalidate_ns = app->config.revalidate,
+                                            .listener = &app->listener};
 
     return catalog_open(&options, complain, NULL, &app->catalog, err);
 }

@@ -10,6 +10,7 @@
 #include "base/attr.h"
 #include "base/config.h"
 #include "base/err.h"
+#include "base/trouble.h"
 #include "raster/raster.h"
 
 #include <stdbool.h>
@@ -57,6 +58,7 @@ const char *args_value(const struct args *args, const char *own);
 /* Everything between a configuration and a tile. */
 struct app {
     struct config config;
+    struct listener listener; /* set before app_open(); empty: nobody hears of troubles */
     struct store *store;
     struct block_pool *blocks;
     struct cache *cache; /* NULL when APP_NO_CACHE */

@@ -53,12 +53,19 @@ static enum tl_code serve(const struct app *app, struct log *log, struct tl_err 
     return http_run(http, err);
 }
 
+/* Troubles go to standard error, through a log of their own: a stuck reader stops no tile. */
+static void on_trouble(void *udata, const char *level, const char *at, const char *message)
+{
+    log_event(udata, level, at, "%s", message);
+}
+
 static int run(int argc, char **argv)
 {
     struct args args = {.own = (const char *const[]){NULL}};
     struct app app = {0};
     struct tl_err err;
     AUTO(log) log = NULL;
+    AUTO(log) troubles = NULL;
 
     http_block_signals();
     enum tl_code code = args_read(&args, &cmd_serve, argc, argv, &err);
@@ -67,6 +74,9 @@ static int run(int argc, char **argv)
     if (args.positional_count > 0)
         return cli_usage(&cmd_serve, "there is nothing to name: layers come from layers_dir");
     code = log_open(args.config.access_log, &log, &err);
+    if (code == TL_OK)
+        code = log_open(LOG_STDERR, &troubles, &err);
+    app.listener = (struct listener){on_trouble, troubles};
     if (code == TL_OK)
         code = app_open(&app, &args.config, APP_ALL, &err);
     if (code == TL_OK)

@@ -3,6 +3,7 @@
 #include "base/attr.h"
 #include "base/clock.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,7 @@ enum { HEDGE_LOOKUP = 16 };
 
 #define OVERLOAD_MEMORY_NS (5 * NS_PER_S)
 
-struct endpoint *endpoint_new(const char *origin)
+struct endpoint *endpoint_new(const char *origin, const struct listener *listener)
 {
     struct endpoint *endpoint = calloc(1, sizeof(*endpoint));
 
@@ -25,6 +26,7 @@ struct endpoint *endpoint_new(const char *origin)
         free(endpoint);
         return NULL;
     }
+    endpoint->listener = listener;
     endpoint->retry_tokens = retry_tokens_max;
     endpoint->hedge_after_ns = INT64_MAX;
     TAILQ_INIT(&endpoint->queue);
@@ -46,8 +48,22 @@ void endpoint_started(struct endpoint *endpoint)
 
 void endpoint_succeeded(struct endpoint *endpoint)
 {
+    if (breaker_is_open(&endpoint->breaker))
+        trouble_over(&endpoint->silence, endpoint->listener, "store", "%s answers again",
+                     endpoint->origin);
     breaker_succeeded(&endpoint->breaker);
     endpoint->retry_tokens = TL_MIN(endpoint->retry_tokens + retry_earned, retry_tokens_max);
+}
+
+void endpoint_failed(struct endpoint *endpoint, const char *why)
+{
+    breaker_failed(&endpoint->breaker, clock_now_ns());
+    snprintf(endpoint->last_failure, sizeof(endpoint->last_failure), "%.150s", why);
+    if (breaker_is_open(&endpoint->breaker))
+        trouble_met(&endpoint->silence, endpoint->listener, "store",
+                    "%s does not answer; until it does, one request a second is tried and the "
+                    "others fail at once: %s",
+                    endpoint->origin, why);
 }
 
 void endpoint_timed(struct endpoint *endpoint, int64_t first_byte_ns)

@@ -11,6 +11,7 @@
 #ifndef TILTH_STORE_ENDPOINT_H
 #define TILTH_STORE_ENDPOINT_H
 
+#include "base/trouble.h"
 #include "store/breaker.h"
 #include "store/latency.h"
 
@@ -25,6 +26,8 @@ struct endpoint {
     LIST_ENTRY(endpoint) link;
     char *origin; /* "https://host:port" */
     struct breaker breaker;
+    struct trouble silence; /* the breaker is open */
+    const struct listener *listener;
     struct latency latency;  /* to the first byte */
     int64_t hedge_after_ns;  /* latency_hedge_ns(), looked up every 16 samples */
     struct part_queue queue; /* parts that wait for a connection, in order */
@@ -36,11 +39,12 @@ struct endpoint {
 };
 
 /* NULL when memory is out. */
-struct endpoint *endpoint_new(const char *origin);
+struct endpoint *endpoint_new(const char *origin, const struct listener *listener);
 void endpoint_free(struct endpoint *endpoint);
 
 void endpoint_started(struct endpoint *endpoint); /* a request, not a retry or a hedge */
 void endpoint_succeeded(struct endpoint *endpoint);
+void endpoint_failed(struct endpoint *endpoint, const char *why);
 void endpoint_timed(struct endpoint *endpoint, int64_t first_byte_ns);
 
 /* Takes the token; false when the budget is spent. */

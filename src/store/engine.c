@@ -29,6 +29,7 @@ enum tl_code engine_new(const struct store_options *options, struct engine **ret
     engine->max_connections =
         options->max_connections ? options->max_connections : DEFAULT_CONNECTIONS;
     engine->retries = options->retries;
+    engine->listener = options->listener;
     engine->plan.gap = options->merge_gap ? options->merge_gap : DEFAULT_GAP;
     engine->plan.span_size = SPAN_SIZE;
     engine->random = (uint64_t)clock_unix_us() | 1;
@@ -210,7 +211,7 @@ static struct endpoint *endpoint_of(struct engine *engine, const char *origin)
     LIST_FOREACH (endpoint, &engine->endpoints, link)
         if (strcmp(endpoint->origin, origin) == 0)
             return endpoint;
-    endpoint = endpoint_new(origin);
+    endpoint = endpoint_new(origin, engine->listener);
     if (endpoint)
         LIST_INSERT_HEAD(&engine->endpoints, endpoint, link);
     return endpoint;

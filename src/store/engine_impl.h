@@ -45,6 +45,7 @@ struct engine {
     struct transfer_limits limits;
     struct plan_limits plan;
     unsigned max_connections, retries;
+    const struct listener *listener;
     LIST_HEAD(, request) live;
     LIST_HEAD(, endpoint) endpoints;
     LIST_HEAD(, target) dirty; /* with wants to plan; each holds a reference */

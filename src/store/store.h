@@ -29,17 +29,19 @@
 struct ahead;
 struct blob;
 struct errand;
+struct listener;
 struct object;
 struct store;
 
 struct store_options {
-    struct s3_options s3;       /* for s3:// hrefs that bring no options of their own */
-    unsigned max_connections;   /* to one host; 0: 32 */
-    unsigned retries;           /* further tries after a passing failure */
-    int64_t timeout_ns;         /* one try of one range; 0: 8 s */
-    int64_t connect_timeout_ns; /* 0: 1 s */
-    uint32_t merge_gap;         /* ranges this near become one request; 0: 64 */
-    size_t range_cache_bytes;   /* object_read_cached() keeps up to this much */
+    struct s3_options s3;            /* for s3:// hrefs that bring no options of their own */
+    unsigned max_connections;        /* to one host; 0: 32 */
+    unsigned retries;                /* further tries after a passing failure */
+    int64_t timeout_ns;              /* one try of one range; 0: 8 s */
+    int64_t connect_timeout_ns;      /* 0: 1 s */
+    uint32_t merge_gap;              /* ranges this near become one request; 0: 64 */
+    size_t range_cache_bytes;        /* object_read_cached() keeps up to this much */
+    const struct listener *listener; /* hears of stores that do not answer; may be NULL */
 };
 
 TL_MUST_CHECK enum tl_code store_new(const struct store_options *options, struct store **ret_store,

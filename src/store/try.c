@@ -195,8 +195,7 @@ static void note_outcome(struct endpoint *endpoint, const struct transfer *trans
         endpoint_succeeded(endpoint);
         return;
     }
-    breaker_failed(&endpoint->breaker, now_ns);
-    snprintf(endpoint->last_failure, sizeof(endpoint->last_failure), "%.150s", err->msg);
+    endpoint_failed(endpoint, err->msg);
 }
 
 static enum tl_code give_up(const struct engine *engine, const struct part *part,

@@ -168,7 +168,8 @@ enum tl_code catalog_open(const struct catalog_options *options,
         return tl_fail(err, TL_NOMEM, "no memory for the catalog");
     catalog->env = (struct layer_env){.raster = {.store = options->store, .pool = options->pool},
                                       .cache = options->cache,
-                                      .revalidate_ns = options->revalidate_ns};
+                                      .revalidate_ns = options->revalidate_ns,
+                                      .listener = options->listener};
     TL_TRY(read_folder(catalog, options->styles_dir, read_style_document, &complaints, err));
     TL_TRY(read_folder(catalog, options->layers_dir, read_layer_document, &complaints, err));
     *ret_catalog = TL_TAKE(catalog);

@@ -18,6 +18,7 @@ struct block_pool;
 struct cache;
 struct catalog;
 struct layer;
+struct listener;
 struct store;
 struct style;
 
@@ -26,7 +27,8 @@ struct catalog_options {
     struct store *store; /* borrowed, like the rest */
     struct block_pool *pool;
     struct cache *cache;
-    int64_t revalidate_ns; /* how often opened objects are checked for a new version */
+    int64_t revalidate_ns;           /* how often opened objects are checked for a new version */
+    const struct listener *listener; /* hears of layers that do not open or change; may be NULL */
 };
 
 /* Refused documents are reported through `complain` (may be NULL), one call each. */

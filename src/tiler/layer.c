@@ -4,6 +4,7 @@
 #include "base/blob.h"
 #include "base/clock.h"
 #include "base/errand.h"
+#include "base/trouble.h"
 #include "cache/cache.h"
 #include "classify/forest.h"
 #include "tiler/layer_doc.h"
@@ -29,6 +30,7 @@ struct slot {
     int64_t failed_ns;
     enum tl_code failure;
     struct tl_err failure_text;
+    struct trouble closed; /* it does not open */
 };
 
 struct layer {
@@ -353,6 +355,23 @@ static void settle(struct slot *slot, enum tl_code code, struct layer_view *view
     pthread_cond_broadcast(&slot->ready);
 }
 
+/* Tells what became of an opening, with slot->mu held and the view there was still in the slot. */
+static void report(struct layer *layer, struct slot *slot, enum tl_code code,
+                   const struct layer_view *view, const struct tl_err *err)
+{
+    const struct listener *listener = layer->env.listener;
+    const struct layer_view *before = slot->view;
+
+    if (code == TL_OK) {
+        trouble_over(&slot->closed, listener, "layer", "layer %s: opens again", layer->info.id);
+        if (before && !hash128_equal(before->fingerprint, view->fingerprint))
+            listener_tell(listener, "info", "layer",
+                          "layer %s: its objects changed and were opened again", layer->info.id);
+    } else if (code != TL_CANCELLED) {
+        trouble_met(&slot->closed, listener, "layer", "%s", err->msg);
+    }
+}
+
 /* Waits, with slot->mu held, for the opener to finish or the deadline to pass. */
 static enum tl_code wait_for_opener(struct slot *slot, const struct errand *errand,
                                     struct tl_err *err)
@@ -417,6 +436,7 @@ enum tl_code layer_view_get(struct layer *layer, const char *season, struct erra
     if (code != TL_OK)
         tl_context(err, code, "layer %s: ", layer->info.id);
     pthread_mutex_lock(&slot->mu);
+    report(layer, slot, code, view, err);
     settle(slot, code, view, err);
     pthread_mutex_unlock(&slot->mu);
     layer_view_unref(old);

@@ -16,12 +16,14 @@ struct arena;
 struct cache;
 struct forest;
 struct layer_doc;
+struct listener;
 
 /* Borrowed by every layer; outlives them. */
 struct layer_env {
     struct raster_env raster;
     struct cache *cache; /* may be NULL */
     int64_t revalidate_ns;
+    const struct listener *listener; /* may be NULL */
 };
 
 /*

@@ -301,6 +301,10 @@ class Tilth:
                 return float(line.rsplit(" ", 1)[1])
         return 0.0
 
+    def troubles(self):
+        """What was told on standard error, as objects; it arrives a moment after it happened."""
+        return [json.loads(line) for line in list(self.errors) if line.startswith("{")]
+
     def access_log(self):
         """Lines of the access log, as objects; they arrive a moment after their answers."""
         return [json.loads(line) for line in (self.folder / "access.log").read_text().splitlines()]

@@ -469,6 +469,9 @@ class Replaced(unittest.TestCase):
                 answer = tilth.get(scene.path_of("land", tile))
                 self.assertEqual(answer.status, 200, answer.body[:300])
                 self.assertIn(1, self.generations(legend, tile, answer.body))
+            self.assertEqual(tilth.stop(), 0)
+        self.assertEqual([(told["level"], told["msg"]) for told in tilth.troubles()],
+                         [("info", "layer land: its objects changed and were opened again")])
 
     def test_a_file_renamed_over(self):
         path = self.folder / "land.tif"
@@ -532,6 +535,12 @@ class Replaced(unittest.TestCase):
             scene.is_problem(self, tilth.get(scene.path_of("land", land_tiles(14)[0])), (404, 502), "land.tif")
             shutil.copy(self.folder / "first.tif", path)
             support.wait_until(lambda: tilth.get(scene.path_of("land", TILE)).status == 200, "it is back", 10)
+            self.assertEqual(tilth.stop(), 0)
+        gone, back, changed = tilth.troubles()
+        self.assertIn("changed", changed["msg"])  # the copy has another date
+        self.assertEqual((gone["level"], gone["at"], back["level"]), ("warn", "layer", "info"))
+        self.assertIn("land.tif", gone["msg"])
+        self.assertEqual(back["msg"], "layer land: opens again")
 
 
 class Stores(unittest.TestCase):
@@ -655,6 +664,11 @@ class Stores(unittest.TestCase):
         support.wait_until(lambda: tilth.get(scene.path_of("land", tiles[0])).status == 200, "it heals", 5)
         for tile in tiles[::7]:
             self.check_pixels(tilth, tile, tilth.get(scene.path_of("land", tile)))
+        self.assertEqual(tilth.stop(), 0)
+        down, up = [told for told in tilth.troubles() if told["at"] == "store"]
+        self.assertEqual((down["level"], up["level"]), ("warn", "info"))
+        self.assertIn(f"127.0.0.1:{self.store.port} does not answer", down["msg"])
+        self.assertIn("answers again", up["msg"])
 
     def test_cached_tiles_are_served_while_the_store_is_down(self):
         tilth = self.serve(revalidate="1 s")
@@ -713,7 +727,11 @@ class FullDisk(unittest.TestCase):
             support.wait_until(lambda: tilth.metric("tilth_cache_write_dropped_total") > 0, "writes are dropped")
             again = [tilth.get(scene.path_of("rgb", tile)) for tile in tiles]
             self.assertEqual([a.body for a in again], [a.body for a in bodies])
+            support.wait_until(tilth.troubles, "the operator is told")
             self.assertEqual(tilth.stop(), 0)
+        (told,) = tilth.troubles()  # one line, however many batches were dropped
+        self.assertEqual((told["level"], told["at"]), ("warn", "cache"))
+        self.assertIn("the disk is full", told["msg"])
 
     def test_a_full_map_evicts_and_goes_on(self):
         tiles = [t for z in (14, 15, 16) for t in land_tiles(z)][:150]
@@ -728,6 +746,7 @@ class FullDisk(unittest.TestCase):
             for tile in tiles:
                 self.assertEqual(tilth.get(scene.path_of("rgb", tile)).body, first[tile])
             self.assertEqual(tilth.stop(), 0)
+            self.assertEqual(tilth.troubles(), [])  # a full map is how a cache is
             done = support.subprocess.run([support.program(), "cache", "verify", "--cache-dir",
                                            str(tilth.folder / "cache"), "--cache-size", "8 MiB"],
                                           capture_output=True, text=True)

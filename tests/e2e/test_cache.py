@@ -176,6 +176,9 @@ class Damaged(OnLand):
             self.assertEqual(answer.headers["x-cache"], "MISS" if path in hurt else "HIT", path)
         self.assertGreaterEqual(tilth.metric("tilth_cache_checksum_failures_total"), len(hurt))
         self.assertEqual(tilth.stop(), 0)
+        (told,) = tilth.troubles()  # one line for all of them
+        self.assertEqual((told["level"], told["at"]), ("warn", "cache"))
+        self.assertIn("checksum", told["msg"])
         tilth.start()
         self.assertEqual({tilth.get(path).headers["x-cache"] for path in before}, {"HIT"})
         self.assertEqual(tilth.stop(), 0)
@@ -234,6 +237,8 @@ class Damaged(OnLand):
             self.assertEqual(tilth.get(path).body, body)
             self.assertEqual(tilth.stop(), 0)
             self.assertTrue(list((tilth.folder / "cache").rglob("*broken*")))
+        self.assertEqual([told["level"] for told in tilth.troubles()], ["warn"] * 3)
+        self.assertIn("data.mdb.broken", tilth.troubles()[0]["msg"])
 
     def test_a_truncated_file_costs_what_was_in_it(self):
         tilth = self.serve()
