@@ -52,6 +52,8 @@ struct kernel {
     struct warp_cursor *cursor;
     struct strip strip;
     float *wx, *wy; /* of one point; separable: wx has a set per column */
+    float *across;  /* separable: rows of the strip, summed along x for each column */
+    size_t across_room;
 };
 
 /* --- weights --------------------------------------------------------------------------- */
@@ -328,6 +330,93 @@ static void resample_row(struct kernel *kernel, uint32_t y, uint32_t j)
     }
 }
 
+/* --- one strip of a separable map, all of it valid ---------------------------------------- */
+
+/* Rows of the strip are summed along x once and not for every target row that they are a tap of.
+ * The operations and their order are those of sum_taps(), so the bits are. */
+INLINE void sum_across(const struct kernel *kernel, const float *row, float *restrict to,
+                       uint32_t taps)
+{
+    for (uint32_t i = 0; i < kernel->width; i++) {
+        int32_t first = kernel->x.first[i];
+        const float *weights = kernel->wx + (size_t)i * taps;
+        float sum = 0;
+
+        for (uint32_t t = 0; t < taps && first != NO_TAP; t++)
+            sum += weights[t] * row[first - kernel->strip.x + t];
+        to[i] = sum;
+    }
+}
+
+static void sum_strip_across(const struct kernel *kernel, uint16_t k)
+{
+    const struct strip *strip = &kernel->strip;
+    const float *row = (const float *)strip->samples + (size_t)k * strip->width * strip->height;
+    float *to = kernel->across;
+
+    for (uint32_t j = 0; j < strip->height; j++, row += strip->width, to += kernel->width) {
+        if (kernel->taps[0] == 2)
+            sum_across(kernel, row, to, 2);
+        else if (kernel->taps[0] == 4)
+            sum_across(kernel, row, to, 4);
+        else
+            sum_across(kernel, row, to, kernel->taps[0]);
+    }
+}
+
+/* `first`: the row of `across` of the first tap. */
+static void sum_down(const struct kernel *kernel, size_t first, float *restrict to)
+{
+    const float *across = kernel->across + first * kernel->width;
+
+    memset(to, 0, kernel->width * sizeof(*to));
+    for (uint32_t t = 0; t < kernel->taps[1]; t++, across += kernel->width) {
+        float weight = kernel->wy[t];
+
+        for (uint32_t i = 0; i < kernel->width; i++)
+            to[i] += weight * across[i];
+    }
+}
+
+static void resample_valid_rows(struct kernel *kernel, uint32_t y0, uint32_t rows)
+{
+    const struct planes *out = kernel->job->out;
+    size_t plane = (size_t)out->width * out->height, at = (size_t)y0 * kernel->width;
+
+    for (uint16_t k = 0; k < out->bands; k++) {
+        float *to = (float *)out->samples + k * plane + at;
+
+        sum_strip_across(kernel, k);
+        for (uint32_t j = 0; j < rows; j++, to += kernel->width) {
+            if (kernel->y.first[j] == NO_TAP) {
+                memset(to, 0, kernel->width * sizeof(*to));
+                continue;
+            }
+            weigh(kernel->job->resampling, &kernel->axis[1], kernel->y.frac[j], kernel->wy);
+            sum_down(kernel, (size_t)(kernel->y.first[j] - kernel->strip.y), to);
+        }
+    }
+    for (uint32_t j = 0; j < rows; j++)
+        for (uint32_t i = 0; i < kernel->width; i++)
+            out->valid[at++] = kernel->x.first[i] != NO_TAP && kernel->y.first[j] != NO_TAP;
+}
+
+/* False: point by point. A raster of few columns and very many rows is not worth the memory. */
+static bool open_across(struct kernel *kernel)
+{
+    size_t room = (size_t)kernel->strip.height * kernel->width;
+
+    if (!kernel->separable || !kernel->strip.all_valid || room > STRIP_MAX_PX)
+        return false;
+    if (room > kernel->across_room) {
+        kernel->across_room = room + room / 3; /* as strips do: the others differ little */
+        kernel->across = arena_alloc(kernel->job->arena, kernel->across_room, sizeof(float));
+    }
+    return kernel->across;
+}
+
+/* --- strips ---------------------------------------------------------------------------- */
+
 static enum tl_code resample_rows(struct kernel *kernel, uint32_t y0, uint32_t rows,
                                   struct tl_err *err)
 {
@@ -340,6 +429,10 @@ static enum tl_code resample_rows(struct kernel *kernel, uint32_t y0, uint32_t r
     bool any_y = axis_bounds(&kernel->y, kernel->separable ? rows : points, kernel->taps[1], y);
     if (any_x && any_y)
         TL_TRY(strip_fill(&kernel->strip, x, y, kernel->job->arena, err));
+    if (any_x && any_y && open_across(kernel)) {
+        resample_valid_rows(kernel, y0, rows);
+        return TL_OK;
+    }
     for (uint32_t j = 0; j < rows; j++) {
         if (any_x && any_y) {
             resample_row(kernel, y0 + j, j);

@@ -4,6 +4,7 @@
  * in the block, the same for every row of the target, and `base` is the row; otherwise
  * `offset` is both and `base` is 0. So the inner loop is a load, an indexed load and a store
  * for every type, and the class tile of one byte per pixel runs at about a pixel per cycle.
+ * Where target and level share a grid, as the features of a prediction do, a run is copied.
  */
 #include "raster/resample.h"
 
@@ -13,6 +14,7 @@
 #include "raster/warp_loops.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #define NOWHERE UINT32_MAX
@@ -21,6 +23,7 @@
 struct run {
     uint32_t begin, end;
     uint32_t col, row;
+    bool straight; /* their samples lie one after the other: the grids are one */
 };
 
 struct gather {
@@ -110,7 +113,11 @@ static void fill_run(const struct gather *g, const struct run *run, size_t base,
             return;
         }
         uint8_t *to = row + k * g->band_step + run->begin * g->size;
-        pick(g->size, (const uint8_t *)from.samples + base * g->size, offset, count, to);
+        const uint8_t *samples = (const uint8_t *)from.samples + base * g->size;
+        if (run->straight)
+            memcpy(to, samples + *offset * g->size, count * g->size);
+        else
+            pick(g->size, samples, offset, count, to);
         if (from.mask)
             pick_mask(from.mask + base, offset, count, valid + run->begin);
         valid_where_data(g->job->window->pyramid, to, count, valid + run->begin);
@@ -139,7 +146,9 @@ static void cut_columns(struct gather *g)
 
         g->offset[i] = pixel == NOWHERE ? 0 : pixel % level->block_width;
         if (g->run_count == 0 || g->runs[g->run_count - 1].col != col)
-            next_run(g, i, col, NOWHERE);
+            next_run(g, i, col, NOWHERE)->straight = true;
+        else if (g->offset[i] != g->offset[i - 1] + 1)
+            g->runs[g->run_count - 1].straight = false;
         g->runs[g->run_count - 1].end = i + 1;
     }
 }

@@ -229,9 +229,91 @@ TEST(mode_of_measurements_is_refused_before_it_costs)
     assert_near(dtype_get(planes.dtype, planes.samples, 0), 1, 0);
 }
 
+/* A column that every strip of the target below holds. */
+enum { NOISE_PX = 300, MASKED_COL = 12, TARGET_PX = 61 };
+
+static bool is_masked(uint32_t col, uint32_t row)
+{
+    (void)row;
+    return col == MASKED_COL;
+}
+
+static struct planes read_noise(struct synth *synth, enum resampling resampling, double scale,
+                                struct arena *arena)
+{
+    struct planes planes;
+    struct tl_err err;
+    const struct warp_request request = {
+        .source = &synth->source,
+        .target = {.crs = synth->pyramid.crs,
+                   .affine = {10.3, NOISE_PX - 17.6, scale, scale},
+                   .width = TARGET_PX,
+                   .height = TARGET_PX},
+        .resampling = resampling,
+        .level = 0,
+    };
+
+    assert_ok(warp_read(&request, &errand, arena, &planes, &err));
+    assert_false(planes.empty);
+    return planes;
+}
+
+static bool is_valid(const struct planes *planes, size_t i)
+{
+    return !planes->valid || planes->valid[i % (TARGET_PX * TARGET_PX)];
+}
+
+/* Strips without a hole are summed along x first, others point by point. */
+static void assert_alike_beyond_mask(enum resampling resampling, double scale, const double *shift)
+{
+    const struct synth_spec spec = {.crs = "EPSG:32736",
+                                    .affine = {0, NOISE_PX, 1, 1},
+                                    .width = NOISE_PX,
+                                    .height = NOISE_PX,
+                                    .block = 64,
+                                    .dtype = DTYPE_F32,
+                                    .bands = 2,
+                                    .value = synth_noise};
+    AUTO(synth) whole = synth_new(&spec);
+    AUTO(synth) holed = synth_new(&spec);
+    AUTO(arena) arena = arena_new();
+    size_t compared = 0;
+
+    whole->pyramid.levels[0].affine.x -= shift[0];
+    whole->pyramid.levels[0].affine.y += shift[1];
+    holed->pyramid.levels[0].affine = whole->pyramid.levels[0].affine;
+    holed->masked = is_masked;
+    struct planes a = read_noise(whole, resampling, scale, arena);
+    struct planes b = read_noise(holed, resampling, scale, arena);
+    for (size_t i = 0; i < 2 * TARGET_PX * TARGET_PX; i++) {
+        double col = 10.3 + shift[0] + ((double)(i % TARGET_PX) + 0.5) * scale;
+
+        if (col - 2 * fmax(scale, 1) - 1 <= MASKED_COL + 1)
+            continue;
+        assert_memory_equal((const float *)a.samples + i, (const float *)b.samples + i,
+                            sizeof(float));
+        assert_int_equal(is_valid(&a, i), is_valid(&b, i));
+        compared++;
+    }
+    assert_true(compared > TARGET_PX * TARGET_PX / 4);
+}
+
+TEST(a_hole_changes_no_bit_of_what_lies_far_from_it)
+{
+    static const double scales[] = {0.27, 0.96, 1, 1.3, 2, 3.7};
+    static const double shifts[][2] = {{0, 0}, {0.25, 0.5}};
+
+    for (size_t i = 0; i < TL_COUNT(scales); i++)
+        for (size_t k = 0; k < TL_COUNT(shifts); k++) {
+            assert_alike_beyond_mask(RESAMPLE_BILINEAR, scales[i], shifts[k]);
+            assert_alike_beyond_mask(RESAMPLE_CUBIC, scales[i], shifts[k]);
+        }
+}
+
 RUN(T(nearest_takes_the_pixel_that_holds_the_centre), T(bilinear_and_cubic_reproduce_a_plane),
     T(cubic_is_catmull_rom), T(kernels_renormalise_over_what_is_valid),
     T(a_coarser_target_stretches_the_kernel_so_that_no_pixel_is_skipped),
     T(average_weighs_a_pixel_by_the_part_that_is_covered), T(average_leaves_out_what_is_not_valid),
     T(mode_takes_the_most_frequent_value_and_of_equals_the_first_to_get_there),
-    T(mode_of_measurements_is_refused_before_it_costs))
+    T(mode_of_measurements_is_refused_before_it_costs),
+    T(a_hole_changes_no_bit_of_what_lies_far_from_it))
