@@ -59,9 +59,10 @@ TEST(other_addresses_reach_none)
 TEST(an_unknown_parameter_is_refused_with_the_known_ones)
 {
     assert_ok(route_check_params(find("/tiles/a/1/2/3?style=x&classes=1"), &url, &err));
-    assert_refused(route_check_params(find("/tiles/a/1/2/3?stlye=x"), &url, &err), TL_INVALID,
-                   "unknown query parameter \"stlye\", did you mean \"style\"?; known are: style, "
-                   "season, date, classes");
+    assert_refused(
+        route_check_params(find("/tiles/a/1/2/3?stlye=x"), &url, &err), TL_INVALID,
+        "unknown query parameter \"stlye\", did you mean \"style\"?; known are: style, band, "
+        "season, date, classes");
     assert_refused(route_check_params(find("/healthz?x"), &url, &err), TL_INVALID, "takes none");
 }
 
