@@ -105,6 +105,42 @@ class Extents(Folder):
             self.assertEqual(tilth.get("/layers/fiji/tilejson.json").json()["tilth:native_zoom"], 8)
 
 
+class Overviews(Folder):
+    """Overviews that were averaged hold classes that are not there: a layer that knows of classes does not use them."""
+
+    MIDDLE = scene.tile_of(31.1, -17.1, 12)  # a pixel of it is more than three of the raster
+
+    def averaged(self, name):
+        path = str(self.folder / f"{name}.tif")
+        fields = scene.class_noise(2049, 2049, seed=1, values=np.array([10, 20], np.uint8))[1:, 1:]  # of odd edges
+        scene.write_cog(path, fields, (31, -17), 0.0001, nodata=0, options=["COMPRESS=DEFLATE", "OVERVIEW_RESAMPLING=AVERAGE"])
+        raster = scene.reference.gdal.Open(path)
+        self.assertIn(15, raster.GetRasterBand(1).GetOverview(0).ReadAsArray())
+        return {"id": name, "title": name, "kind": "raster", "classes": True, "source": {"href": path}, "styles": ["two"]}
+
+    def test_a_class_raster_shows_classes_at_every_zoom(self):
+        self.write_style(STYLE)
+        with support.Tilth([self.averaged("averaged")], styles_dir=self.styles) as tilth:
+            shown = colours(tilth.get(scene.path_of("averaged", self.MIDDLE)).body)
+        self.assertEqual(shown, {(255, 0, 0, 255), (0, 255, 0, 255)})
+
+    def test_a_mask_keeps_what_it_keeps_at_every_zoom(self):
+        baseline = self.averaged("baseline")["source"]["href"]
+        rng = np.random.default_rng(1)
+        scene.write_cog(self.folder / "s.tif", rng.random((2, 2048, 2048), np.float32), (31, -17), 0.0001)
+        scene.write_forest(self.folder / "m.tilth", ["a", "b"], [{"value": 4, "name": "four", "color": "112233"},
+                                                                 {"value": 5, "name": "five", "color": "AABBCC"}],
+                           rng.random((300, 2)).astype(np.float32), trees=3, depth=3)
+        layer = {"id": "masked", "kind": "prediction", "grid": {"like": "s"},
+                 "sources": {"s": {"href": str(self.folder / "s.tif"), "bands": {"a": 1, "b": 2}}, "base": {"href": baseline}},
+                 "model": {"href": str(self.folder / "m.tilth")}, "features": {"a": "s.a", "b": "s.b"},
+                 "mask": {"source": "base", "keep": [10, 20]}, "below_native": {"budget_blocks": 0}}
+        with support.Tilth([layer], styles_dir=self.styles) as tilth:
+            answer = tilth.get(scene.path_of("masked", self.MIDDLE))
+        self.assertEqual(answer.headers["x-tilth-exact"], "0")
+        self.assertEqual(colours(answer.body), {(0x11, 0x22, 0x33, 255), (0xAA, 0xBB, 0xCC, 255)})
+
+
 WORKERS = 6  # either of two layers could hold them all
 WEST, NORTH, PIXEL, BLOCK = 31, -17, 0.0001, 128
 
