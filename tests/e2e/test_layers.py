@@ -63,6 +63,36 @@ class Styles(Folder):
             self.assertEqual(colours(after.body), {(0x12, 0x34, 0x56, 255), (0, 255, 0, 255)})
             self.assertNotEqual(after.headers["etag"], before.headers["etag"])
 
+    def test_a_style_whose_classes_moved_shows_the_same_on_tiles_that_were_cached_before(self):
+        """Cached tiles hold places in a list of classes, not values."""
+        path = scene.path_of("land", scene.tile_of(31.02, -17.02, 14))
+        layer = self.classes("land", (31, -17), 0.0001)
+        home = self.folder / "home"
+        home.mkdir()
+        shown = []
+        for first in ([], [{"value": 5, "name": "five", "color_hint": "0000FF"}]):
+            moved = first + STYLE["classification:classes"][::-1 if first else 1]
+            self.write_style({**STYLE, "classification:classes": moved})
+            with support.Tilth([layer], folder=home, styles_dir=self.styles) as tilth:
+                shown.append(tilth.get(path).image().convert("RGBA").tobytes())
+        self.assertEqual(shown[0], shown[1])
+
+    def test_rgb_stretches_the_bands_that_the_style_names_and_hides_nodata(self):
+        self.write_style({"id": "three", "title": "Three", "type": "rgb", "bands": [3, 1, 2],
+                          "range": [[0, 100], [0, 200], [-50, 50]]})
+        values = np.empty((3, 256, 256), np.float32)
+        values[:] = np.array([50, 0.7, 33])[:, None, None]
+        values[1, :, :64] = -1  # nodata in one of the three is nodata
+        scene.write_cog(self.folder / "rgb.tif", values, (31, -17), 0.0001, nodata=-1)
+        layer = {"id": "rgb", "kind": "raster", "source": {"href": str(self.folder / "rgb.tif")}, "styles": ["three"]}
+        path = scene.path_of("rgb", scene.tile_of(31.0064, -17.0064, 18))
+        with support.Tilth([layer], styles_dir=self.styles) as tilth:
+            for end in ("png", "webp"):
+                shown = colours(tilth.get(path.replace("png", end)).body)
+                if end == "png":  # 84.15, 63.75 and 129.3: fractions are cut off
+                    self.assertEqual(shown, {(84, 63, 129, 255), (0, 0, 0, 0)})
+                self.assertEqual({alpha for *_, alpha in shown}, {0, 255})
+
     def test_a_ramp_colours_numbers(self):
         self.write_style(RAMP)
         values = np.full((2, 256, 256), 50, np.float32)
