@@ -14,7 +14,6 @@
  * and includes this, which defines the four functions of a struct sweep_kernel. Included
  * by each forest_<isa>.c and by nobody else, hence no guard against a second inclusion.
  */
-#include "base/attr.h"
 #include "classify/forest_sweep.h"
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
@@ -129,21 +128,15 @@ static void count_votes(uint8_t *counts, uint64_t *votes, uint32_t packets)
 
 /* Bit i of the mask of `slot`: pixel i goes right there. */
 ALWAYS_INLINE uint64_t guide_slot(const struct flat_guide *guide, uint32_t tree, size_t slot,
-                                  const struct raster *raster, size_t at, bool ranks)
+                                  const float *const *planes, size_t at)
 {
-    int32_t plane = guide->slot[tree][slot].plane;
-    size_t from = (size_t)TL_MAX(plane, 0) * raster->room + at;
+    int32_t feature = guide->slot[tree][slot].feature;
 
-    if (plane < 0)
-        return 0;
-    if (ranks)
-        return ~le_u16((const uint16_t *)raster->values + from,
-                       (uint16_t)guide->slot[tree][slot].cut.rank);
-    return ~le_f32((const float *)raster->values + from, guide->slot[tree][slot].cut.threshold);
+    return feature < 0 ? 0 : ~le_f32(planes[feature] + at, guide->slot[tree][slot].threshold);
 }
 
-ALWAYS_INLINE void guide_bits(const struct flat_guide *guide, const struct raster *raster,
-                              size_t at, uint64_t *ret_bits, bool ranks)
+static void guide_bits(const struct flat_guide *guide, const float *const *planes, size_t at,
+                       uint64_t *ret_bits)
 {
     for (uint32_t t = 0; t < guide->tree_count; t++) {
         /* here[slot]: the pixels whose path comes by. */
@@ -153,7 +146,7 @@ ALWAYS_INLINE void guide_bits(const struct flat_guide *guide, const struct raste
             uint64_t right = 0;
 
             for (size_t slot = first; slot < 2 * first; slot++) {
-                uint64_t side = here[slot] & guide_slot(guide, t, slot, raster, at, ranks);
+                uint64_t side = here[slot] & guide_slot(guide, t, slot, planes, at);
 
                 here[2 * slot] = here[slot] & ~side;
                 here[2 * slot + 1] = side;
@@ -162,16 +155,4 @@ ALWAYS_INLINE void guide_bits(const struct flat_guide *guide, const struct raste
             ret_bits[(size_t)t * GUIDE_LEVELS + level] = right;
         }
     }
-}
-
-static void guide_u16(const struct flat_guide *guide, const struct raster *raster, size_t at,
-                      uint64_t *ret_bits)
-{
-    guide_bits(guide, raster, at, ret_bits, true);
-}
-
-static void guide_f32(const struct flat_guide *guide, const struct raster *raster, size_t at,
-                      uint64_t *ret_bits)
-{
-    guide_bits(guide, raster, at, ret_bits, false);
 }

@@ -427,20 +427,24 @@ static enum tl_code explain(struct prediction *prediction, const struct stack_wi
 {
     const struct forest_info *model = forest_info(prediction->forest);
     const uint32_t pixel = 0;
-    struct stack_features seen;
+    float *const *planes;
+    bool finite = true;
 
     float *features = arena_alloc(arena, model->feature_count, sizeof(*features));
     float *probability = arena_alloc(arena, model->class_count, sizeof(*probability));
     if (!features || !probability)
         return tl_fail(err, TL_NOMEM, "no memory for %u features", model->feature_count);
-    TL_TRY(stack_features(window, &pixel, 1, arena, &seen, err));
-    for (uint32_t f = 0; f < model->feature_count; f++)
-        features[f] = forest_value(&seen.pixels, f, 0);
+    TL_TRY(stack_features(window, &pixel, 1, arena, &planes, err));
+    for (uint32_t f = 0; f < model->feature_count; f++) {
+        features[f] = planes[f][0];
+        finite = finite && isfinite(features[f]);
+    }
     point->features = features;
-    if (seen.unknown)
+    if (!finite)
         return TL_OK;
     const struct forest_output out = {.probability = probability};
-    TL_TRY(forest_run(prediction->forest, &seen.pixels, errand, arena, &out, err));
+    const struct forest_pixels one = {(const float *const *)planes, 1};
+    TL_TRY(forest_run(prediction->forest, &one, errand, arena, &out, err));
     point->probability = probability;
     return TL_OK;
 }

@@ -1,0 +1,63 @@
+/*
+ * model_file_private: what the files behind model_read_file() share.
+ *
+ *   model_file.c           the container: header, tensors, checksum; the golden rows
+ *   model_file_manifest.c  what the manifest says of the model as a whole
+ *   model_file_trees.c     the tensors of one ensemble
+ *   model_file_parts.c     format 2: parts, and how they are put together
+ */
+#ifndef TILTH_CLASSIFY_MODEL_FILE_PRIVATE_H
+#define TILTH_CLASSIFY_MODEL_FILE_PRIVATE_H
+
+#include "base/json.h"
+#include "classify/model_parsed.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { FILE_MAX_TENSORS = 1024, FILE_MAX_NAME_BYTES = 256 };
+
+struct file_tensor {
+    const char *key, *dtype;
+    uint32_t rank;
+    uint64_t shape[2];
+    uint64_t begin, end; /* from the first byte after the header */
+};
+
+struct file_reader {
+    const char *name;
+    const uint8_t *data; /* the tensors */
+    size_t data_size;
+    struct arena *arena;
+    struct model *model;
+    struct tl_err *err;
+    json_t *manifest; /* owned */
+    int64_t format;
+    bool has_crc;
+    uint32_t crc;   /* of `data`, as the manifest has it */
+    char prefix[8]; /* of the tensors of the part at hand: "p3.", or "" */
+    size_t tensor_count;
+    struct file_tensor tensors[FILE_MAX_TENSORS];
+};
+
+enum tl_code file_corrupt(const struct file_reader *reader, const char *key, const char *what);
+enum tl_code file_no_memory(const struct file_reader *reader);
+
+/* The tensor `key` of the part at hand, still in the file; NULL when it is not there. */
+const struct file_tensor *file_find(const struct file_reader *reader, const char *key);
+/* The same, of this dtype and shape; `columns` 0 means one dimension. */
+TL_MUST_CHECK enum tl_code file_take(struct file_reader *reader, const char *key, const char *dtype,
+                                     uint64_t columns, const struct file_tensor **ret_tensor);
+/* In the arena; NULL when memory is out. */
+void *file_copy(const struct file_reader *reader, const struct file_tensor *tensor);
+
+/* Keeps the document for file_read_parts(). */
+TL_MUST_CHECK enum tl_code file_read_manifest(struct file_reader *reader, const char *text);
+
+/* The ensemble of the part at hand; output, score_count, features and classes of `model` say
+ * what it must be. */
+TL_MUST_CHECK enum tl_code file_read_trees(struct file_reader *reader, struct model *model);
+TL_MUST_CHECK enum tl_code file_read_parts(struct file_reader *reader);
+
+#endif

@@ -1,0 +1,156 @@
+#include "library_rows.h"
+
+/* Of python/tilth's exports (make_tilth.py): how near the probabilities come to the library's. */
+static const struct parts_case {
+    const char *name;
+    const char *kind;
+    uint32_t trees;
+    double p_within; /* 0: the float32 of the library's double, else of its exp() */
+} cases[] = {
+    {"tilth_vote", "voting", 25, 0x1p-23},
+    {"tilth_vote_weighted", "voting", 15, 0x1p-24},
+    {"tilth_vote_float32", "voting", 27, 0x1p-22},
+    {"tilth_stack", "stacking", 7, 0x1p-24},
+    {"tilth_stack_forest", "stacking", 29, 0},
+    {"tilth_histogram", "gradient-boosting", 4, 0x1p-24},
+    {"tilth_encoded", "random-forest", 4, 0},
+};
+
+static struct forest *load(const char *name)
+{
+    char file[64];
+    struct forest *forest = NULL;
+    struct tl_err err;
+
+    snprintf(file, sizeof(file), "%s.tilth", name);
+    AUTO(blob) blob = library_file(file);
+    assert_ok(forest_load(file, blob, &forest, &err));
+    return forest;
+}
+
+/* The oracle on the rows, against the library. */
+static void check_rows(const struct parts_case *c, const struct forest *forest,
+                       const struct library_rows *rows)
+{
+    uint8_t label[LIBRARY_MAX_ROWS];
+    float p[LIBRARY_MAX_ROWS * LIBRARY_MAX_CLASSES];
+    struct forest_pixels pixels = {rows->planes, rows->count};
+    struct forest_output output = {.label = label, .probability = p};
+
+    forest_run_scalar(forest, &pixels, &output);
+    for (size_t r = 0; r < rows->count; r++) {
+        if (label[r] != rows->label[r])
+            fail_msg("%s: row %zu: label %u, the library says %u", c->name, r, label[r],
+                     rows->label[r]);
+        for (uint32_t k = 0; k < forest_info(forest)->class_count; k++) {
+            double got = (double)p[k * rows->count + r], wanted = (double)(float)rows->p[r][k];
+
+            if (!(fabs(got - wanted) <= c->p_within))
+                fail_msg("%s: row %zu, class %u: %.9g, the library says %.9g", c->name, r, k, got,
+                         wanted);
+        }
+    }
+}
+
+/* The kernel on the rows again and again, against the oracle. */
+static void check_kernel(const struct forest *forest, const struct library_rows *rows)
+{
+    struct library_pixels *px = calloc(1, sizeof(*px));
+    AUTO(arena) scratch = arena_new();
+    size_t count = LIBRARY_TIMES * rows->count;
+    struct forest_pixels pixels = {px->planes, count};
+    struct forest_output walked = {px->label[0], px->confidence[0], px->p[0]};
+    struct forest_output swept = {px->label[1], px->confidence[1], px->p[1]};
+    struct tl_err err;
+
+    for (unsigned f = 0; f < LIBRARY_MAX_FEATURES; f++) {
+        px->planes[f] = px->values[f];
+        for (size_t i = 0; i < count; i++)
+            px->values[f][i] = rows->values[f][i % rows->count];
+    }
+    forest_run_scalar(forest, &pixels, &walked);
+    assert_ok(forest_run(forest, &pixels, NULL, scratch, &swept, &err));
+    assert_memory_equal(px->label[0], px->label[1], count);
+    assert_memory_equal(px->confidence[0], px->confidence[1], count);
+    assert_memory_equal(px->p[0], px->p[1],
+                        count * forest_info(forest)->class_count * sizeof(float));
+    free(px);
+}
+
+TEST(votes_stacks_and_pipelines_answer_as_their_libraries_do)
+{
+    struct library_rows *rows = calloc(1, sizeof(*rows));
+
+    for (size_t i = 0; i < TL_COUNT(cases); i++) {
+        AUTO(forest) forest = load(cases[i].name);
+
+        library_read_rows(cases[i].name, rows);
+        assert_true(rows->count > 90);
+        assert_string_equal(forest_info(forest)->kind, cases[i].kind);
+        assert_int_equal(forest_info(forest)->tree_count, cases[i].trees);
+        assert_true(forest_info(forest)->golden_rows > 0);
+        assert_string_equal(forest_info(forest)->classes[1].name, "maize");
+        check_rows(&cases[i], forest, rows);
+        check_kernel(forest, rows);
+    }
+    free(rows);
+}
+
+TEST(a_file_of_parts_cut_short_anywhere_is_refused)
+{
+    library_check_cuts("tilth_histogram.tilth");
+}
+
+TEST(a_changed_byte_of_parts_is_refused_or_runs)
+{
+    library_check_flips("tilth_histogram.tilth");
+    library_check_flips("tilth_stack.tilth");
+}
+
+/* The file with `from` in its manifest replaced by `to`, of the same length. */
+static enum tl_code load_with(const char *name, const char *from, const char *to,
+                              struct tl_err *err)
+{
+    AUTO(blob) whole = library_file(name);
+    AUTO(blob) changed = blob_copy(blob_bytes(whole), blob_size(whole));
+    uint8_t *at = memmem(blob_writable(changed), blob_size(changed), from, strlen(from));
+    struct forest *forest = NULL;
+
+    if (!at)
+        fail_msg("%s does not hold %s", name, from);
+    assert_int_equal(strlen(from), strlen(to));
+    memcpy(at, to, strlen(to));
+    enum tl_code code = forest_load(name, changed, &forest, err);
+    forest_unref(forest);
+    return code;
+}
+
+TEST(a_manifest_of_parts_that_makes_no_sense_is_refused_with_its_place)
+{
+    static const char stack[] = "tilth_stack.tilth", vote[] = "tilth_vote.tilth";
+    struct tl_err err;
+
+    assert_refused(load_with(stack, "\\\"linear\\\"", "\\\"lineal\\\"", &err), TL_INVALID,
+                   "parts[2].kind: \"lineal\" is not known");
+    assert_refused(load_with(stack, "\\\"binary\\\"", "\\\"binarx\\\"", &err), TL_INVALID,
+                   "\"binarx\" is not known");
+    assert_refused(load_with(stack, "[5, 7]", "[5, 8]", &err), TL_CORRUPT,
+                   "part 2: it reads a column of no earlier part");
+    assert_refused(load_with(stack, "p2.weights", "p2.heights", &err), TL_CORRUPT,
+                   "tensor p2.weights: it is missing");
+    assert_refused(load_with(vote, "[4, 7, 10]", "[4, 8, 10]", &err), TL_CORRUPT,
+                   "part 3: it is the mean of something that is not a part");
+    assert_refused(load_with(vote, "\\\"divisor\\\": 3}", "\\\"divisor\\\": 0}", &err), TL_CORRUPT,
+                   "part 3: the weights of the mean do not add up");
+    assert_refused(load_with(vote, "\\\"softmax\\\"", "\\\"binary\\\" ", &err), TL_INVALID,
+                   "binary output needs two classes");
+    assert_refused(load_with(vote, "\\\"label\\\": \\\"score\\\"", "\\\"scale\\\":        15", &err),
+                   TL_CORRUPT, "golden row");
+    assert_refused(
+        load_with(vote, "\\\"label\\\": \\\"score\\\"", "\\\"lable\\\": \\\"score\\\"", &err),
+        TL_INVALID, "lable");
+}
+
+RUN(T(votes_stacks_and_pipelines_answer_as_their_libraries_do),
+    T(a_file_of_parts_cut_short_anywhere_is_refused), T(a_changed_byte_of_parts_is_refused_or_runs),
+    T(a_manifest_of_parts_that_makes_no_sense_is_refused_with_its_place))
