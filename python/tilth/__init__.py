@@ -1,11 +1,13 @@
-"""Model files for tilth: write one from scikit-learn, read one, and the numpy reference.
+"""Model files for tilth: write one from a fitted classifier, read one, and the numpy reference.
 
     import tilth
-    tilth.export(forest, "crops.tilth", features=[...], classes=[...], golden=rows)
+    tilth.export(classifier, "crops.tilth", features=[...], classes=[...], golden=rows)
     model = tilth.load("crops.tilth")
     labels = model.labels(rows)
 
-Needs numpy only; scikit-learn is used where the caller already has it. docs/model-file.md is the format.
+Forests, boosted trees (scikit-learn, LightGBM, XGBoost, CatBoost), soft votes, stacks and pipelines of
+them. Needs numpy only; the libraries are used where the caller already has them. docs/model-file.md is
+the format.
 """
 from .container import ModelError
 from .export import export

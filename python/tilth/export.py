@@ -1,156 +1,130 @@
-"""scikit-learn forest -> .tilth file."""
+"""A fitted estimator -> .tilth file."""
 import numpy as np
 
-from . import container
+from . import container, golden as golden_rows_of
 from .container import ModelError
 from .model import Model
+from .parts import Builder, is_plain_forest, outline
 
+# of classes that come without a colour: as far apart as twelve can be, then again
+PALETTE = ("4E79A7", "F28E2B", "59A14F", "E15759", "76B7B2", "EDC948", "B07AA1", "9C755F", "FF9DA7", "86BCB6", "D37295",
+           "8CD17D")
 KINDS = {"RandomForestClassifier": "random-forest", "ExtraTreesClassifier": "extra-trees",
-         "DecisionTreeClassifier": "random-forest"}
+         "DecisionTreeClassifier": "random-forest", "ExtraTreeClassifier": "random-forest",
+         "BaggingClassifier": "random-forest", "GradientBoostingClassifier": "gradient-boosting",
+         "HistGradientBoostingClassifier": "gradient-boosting", "LGBMClassifier": "lightgbm", "XGBClassifier": "xgboost",
+         "XGBRFClassifier": "xgboost", "CatBoostClassifier": "catboost", "VotingClassifier": "voting",
+         "StackingClassifier": "stacking"}
 
 
-def floor_float32(values):
-    """The largest float32 that is not above each double: decides every float32 x as the double does."""
-    with np.errstate(over="ignore"):
-        low = values.astype(np.float32)
-    above = low.astype(np.float64) > values
-    low[above] = np.nextafter(low[above], np.float32(-np.inf))
-    return low
+def _last(estimator):
+    """What is behind the steps of a pipeline."""
+    name = type(estimator).__name__
+    if name == "Pipeline":
+        return _last(estimator.steps[-1][1])
+    return _last(estimator.best_estimator_) if hasattr(estimator, "best_estimator_") else estimator
 
 
-def _version():
-    import sklearn
-    return tuple(int(part) for part in sklearn.__version__.split(".")[:2])
-
-
-def _leaf_probabilities(tree):
-    """[nodes, classes], as predict_proba has them: fractions since scikit-learn 1.3, weighted counts before."""
-    value = np.array(tree.value[:, 0, :], np.float64)
-    if _version() < (1, 3):
-        total = value.sum(axis=1)
-        total[total == 0] = 1
-        value /= total[:, None]
-    return value
-
-
-def _trees(estimator):
-    kind = KINDS.get(type(estimator).__name__)
-    if kind is None or not type(estimator).__module__.startswith("sklearn."):
-        raise ModelError(f"{type(estimator).__module__}.{type(estimator).__name__} cannot be exported: "
-                         f"give one of {', '.join(KINDS)} (of a pipeline, its last step on the features it sees)")
-    if not (hasattr(estimator, "estimators_") or hasattr(estimator, "tree_")):
-        raise ModelError(f"{type(estimator).__name__} is not fitted: call fit() first")
-    if getattr(estimator, "n_outputs_", 1) != 1:
-        raise ModelError(f"the estimator has {estimator.n_outputs_} outputs: fit one per class map")
-    parts = getattr(estimator, "estimators_", [estimator])
-    return kind, [part.tree_ for part in parts]
-
-
-def _check_tree(number, tree):
-    inner = tree.children_left != -1
-    if not np.isfinite(tree.threshold[inner]).all():
-        raise ModelError(f"tree {number} splits on missing values: train without NaN; "
-                         "a pixel with NaN is nodata in tilth")
-    own = np.flatnonzero(inner)
-    if (tree.children_left[own] <= own).any() or (tree.children_right[own] <= own).any():
-        raise ModelError(f"tree {number} has a child before its parent: an unknown version of scikit-learn")
-
-
-def _tensors(trees):
-    for number, tree in enumerate(trees):
-        _check_tree(number, tree)
-    inner = np.concatenate([t.children_left != -1 for t in trees])
-    thresholds = floor_float32(np.concatenate([t.threshold for t in trees]))
-    values = np.concatenate([_leaf_probabilities(t) for t in trees])
-    rows, which = np.unique(values[~inner], axis=0, return_inverse=True)
-    leaf = np.zeros(len(inner), np.uint32)
-    leaf[~inner] = which.ravel()
-    return {
-        "tree_offsets": np.cumsum([0] + [t.node_count for t in trees]).astype(np.uint32),
-        "feature": np.where(inner, np.concatenate([t.feature for t in trees]), -1).astype(np.int32),
-        "threshold": np.where(inner, thresholds, np.float32(0)).astype(np.float32),
-        "left": np.concatenate([t.children_left for t in trees]).astype(np.int32),
-        "right": np.concatenate([t.children_right for t in trees]).astype(np.int32),
-        "leaf": leaf, "leaf_values": rows}
-
-
-def _classes(estimator, classes):
-    known = list(estimator.classes_)
-    if classes is None:
-        classes = [{"value": int(c), "name": str(c)} for c in known]
-    if len(classes) != len(known):
-        raise ModelError(f"{len(classes)} classes given, the estimator knows {len(known)}: {known} (in this order)")
-    return [{k: (int(v) if k == "value" else v) for k, v in c.items()} for c in classes]
-
-
-def threshold_rows(rows, tensors, count, seed):
-    """`count` x 3 rows that sit exactly on a threshold they meet, and one ulp to either side of it."""
-    rng, made = np.random.default_rng(seed), []
-    starts = tensors["tree_offsets"].astype(np.int64)
-    while len(made) < 3 * count:
-        row, tree = rows[rng.integers(len(rows))].copy(), rng.integers(len(starts) - 1)
-        path, node = [], starts[tree]
-        while tensors["feature"][node] >= 0:
-            path.append(node)
-            left = row[tensors["feature"][node]] <= tensors["threshold"][node]
-            node = starts[tree] + tensors["left" if left else "right"][node]
-        if not path:  # a tree of one leaf has no threshold
-            made += [row] * 3
-            continue
-        node = path[rng.integers(len(path))]
-        at = tensors["threshold"][node]
-        for value in (at, np.nextafter(at, np.float32(-np.inf)), np.nextafter(at, np.float32(np.inf))):
-            row[tensors["feature"][node]] = value
-            made.append(row.copy())
-    return np.array(made[:3 * count], np.float32)
-
-
-def _golden(rows, tensors, count, seed):
-    rows = np.ascontiguousarray(rows, np.float32)
-    if rows.ndim != 2 or not len(rows) or not np.isfinite(rows).all():
-        raise ModelError("golden must be a table of finite rows (for example the training rows)")
-    rng = np.random.default_rng(seed)
-    picked = rows[np.sort(rng.permutation(len(rows))[:count])]
-    return np.concatenate((picked, threshold_rows(rows, tensors, count, seed)))
-
-
-def _predict(estimator, x):
-    """predict_proba on one thread: with more, scikit-learn sums the trees in no fixed order."""
-    jobs = getattr(estimator, "n_jobs", None)
-    if jobs is None:
-        return estimator.predict_proba(x)
+def _known_classes(estimator):
     try:
-        estimator.n_jobs = 1
-        return estimator.predict_proba(x)
-    finally:
-        estimator.n_jobs = jobs
+        return list(estimator.classes_)
+    except AttributeError:
+        pass
+    name, module = type(estimator).__name__, type(estimator).__module__
+    raise ModelError(f"{module}.{name} is not fitted, or no classifier: give a fitted classifier")
 
 
-def export(estimator, path, features, classes=None, golden=None, provenance=None, name=None,
-           golden_rows=256, seed=0):
-    """Writes a fitted forest and proves the file against the estimator. -> the loaded Model.
+def _classes(known, classes, encoder):
+    """What the file says of each class: value, name, colour."""
+    names = [str(n) for n in (known if encoder is None else encoder.inverse_transform(np.asarray(known)))]
+    whole = all(isinstance(c, (int, np.integer)) and 0 <= c <= 253 for c in known)
+    made = [{"value": int(c) if whole else i, "name": names[i]} for i, c in enumerate(known)]
+    if classes is not None and len(classes) != len(known):
+        raise ModelError(f"{len(classes)} classes given, the estimator knows {len(known)}: {known} (in this order)")
+    for i, given in enumerate(classes or ()):
+        made[i] |= {"name": given} if isinstance(given, str) else given
+        made[i]["value"] = int(made[i]["value"])
+    for i, one in enumerate(made):
+        one.setdefault("color", PALETTE[i % len(PALETTE)])
+    return made
 
-    features    names of the columns, in the order of fit()
-    classes     [{"value": 0..253, "name": "maize", "color": "FFD300"}, ...] in the order of classes_
+
+def _features(estimator, features):
+    count = getattr(estimator, "n_features_in_", None) or getattr(_last(estimator), "n_features_in_", None)
+    if features is None:
+        features = getattr(estimator, "feature_names_in_", None)
+    if features is None:
+        raise ModelError(f"the estimator was fitted without names: give the names of its {count} features, in the order of "
+                         "the columns")
+    if count is not None and len(features) != count:
+        raise ModelError(f"{len(features)} feature names, the estimator has {count} columns")
+    return [str(f) for f in features]
+
+
+def _libraries(text):
+    """Name and version of the libraries whose estimators are in it."""
+    used = {"scikit-learn": "sklearn"}
+    for word, name in (("LGBM", "lightgbm"), ("XGB", "xgboost"), ("CatBoost", "catboost")):
+        if word in text:
+            used[name] = name
+    found = {}
+    for name, module in used.items():
+        try:
+            found[name] = __import__(module).__version__
+        except ImportError:
+            pass
+    return found
+
+
+def _library(kind, libraries):
+    name = kind if kind in libraries else "scikit-learn"
+    return {"name": name, "version": libraries.get(name, "unknown")}
+
+
+def _all_tensors(parts, plain):
+    if plain:
+        return dict(parts[0].tensors)
+    return {f"p{i}.{name}": array for i, part in enumerate(parts) for name, array in part.tensors.items()}
+
+
+def export(estimator, path, features=None, classes=None, golden=None, provenance=None, name=None,
+           golden_rows=256, seed=0, label_encoder=None, dtype="float32"):
+    """Writes a fitted classifier and proves the file against it. -> the loaded Model.
+
+    features    names of the columns, in the order of fit(); None: those that it was fitted with
+    classes     [{"value": 0..253, "name": "maize", "color": "FFD300"}, ...] or names, in the order of classes_
     golden      rows to choose golden rows from: `golden_rows` of them, and three times as many made of
-                them that sit on a threshold, one ulp below and one ulp above
+                them that sit on a threshold, one ulp below and one ulp above. With NaN in them the
+                model keeps its library's rules for NaN. None: rows made of thresholds alone
     provenance  anything JSON: data, licence, rows, script, scores
+    label_encoder  the LabelEncoder of the labels, where it is not part of the estimator: names the classes
+    dtype       of the rows as the library is to see them: scalers compute in it
     """
-    import sklearn
-    kind, trees = _trees(estimator)
-    if len(features) != estimator.n_features_in_:
-        raise ModelError(f"{len(features)} feature names, the estimator has {estimator.n_features_in_} columns")
-    if golden is None:
-        raise ModelError("golden is missing: give rows to prove the file with (for example the training rows)")
-    classes, tensors = _classes(estimator, classes), _tensors(trees)
-    x = _golden(golden, tensors, golden_rows, seed)
-    p = np.asarray(_predict(estimator, x), np.float64)
+    features = _features(estimator, features)
+    known = _known_classes(estimator)
+    classes = _classes(known, classes, label_encoder)
+    if golden is not None:
+        golden = np.asarray(golden, np.float32)
+    builder = Builder(len(features), len(known), np.dtype(dtype), golden is not None and bool(np.isnan(golden).any()))
+    builder.estimator(estimator, builder.view(), type(estimator).__name__)
+    plain = is_plain_forest(builder.parts)
+    tensors = _all_tensors(builder.parts, plain)
+    x = golden_rows_of.rows_of(golden, builder.parts, len(features), golden_rows, seed)
+    x = golden_rows_of.accepted(estimator, x, builder.dtype)
+    p, winner = golden_rows_of.predict(estimator, x, builder.dtype)
     values = np.array([c["value"] for c in classes], np.uint8)
-    tensors.update(golden_x=x, golden_p=p, golden_label=values[p.argmax(axis=1)])
-    manifest = {"format": 1, "name": name or type(estimator).__name__, "kind": kind,
-                "features": [str(f) for f in features], "classes": classes,
-                "library": {"name": "scikit-learn", "version": sklearn.__version__},
-                "provenance": provenance or {}}
+    tensors.update(golden_x=x, golden_p=p, golden_label=values[winner])
+    last = _last(estimator)
+    kind, text = KINDS.get(type(last).__name__, "random-forest"), outline(estimator)
+    libraries = _libraries(text)
+    manifest = {"format": 1 if plain else 2, "name": name or type(last).__name__, "kind": kind,
+                "features": features, "classes": classes, "library": _library(kind, libraries),
+                "provenance": dict(provenance or {})}
+    if last is not estimator or not plain:
+        manifest["provenance"].setdefault("estimator", text)
+        manifest["provenance"].setdefault("libraries", libraries)
+    if not plain:
+        manifest["parts"] = [part.manifest for part in builder.parts]
     model = Model(manifest, tensors, str(path))
     model.verify()
     container.write(path, manifest, tensors)

@@ -1,0 +1,120 @@
+"""Golden rows: what the library itself says of them is replayed whenever the file is loaded."""
+import contextlib
+
+import numpy as np
+
+from .columns import with_names
+from .container import ModelError
+from .evaluate import goes_left
+from .trees import DEFAULT_LEFT, SET
+
+
+def threshold_rows(rows, tensors, count, seed):
+    """`count` x 3 rows that sit exactly on a threshold they meet, and one ulp to either side of it."""
+    rng, made = np.random.default_rng(seed), []
+    starts = tensors["tree_offsets"].astype(np.int64)
+    while len(made) < 3 * count:
+        row, tree = rows[rng.integers(len(rows))].copy(), rng.integers(len(starts) - 1)
+        path, node = [], starts[tree]
+        while tensors["feature"][node] >= 0:
+            path.append(node)
+            left = goes_left(tensors, np.array([node]), row[tensors["feature"][node]][None])[0]
+            node = starts[tree] + tensors["left" if left else "right"][node]
+        if not path:  # a tree of one leaf has no threshold
+            made += [row] * 3
+            continue
+        node = path[rng.integers(len(path))]
+        at = _edge(tensors, node)
+        if not np.isfinite(at):
+            made += [row] * 3
+            continue
+        for value in (at, np.nextafter(at, np.float32(-np.inf)), np.nextafter(at, np.float32(np.inf))):
+            row[tensors["feature"][node]] = value
+            made.append(row.copy())
+    return np.array(made[:3 * count], np.float32)
+
+
+def _edge(tensors, node):
+    if "missing" in tensors and tensors["missing"][node] & (DEFAULT_LEFT - 1) == SET:
+        return tensors["set_bounds"][tensors["set_offsets"][tensors["leaf"][node]] + 1]
+    return tensors["threshold"][node]
+
+
+def _feature_edges(parts, features):
+    """All thresholds of each feature, of the parts that read features."""
+    edges = [[] for _ in range(features)]
+    for part in parts:
+        if part.manifest["kind"] != "trees" or "inputs" in part.manifest:
+            continue
+        t = part.tensors
+        for f in range(features):
+            own = t["threshold"][t["feature"] == f]
+            edges[f].append(own[np.isfinite(own)])
+    return [np.unique(np.concatenate(e)) if e and sum(map(len, e)) else np.zeros(1, np.float32) for e in edges]
+
+
+def made_up(parts, features, count, seed):
+    """Rows for a model that came without data: every value is a threshold of its feature, or near one."""
+    rng = np.random.default_rng(seed)
+    columns = []
+    for edges in _feature_edges(parts, features):
+        picked = edges[rng.integers(len(edges), size=count)]
+        step = rng.integers(3, size=count)
+        nudged = np.nextafter(picked, np.where(step == 1, -np.inf, np.inf).astype(np.float32))
+        columns.append(np.where(step == 0, picked, nudged).astype(np.float32))
+    return np.stack(columns, axis=1)
+
+
+def rows_of(golden, parts, features, count, seed):
+    """Given rows, and rows on the thresholds that these meet."""
+    if golden is None:
+        return made_up(parts, features, 4 * count, seed)
+    rows = np.ascontiguousarray(golden, np.float32)
+    if rows.ndim != 2 or not len(rows) or rows.shape[1] != features or np.isinf(rows).any():
+        raise ModelError(f"golden must be a table of rows with {features} finite numbers (for example the training rows)")
+    rng = np.random.default_rng(seed)
+    picked = rows[np.sort(rng.permutation(len(rows))[:count])]
+    reading = [p.tensors for p in parts if p.manifest["kind"] == "trees" and "inputs" not in p.manifest]
+    share = -(-count // len(reading))
+    near = [threshold_rows(rows, tensors, share, seed + i) for i, tensors in enumerate(reading)]
+    return np.concatenate([picked, *near])
+
+
+@contextlib.contextmanager
+def one_thread():
+    """With more, scikit-learn sums the trees of a forest in no fixed order."""
+    try:
+        import joblib
+    except ImportError:
+        yield
+        return
+    with joblib.parallel_backend("sequential"):
+        yield
+
+
+def predict(estimator, rows, dtype):
+    """-> (predict_proba as float64, index of the predicted class) of the library itself."""
+    x = with_names(estimator, rows.astype(dtype))
+    with one_thread():
+        p = np.asarray(estimator.predict_proba(x), np.float64)
+        named = np.asarray(estimator.predict(x)).reshape(len(rows))
+    known = list(estimator.classes_)
+    return p, np.array([known.index(label) for label in named])
+
+
+def accepted(estimator, rows, dtype):
+    """The rows that the library takes: encoders refuse what they have not seen."""
+    try:
+        predict(estimator, rows, dtype)
+        return rows
+    except ValueError:
+        kept = []
+    for row in rows:
+        try:
+            predict(estimator, row[None], dtype)
+            kept.append(row)
+        except ValueError as error:
+            reason = error
+    if not kept:
+        raise ModelError(f"the estimator refuses every golden row: {reason}")
+    return np.array(kept)

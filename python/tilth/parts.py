@@ -1,0 +1,178 @@
+"""An estimator taken apart: pipelines, votes and stacks become parts of a model file (docs/model-file.md)."""
+import numpy as np
+
+from . import boosters, sklearn_models
+from .columns import View, as_array, is_sklearn, with_names
+from .container import ModelError
+from .trees import COMPARE, DEFAULT_LEFT, SET, SIDED
+
+SEARCHES = ("GridSearchCV", "RandomizedSearchCV", "HalvingGridSearchCV", "HalvingRandomSearchCV")
+ENSEMBLES = sklearn_models.ENSEMBLES | boosters.ENSEMBLES
+ROOTS = {"LGBMClassifier": "lightgbm.", "XGBClassifier": "xgboost.", "XGBRFClassifier": "xgboost.",
+         "CatBoostClassifier": "catboost."}
+MAX_PARTS = 32
+
+
+class Part:
+    """One part: what the manifest says of it, and its tensors (without the prefix)."""
+
+    def __init__(self, manifest, tensors, narrow=False):
+        self.manifest, self.tensors, self.narrow = manifest, tensors, narrow
+
+
+class Builder:
+    """Takes an estimator apart. `columns` of parts are counted behind the features."""
+
+    def __init__(self, features, classes, dtype, nan):
+        self.features, self.classes, self.dtype, self.nan, self.parts = features, classes, dtype, nan, []
+
+    def add(self, part, place):
+        if len(self.parts) == MAX_PARTS:
+            raise ModelError(f"{place}: more than {MAX_PARTS} models in one: vote with fewer members")
+        self.parts.append(part)
+        return len(self.parts) - 1
+
+    def column(self, part):
+        """The column of a part's first class."""
+        return self.features + part * self.classes
+
+    def view(self):
+        return View(self.features, dtype=self.dtype)
+
+    def estimator(self, thing, view, place):
+        """-> the number of the part that answers as `thing` does behind `view`."""
+        name = type(thing).__name__
+        if name in SEARCHES:
+            if not hasattr(thing, "best_estimator_"):
+                raise ModelError(f"{place}: {name} is not fitted with refit=True")
+            return self.estimator(thing.best_estimator_, view, f"{place}.best_estimator_")
+        if name == "Pipeline":
+            for step, part in thing.steps[:-1]:
+                view = view.behind(part, f"{place}.{step}")
+            return self.estimator(thing.steps[-1][1], view, f"{place}.{thing.steps[-1][0]}")
+        self._check(thing, place)
+        if name == "VotingClassifier":
+            return self._vote(thing, view, place)
+        if name == "StackingClassifier":
+            return self._stack(thing, view, place)
+        if name == "LogisticRegression":
+            return self._logistic(thing, view, place)
+        return self._trees(thing, view, place)
+
+    def _check(self, thing, place):
+        name, module = type(thing).__name__, type(thing).__module__
+        known = [*ENSEMBLES, "VotingClassifier", "StackingClassifier", "LogisticRegression"]
+        if name not in known or not (module.startswith(ROOTS.get(name, "sklearn.")) or module == "__main__"):
+            raise ModelError(f"{place}: {module}.{name} cannot be exported. What can: {', '.join(known)}, in Pipelines with "
+                             "steps that treat each column by itself. Leave it out of the ensemble, or put one of these in "
+                             "its place")
+        if not hasattr(thing, "classes_"):
+            raise ModelError(f"{place}: {name} is not fitted: call fit() first")
+        if getattr(thing, "n_outputs_", 1) != 1:
+            raise ModelError(f"{place}: the estimator has {thing.n_outputs_} outputs: fit one per class map")
+        if len(thing.classes_) != self.classes:
+            raise ModelError(f"{place}: {name} knows {len(thing.classes_)} classes, the whole has {self.classes}: fit every "
+                             "member on rows of every class")
+
+    def _trees(self, thing, view, place):
+        name = type(thing).__name__
+        ensemble = ENSEMBLES[name](thing, place, self.nan)
+        if name == "HistGradientBoostingClassifier" and getattr(thing, "_preprocessor", None) is not None:
+            view = view.behind(thing._preprocessor, place)
+        on_parts = [c for c in view.columns if c >= self.features]
+        if on_parts and not view.plain:
+            raise ModelError(f"{place}: a {name} behind a scaler behind other models: trees need no scaler, fit it without")
+        if on_parts and ensemble.wide and not all(self._part_of(c).narrow for c in on_parts):
+            raise ModelError(f"{place}: {name} compares probabilities in double precision, tilth in single: use "
+                             "LogisticRegression, RandomForestClassifier, ExtraTreesClassifier, GradientBoostingClassifier or "
+                             "XGBClassifier on top")
+        try:
+            tensors = ensemble.tensors(view, len(view.origin))
+        except ModelError as error:
+            raise ModelError(f"{place}: {error}") from None
+        manifest = {"kind": "trees", **ensemble.output}
+        if on_parts:
+            manifest["inputs"] = [int(c) for c in view.columns]
+        return self.add(Part(manifest, tensors, ensemble.narrow), place)
+
+    def _part_of(self, column):
+        return self.parts[(column - self.features) // self.classes]
+
+    def _members(self, thing, view, place, names):
+        return [self.estimator(member, view, f"{place}.{name}")
+                for name, member in zip(names, thing.estimators_)]
+
+    def _vote(self, thing, view, place):
+        if thing.voting != "soft":
+            raise ModelError(f"{place}: VotingClassifier(voting='hard') gives no probabilities: set voting='soft' (it works on "
+                             "a fitted one; labels may differ from the hard vote)")
+        names = [name for name, member in thing.estimators if member not in ("drop", None)]
+        members = self._members(thing, view, place, names)
+        weights = thing._weights_not_none
+        manifest = {"kind": "mean", "inputs": [self.column(m) for m in members], "divisor": len(members)}
+        tensors, narrow = {}, weights is None and all(self.parts[m].narrow for m in members)
+        if weights is not None:
+            # np.average sums the weights like this, broadcast over rows and classes
+            wide = np.swapaxes(np.broadcast_to(np.asarray(weights), (1, 1, len(members))), -1, 0)
+            manifest["divisor"] = float(wide.sum(axis=0, dtype=np.float64)[0, 0])
+            tensors["weights"] = np.asarray(weights, np.float64)
+        if narrow:
+            manifest["float32"] = True
+        return self.add(Part(manifest, tensors, narrow), place)
+
+    def _stack(self, thing, view, place):
+        names = [name for name, member in thing.estimators if member not in ("drop", None)]
+        for name, method in zip(names, thing.stack_method_):
+            if method != "predict_proba":
+                raise ModelError(f"{place}.{name}: the StackingClassifier uses its {method}: fit with "
+                                 "stack_method='predict_proba' and members that have it")
+        members = self._members(thing, view, place, names)
+        first = 1 if self.classes == 2 else 0  # of two classes the first column is dropped
+        columns = [self.column(m) + c for m in members for c in range(first, self.classes)]
+        if thing.passthrough:
+            if not view.plain:
+                raise ModelError(f"{place}: StackingClassifier(passthrough=True) behind a scaler: put the scaler into the "
+                                 "members that need it")
+            columns += list(range(self.features))
+        return self.estimator(thing.final_estimator_, View(len(columns), columns), f"{place}.final_estimator")
+
+    def _logistic(self, thing, view, place):
+        if not view.plain or not all(c >= self.features for c in view.columns):
+            raise ModelError(f"{place}: LogisticRegression reads features, or stands behind a scaler: tilth has it only on top "
+                             "of other models (StackingClassifier). Leave it out of the vote, or use trees")
+        version = sklearn_models.version()
+        ovr = getattr(thing, "multi_class", "auto") == "ovr" or thing.solver == "liblinear"
+        if self.classes > 2 and (ovr or version < (0, 22)):
+            raise ModelError(f"{place}: LogisticRegression of one-versus-rest: fit with multi_class='multinomial'")
+        output = {"output": "softmax"}
+        if self.classes == 2:  # of two classes softmax is the sigmoid of twice the score, one-versus-rest of the score
+            twice = getattr(thing, "multi_class", "auto") == "multinomial" and version < (1, 8)
+            output = {"output": "binary", "slope": 2 if twice else 1}
+        manifest = {"kind": "linear", **output, "label": "score", "inputs": [int(c) for c in view.columns]}
+        base = np.broadcast_to(np.asarray(thing.intercept_, np.float64), len(thing.coef_))
+        return self.add(Part(manifest, {"weights": np.asarray(thing.coef_, np.float64), "base": base.copy()}), place)
+
+
+def is_plain_forest(parts):
+    """What format 1 can say: one forest that sees the features as they are."""
+    only = parts[0] if len(parts) == 1 else None
+    return (only is not None and only.manifest["kind"] == "trees" and only.manifest["output"] == "mean"
+            and "missing" not in only.tensors and "inputs" not in only.manifest
+            and np.isfinite(only.tensors["threshold"]).all())
+
+
+def outline(thing):
+    """The classes of an estimator and its members, for the provenance."""
+    name = type(thing).__name__
+    if name == "Pipeline":
+        return f"Pipeline({', '.join(outline(part) for _, part in thing.steps)})"
+    if name in SEARCHES:
+        return f"{name}({outline(thing.best_estimator_)})"
+    if name in ("VotingClassifier", "StackingClassifier"):
+        members = [outline(member) for member in thing.estimators_]
+        if name == "StackingClassifier":
+            members.append(f"final={outline(thing.final_estimator_)}")
+        elif thing.weights is not None:
+            members.append(f"weights={[float(w) for w in thing.weights]}")
+        return f"{name}({', '.join(members)})"
+    return name if isinstance(thing, str) is False else thing
