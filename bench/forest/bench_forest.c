@@ -125,7 +125,7 @@ static void measure(struct bench *bench, const char *tile, size_t pixels, uint8_
     struct tl_err err;
     struct arena *scratch = arena_new();
     struct forest_output output = {.label = label};
-    struct forest_pixels task = {(const float *const *)bench->planes, pixels};
+    struct forest_pixels task = {.planes = (const float *const *)bench->planes, .count = pixels};
 
     for (unsigned round = 0; round < bench->rounds && scratch; round++) {
         int64_t start = cpu_ns();

@@ -291,7 +291,7 @@ static enum tl_code open_failed(struct disk *disk, int rc, struct tl_err *err)
                        disk->dir);
     if (rc == ENOENT || (rc == MDB_NOTFOUND && disk->read_only))
         return tl_fail(err, TL_ABSENT, "there is no cache in %s", disk->dir);
-    if (rc == EACCES || rc == EROFS)
+    if (rc == EACCES || rc == EROFS || rc == ENOTDIR)
         return tl_fail(err, TL_INVALID, "cache %s: %s", disk->dir, mdb_strerror(rc));
     return disk_fail(disk, rc, "opening the cache", err);
 }

@@ -402,3 +402,9 @@ void feature_free(struct feature *feature)
     free(feature->bands);
     free(feature);
 }
+
+const int *feature_bands(const struct feature *feature, size_t *ret_count)
+{
+    *ret_count = feature->band_count;
+    return feature->bands;
+}

@@ -31,6 +31,8 @@ typedef int feature_band_fn(void *udata, const char *name, size_t name_size);
 TL_MUST_CHECK enum tl_code feature_compile(const char *text, feature_band_fn *band, void *udata,
                                            struct feature **ret_feature, struct tl_err *err);
 void feature_free(struct feature *feature);
+/* The distinct planes it reads, as feature_band_fn named them. */
+const int *feature_bands(const struct feature *feature, size_t *ret_count);
 
 /* ret_plane[i] from planes[band][i]; IEEE rules: 0/0 is NaN, ln(-1) is NaN. */
 TL_MUST_CHECK enum tl_code feature_run(const struct feature *feature, const float *const *planes,

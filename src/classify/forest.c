@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/errand.h"
 #include "classify/forest_mix.h"
+#include "classify/forest_table.h"
 
 #include <math.h>
 #include <stdatomic.h>
@@ -64,7 +65,8 @@ enum tl_code forest_run(const struct forest *forest, const struct forest_pixels 
                             .count = pixels->count,
                             .output = output,
                             .errand = errand,
-                            .scratch = scratch};
+                            .scratch = scratch,
+                            .codes = pixels->codes};
 
     return mix_run(&forest->mix, &task, err);
 }
@@ -73,6 +75,31 @@ void forest_run_scalar(const struct forest *forest, const struct forest_pixels *
                        const struct forest_output *output)
 {
     mix_walk(&forest->model, pixels, output);
+}
+
+enum tl_code forest_table_new(const struct forest *forest, uint32_t feature, const float *values,
+                              size_t count, struct forest_table **ret_table, struct tl_err *err)
+{
+    const struct mix *mix = &forest->mix;
+    struct forest_table *table = NULL;
+
+    TL_CHECK(feature < forest->model.info.feature_count && count <= FOREST_MAX_CODES);
+    if (!mix->model->part_count && mix->parts[0].flat.rankers) {
+        table = table_new(&mix->parts[0].flat, feature, values, count);
+        if (!table)
+            return tl_fail(err, TL_NOMEM, "no memory for a table of %zu ranks", count);
+    }
+    *ret_table = table;
+    return TL_OK;
+}
+
+float forest_value(const struct forest_pixels *pixels, uint32_t feature, size_t i)
+{
+    const struct forest_codes *codes = pixels->codes ? &pixels->codes[feature] : NULL;
+
+    if (codes && codes->table)
+        return forest_table_values(codes->table)[codes->codes[i]];
+    return pixels->planes[feature][i];
 }
 
 /* ---- proof ---- */
@@ -168,7 +195,7 @@ static enum tl_code prove(const char *name, const struct forest *forest, struct 
     if (!arena || !proof_planes(&proof, arena) || !proof_output(&proof, &proof.walked, arena) ||
         !proof_output(&proof, &proof.swept, arena))
         return tl_fail(err, TL_NOMEM, "%s: no memory to replay %u golden rows", name, proof.rows);
-    struct forest_pixels pixels = {proof.planes, proof.rows};
+    struct forest_pixels pixels = {.planes = proof.planes, .count = proof.rows};
     forest_run_scalar(forest, &pixels, &proof.walked);
     mix.walk_below = 0;
     struct run_task task = {

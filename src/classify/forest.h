@@ -26,9 +26,11 @@ struct arena;
 struct blob;
 struct errand;
 struct forest;
+struct forest_table;
 
 #define FOREST_MAX_CLASSES  256
 #define FOREST_MAX_FEATURES 4096
+#define FOREST_MAX_CODES    65536
 
 struct forest_class {
     uint8_t value;    /* what a class block holds; 255 is nodata and is refused */
@@ -65,11 +67,35 @@ struct forest *forest_ref(struct forest *forest);
 void forest_unref(struct forest *forest);
 const struct forest_info *forest_info(const struct forest *forest);
 
-/* Pixels to label: planes[f][i] is feature f of pixel i. */
+/*
+ * A feature that is a function of one integer of 8 or 16 bits: its value for every code, and
+ * what the model makes of each. A pixel of it then costs a load.
+ *
+ * values[code] of up to FOREST_MAX_CODES codes are copied. *ret_table is NULL where there is
+ * nothing to gain - more than 65,535 thresholds on some feature, a model made of several -
+ * and the feature stays a plane.
+ */
+TL_MUST_CHECK enum tl_code forest_table_new(const struct forest *forest, uint32_t feature,
+                                            const float *values, size_t count,
+                                            struct forest_table **ret_table, struct tl_err *err);
+void forest_table_free(struct forest_table *table);
+const float *forest_table_values(const struct forest_table *table);
+
+/* Where a feature of the pixels comes from, when it is not a plane of floats. */
+struct forest_codes {
+    const struct forest_table *table; /* of this forest and feature; NULL: the plane */
+    const uint16_t *codes;            /* one per pixel, each below the table's count */
+};
+
+/* Pixels to label: feature f of pixel i is planes[f][i], or the value of its code. */
 struct forest_pixels {
     const float *const *planes;
     size_t count;
+    const struct forest_codes *codes; /* one per feature; NULL: planes alone */
 };
+
+/* Feature f of pixel i, wherever it is. */
+float forest_value(const struct forest_pixels *pixels, uint32_t feature, size_t i);
 
 /* Outputs of one run; NULL for what is not wanted. Arrays of `count` pixels. */
 struct forest_output {
@@ -88,17 +114,19 @@ struct forest_output {
  * O(pixels x trees x depth); the packet sweep shares the nodes among like pixels
  * (docs/forest.md). Best given 4,096 pixels and more at once; 65,536 are sorted together.
  * Checks the errand (NULL: never stopped) between blocks of at most 16,384 pixels. Scratch:
- * per pixel of at most 65,536, 18 bytes and 2 to 4 per feature, besides 1 to 2 MB.
+ * per pixel of at most 65,536, 18 bytes and 3 to 8 per feature, besides 1 to 2 MB.
  */
 TL_MUST_CHECK enum tl_code forest_run(const struct forest *forest,
                                       const struct forest_pixels *pixels, struct errand *errand,
                                       struct arena *scratch, const struct forest_output *output,
                                       struct tl_err *err);
 
-/* The oracle: one pixel, one tree, one node at a time, in the source library's arithmetic. */
+/* The oracle: one pixel, one tree, one node at a time, in the source library's arithmetic.
+ * Takes planes alone. */
 void forest_run_scalar(const struct forest *forest, const struct forest_pixels *pixels,
                        const struct forest_output *output);
 
 AUTO_DEFINE(forest, forest_unref)
+AUTO_DEFINE(forest_table, forest_table_free)
 
 #endif

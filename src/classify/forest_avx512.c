@@ -169,7 +169,7 @@ const struct sweep_kernel sweep_avx512 = {
     .rank = rank,
     .tree = {sweep_tree_u8, sweep_tree_u16, sweep_tree_f32},
     .count_votes = count_votes,
-    .guide = guide_bits,
+    .guide = {guide_u16, guide_u16, guide_f32},
 };
 
 TARGET_END

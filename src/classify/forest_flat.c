@@ -407,17 +407,22 @@ static uint32_t child(const struct compiler *c, const struct model_node *tree, i
     return c->numbers[at];
 }
 
+/* Where `from` cuts its plane. */
+static union flat_cut cut_of(const struct flat *flat, uint32_t plane, const struct model_node *from)
+{
+    float threshold = threshold_of(from);
+    union flat_cut cut = {.threshold = threshold};
+
+    if (flat->rankers)
+        cut.rank = rank_of(&flat->rankers[plane], threshold);
+    return cut;
+}
+
 static void compile_node(const struct compiler *c, const struct model_node *tree,
                          const struct model_node *from, struct flat_node *to)
 {
-    uint32_t plane = plane_of(c->flat, c->map, from);
-    float threshold = threshold_of(from);
-
-    to->plane = (uint16_t)plane;
-    if (c->flat->rankers)
-        to->cut.rank = rank_of(&c->flat->rankers[plane], threshold);
-    else
-        to->cut.threshold = threshold;
+    to->plane = (uint16_t)plane_of(c->flat, c->map, from);
+    to->cut = cut_of(c->flat, to->plane, from);
     to->left = child(c, tree, from->left, &to->left_kind);
     to->right = child(c, tree, from->right, &to->right_kind);
 }
@@ -465,23 +470,23 @@ static bool compile_nodes(struct flat *flat, const struct plane_map *map, struct
 
 /* ---- guide ---- */
 
-static void fill_guide_slot(const struct model_node *tree, struct flat_guide *guide, uint32_t t,
-                            size_t slot, const int32_t *at)
+static void fill_guide_slot(struct flat *flat, const struct plane_map *map, uint32_t tree,
+                            size_t slot, const struct model_node *node)
 {
-    const struct model_node *node = at[slot] < 0 ? NULL : &tree[at[slot]];
-    bool split = node && !is_leaf(node) && !is_set(node);
+    bool split = node && !is_leaf(node);
+    int32_t plane = split ? (int32_t)plane_of(flat, map, node) : -1;
 
-    guide->slot[t][slot].feature = split ? node->feature : -1;
-    guide->slot[t][slot].threshold = split ? flat_floor(node->threshold) : 0;
+    flat->guide.slot[tree][slot].plane = plane;
+    if (split)
+        flat->guide.slot[tree][slot].cut = cut_of(flat, (uint32_t)plane, node);
 }
 
-static void make_guide(struct flat *flat)
+static void make_guide(struct flat *flat, const struct plane_map *map)
 {
     const struct model *model = flat->model;
-    struct flat_guide *guide = &flat->guide;
 
-    guide->tree_count = TL_MIN(model->info.tree_count, (uint32_t)GUIDE_TREES);
-    for (uint32_t t = 0; t < guide->tree_count; t++) {
+    flat->guide.tree_count = TL_MIN(model->info.tree_count, (uint32_t)GUIDE_TREES);
+    for (uint32_t t = 0; t < flat->guide.tree_count; t++) {
         const struct model_node *tree = model->nodes + model->tree_offsets[t];
         int32_t at[2 * GUIDE_SLOTS] = {-1, 0};
 
@@ -490,7 +495,7 @@ static void make_guide(struct flat *flat)
 
             at[2 * slot] = split ? tree[at[slot]].left : -1;
             at[2 * slot + 1] = split ? tree[at[slot]].right : -1;
-            fill_guide_slot(tree, guide, t, slot, at);
+            fill_guide_slot(flat, map, t, slot, at[slot] < 0 ? NULL : &tree[at[slot]]);
         }
     }
 }
@@ -518,7 +523,7 @@ enum tl_code flat_compile(const struct model *model, struct arena *arena, struct
         !make_rankers(&flat, &all, arena) || !compile_nodes(&flat, &map, arena, scratch))
         return tl_fail(err, TL_NOMEM, "no memory to compile %ju nodes",
                        (uintmax_t)model->info.node_count);
-    make_guide(&flat);
+    make_guide(&flat, &map);
     *ret_flat = flat;
     return TL_OK;
 }

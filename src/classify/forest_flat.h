@@ -37,11 +37,13 @@ enum flat_kind {
     KIND_COUNT
 };
 
+union flat_cut {
+    uint32_t rank;   /* FLAT_U8, FLAT_U16 */
+    float threshold; /* FLAT_F32 */
+};
+
 struct flat_node {
-    union {
-        uint32_t rank;   /* FLAT_U8, FLAT_U16 */
-        float threshold; /* FLAT_F32 */
-    } cut;
+    union flat_cut cut;
     uint32_t left, right; /* node, class (VOTE), row (ROW) or leaf (SCORE, FLOAT) */
     uint16_t plane;
     uint8_t left_kind, right_kind; /* enum flat_kind */
@@ -70,8 +72,8 @@ enum { GUIDE_LEVELS = 4, GUIDE_SLOTS = 1 << GUIDE_LEVELS, GUIDE_TREES = 12 };
 struct flat_guide {
     uint32_t tree_count;
     struct {
-        float threshold;
-        int32_t feature; /* -1: a leaf is above, its bit is 0 */
+        union flat_cut cut;
+        int32_t plane; /* -1: a leaf is above, its bit is 0 */
     } slot[GUIDE_TREES][GUIDE_SLOTS];
 };
 

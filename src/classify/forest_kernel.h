@@ -14,6 +14,7 @@
  * and includes this, which defines the four functions of a struct sweep_kernel. Included
  * by each forest_<isa>.c and by nobody else, hence no guard against a second inclusion.
  */
+#include "base/attr.h"
 #include "classify/forest_sweep.h"
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
@@ -128,15 +129,21 @@ static void count_votes(uint8_t *counts, uint64_t *votes, uint32_t packets)
 
 /* Bit i of the mask of `slot`: pixel i goes right there. */
 ALWAYS_INLINE uint64_t guide_slot(const struct flat_guide *guide, uint32_t tree, size_t slot,
-                                  const float *const *planes, size_t at)
+                                  const struct raster *raster, size_t at, bool ranks)
 {
-    int32_t feature = guide->slot[tree][slot].feature;
+    int32_t plane = guide->slot[tree][slot].plane;
+    size_t from = (size_t)TL_MAX(plane, 0) * raster->room + at;
 
-    return feature < 0 ? 0 : ~le_f32(planes[feature] + at, guide->slot[tree][slot].threshold);
+    if (plane < 0)
+        return 0;
+    if (ranks)
+        return ~le_u16((const uint16_t *)raster->values + from,
+                       (uint16_t)guide->slot[tree][slot].cut.rank);
+    return ~le_f32((const float *)raster->values + from, guide->slot[tree][slot].cut.threshold);
 }
 
-static void guide_bits(const struct flat_guide *guide, const float *const *planes, size_t at,
-                       uint64_t *ret_bits)
+ALWAYS_INLINE void guide_bits(const struct flat_guide *guide, const struct raster *raster,
+                              size_t at, uint64_t *ret_bits, bool ranks)
 {
     for (uint32_t t = 0; t < guide->tree_count; t++) {
         /* here[slot]: the pixels whose path comes by. */
@@ -146,7 +153,7 @@ static void guide_bits(const struct flat_guide *guide, const float *const *plane
             uint64_t right = 0;
 
             for (size_t slot = first; slot < 2 * first; slot++) {
-                uint64_t side = here[slot] & guide_slot(guide, t, slot, planes, at);
+                uint64_t side = here[slot] & guide_slot(guide, t, slot, raster, at, ranks);
 
                 here[2 * slot] = here[slot] & ~side;
                 here[2 * slot + 1] = side;
@@ -155,4 +162,16 @@ static void guide_bits(const struct flat_guide *guide, const float *const *plane
             ret_bits[(size_t)t * GUIDE_LEVELS + level] = right;
         }
     }
+}
+
+static void guide_u16(const struct flat_guide *guide, const struct raster *raster, size_t at,
+                      uint64_t *ret_bits)
+{
+    guide_bits(guide, raster, at, ret_bits, true);
+}
+
+static void guide_f32(const struct flat_guide *guide, const struct raster *raster, size_t at,
+                      uint64_t *ret_bits)
+{
+    guide_bits(guide, raster, at, ret_bits, false);
 }

@@ -62,24 +62,16 @@ static void packet_entries(const uint64_t *guide_bits, uint32_t first, uint64_t 
         entries[p] |= first + p;
 }
 
-/* Entries of the unit in raster order. The last packet may not be whole: its pixels are
- * taken from the last 64 of the unit, for nothing after those may be read. */
+/* Entries of the unit in raster order, in whole packets: the raster has room for them. */
 static void make_entries(struct order *order, const struct sweep_kernel *kernel,
-                         const struct flat_guide *guide, const float *const *planes, size_t at,
-                         uint32_t count)
+                         const struct flat *flat, const struct raster *raster, uint32_t count)
 {
-    uint64_t bits[KEY_BITS] = {0}, last[PACKET_PX];
-    uint32_t rest = count % PACKET_PX, whole = count - rest;
+    uint64_t bits[KEY_BITS] = {0};
 
-    for (uint32_t first = 0; first < whole; first += PACKET_PX) {
-        kernel->guide(guide, planes, at + first, bits);
+    for (uint32_t first = 0; first < count; first += PACKET_PX) {
+        kernel->guide[flat->type](&flat->guide, raster, first, bits);
         packet_entries(bits, first, order->entries + first);
     }
-    if (rest == 0)
-        return;
-    kernel->guide(guide, planes, at + count - PACKET_PX, bits);
-    packet_entries(bits, count - PACKET_PX, last);
-    memcpy(order->entries + whole, last + PACKET_PX - rest, rest * sizeof(*last));
 }
 
 /* One digit of a radix sort, stable. False when all entries share the digit: nothing was
@@ -120,15 +112,14 @@ static void sort_entries(struct order *order, uint32_t count)
     }
 }
 
-void order_unit(struct order *order, const struct sweep_kernel *kernel,
-                const struct flat_guide *guide, const float *const *planes, size_t at,
-                uint32_t count)
+void order_unit(struct order *order, const struct sweep_kernel *kernel, const struct flat *flat,
+                const struct raster *raster, uint32_t count)
 {
     /* Where one packet holds them all there is nothing to bring together. */
     bool sorted = order->entries && count > PACKET_PX;
 
     if (sorted) {
-        make_entries(order, kernel, guide, planes, at, count);
+        make_entries(order, kernel, flat, raster, count);
         sort_entries(order, count);
     }
     for (uint32_t i = 0; i < count; i++)

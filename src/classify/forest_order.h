@@ -28,9 +28,8 @@ struct order {
 bool order_alloc(struct order *order, size_t pixels, bool sorted, struct arena *arena)
     TL_MUST_CHECK;
 
-/* Orders `count` pixels of the planes from pixel `at` on. */
-void order_unit(struct order *order, const struct sweep_kernel *kernel,
-                const struct flat_guide *guide, const float *const *planes, size_t at,
-                uint32_t count);
+/* Orders the first `count` pixels of the raster. */
+void order_unit(struct order *order, const struct sweep_kernel *kernel, const struct flat *flat,
+                const struct raster *raster, uint32_t count);
 
 #endif

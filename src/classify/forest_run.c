@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/errand.h"
 #include "classify/forest_order.h"
+#include "classify/forest_table.h"
 #include "classify/forest_walk.h"
 
 #include <math.h>
@@ -27,10 +28,12 @@ struct run {
     uint32_t *totals;   /* [class][room]: votes emptied from sweep.counts; NULL when never */
     size_t unit_at;     /* the unit's first pixel */
     uint32_t unit_count;
-    void *raster;    /* one plane of the unit as it lies in the task */
-    bool raster_nan; /* FLAT_F32: it holds NaN */
+    struct raster raster; /* the planes of the unit as they lie in the task */
     /* [block][plane][room] of the flat type, and [block][plane] the least and the greatest. */
     void *values, *low, *high;
+    /* Where the task has codes: one pixel's features as the oracle wants them. */
+    float *row;
+    const float **row_planes;
 };
 
 static const struct model *model_of(const struct run *run)
@@ -43,6 +46,12 @@ static size_t value_bytes(enum flat_type type)
     static const size_t bytes[] = {sizeof(uint8_t), sizeof(uint16_t), sizeof(float)};
 
     return bytes[type];
+}
+
+/* Of a plane before it is put in order. */
+static size_t raster_bytes(enum flat_type type)
+{
+    return type == FLAT_F32 ? sizeof(float) : sizeof(uint16_t);
 }
 
 static uint32_t round_to_packets(size_t pixels)
@@ -146,16 +155,44 @@ static bool alloc_run(struct run *run)
     sweep->flat = run->flat;
     sweep->room = round_to_packets(TL_MIN(unit, (size_t)run->plan->block_px));
     size_t blocks = (unit + sweep->room - 1) / sweep->room;
-    run->raster = arena_alloc(arena, round_to_lanes(unit), sizeof(float));
+    run->raster.room = round_to_packets(unit);
+    run->raster.values =
+        arena_alloc(arena, planes * run->raster.room, raster_bytes(run->flat->type));
     run->values = arena_alloc(arena, blocks * planes * sweep->room, item);
     run->low = arena_alloc(arena, blocks * planes, item);
     run->high = arena_alloc(arena, blocks * planes, item);
-    if (!run->raster || !run->values || !run->low || !run->high ||
+    if (!run->raster.values || !run->values || !run->low || !run->high ||
         !alloc_lists(sweep, sweep->room / PACKET_PX, arena) ||
         !order_alloc(&run->order, unit, run->plan->sorted, arena))
         return false;
     return model_of(run)->output == OUTPUT_MEAN ? alloc_votes(run, arena)
                                                 : alloc_scores(run, arena);
+}
+
+/* ---- the pixels for the oracle ---- */
+
+static bool alloc_row(struct run *run)
+{
+    size_t features = run->flat->model->info.feature_count;
+
+    if (!run->task->codes)
+        return true;
+    run->row = arena_alloc(run->task->scratch, features, sizeof(*run->row));
+    run->row_planes = arena_alloc(run->task->scratch, features, sizeof(*run->row_planes));
+    for (size_t f = 0; run->row && run->row_planes && f < features; f++)
+        run->row_planes[f] = &run->row[f];
+    return run->row && run->row_planes;
+}
+
+/* Planes that hold a pixel as floats: at 0 where there is a row for it, else where it lies. */
+static const float *const *pixel_planes(const struct run *run, size_t pixel)
+{
+    const struct run_task *task = run->task;
+    const struct forest_pixels pixels = {task->planes, task->count, task->codes};
+
+    for (uint32_t f = 0; run->row && f < model_of(run)->info.feature_count; f++)
+        run->row[f] = forest_value(&pixels, f, pixel);
+    return run->row ? run->row_planes : task->planes;
 }
 
 /* ---- the planes of a unit ---- */
@@ -173,52 +210,71 @@ static void chunk_values(const struct run *run, uint32_t plane, uint32_t at, uin
         ret_values[i] = 0;
 }
 
-static void raster_floats(struct run *run, const float *values, uint32_t at, uint32_t count)
+static void fill_floats(const struct run *run, uint32_t plane)
 {
-    float *to = run->raster;
+    float *to = (float *)run->raster.values + plane * run->raster.room;
+    const struct flat_plane *rule = &run->flat->planes[plane];
 
-    for (uint32_t i = 0; i < count; i++) {
-        to[at + i] = values[i];
-        run->raster_nan |= isnan(values[i]);
-    }
+    memcpy(to, run->task->planes[rule->feature] + run->unit_at, run->unit_count * sizeof(*to));
+    flat_apply_rule(rule, to, run->unit_count);
 }
 
-/*
- * A plane in raster order: neighbours are alike, so that the tables of ranks stay in the
- * nearest cache, and features are read in the order they lie. Features that no rule changes
- * are ranked where they are, all but the last lanes.
- */
-static void fill_raster(struct run *run, uint32_t plane)
+/* Features that no rule changes are ranked where they are, all but the last lanes. */
+static void fill_ranks(const struct run *run, uint32_t plane)
 {
+    uint16_t *to = (uint16_t *)run->raster.values + plane * run->raster.room;
     const struct flat_plane *rule = &run->flat->planes[plane];
-    const struct flat_ranker *ranker = run->flat->rankers ? &run->flat->rankers[plane] : NULL;
+    const struct flat_ranker *ranker = &run->flat->rankers[plane];
     uint32_t done = 0;
 
-    run->raster_nan = false;
-    if (ranker && rule->missing == MISSING_COMPARE) {
+    if (rule->missing == MISSING_COMPARE) {
         done = run->unit_count - run->unit_count % RANK_LANES;
-        run->plan->kernel->rank(ranker, run->task->planes[rule->feature] + run->unit_at, done,
-                                run->raster);
+        run->plan->kernel->rank(ranker, run->task->planes[rule->feature] + run->unit_at, done, to);
     }
     for (uint32_t at = done; at < run->unit_count; at += CHUNK_PX) {
         uint32_t count = TL_MIN(run->unit_count - at, (uint32_t)CHUNK_PX);
         float values[CHUNK_PX];
 
         chunk_values(run, plane, at, count, values);
-        if (ranker)
-            run->plan->kernel->rank(ranker, values, round_to_lanes(count),
-                                    (uint16_t *)run->raster + at);
-        else
-            raster_floats(run, values, at, count);
+        run->plan->kernel->rank(ranker, values, round_to_lanes(count), to + at);
     }
 }
 
-/* Puts the raster into the guide's order, as one plane of one block; its range on the way. */
+static void fill_coded(const struct run *run, uint32_t plane, const struct forest_codes *from)
+{
+    const uint16_t *codes = from->codes + run->unit_at, *ranks = table_ranks(from->table, plane);
+    uint16_t *to = (uint16_t *)run->raster.values + plane * run->raster.room;
+
+    for (uint32_t i = 0; i < run->unit_count; i++)
+        to[i] = ranks[codes[i]];
+}
+
+/* In raster order, where neighbours are alike: the tables of ranks stay in the nearest cache. */
+static void fill_raster(const struct run *run)
+{
+    for (uint32_t plane = 0; plane < run->flat->plane_count; plane++) {
+        const struct forest_codes *codes = run->task->codes;
+
+        codes = codes ? &codes[run->flat->planes[plane].feature] : NULL;
+        if (run->flat->type == FLAT_F32)
+            fill_floats(run, plane);
+        else if (codes && codes->table)
+            fill_coded(run, plane, codes);
+        else
+            fill_ranks(run, plane);
+    }
+}
+
+/*
+ * Puts a plane of the raster into the guide's order, as one plane of one block; its range on
+ * the way. With NaN in it a plane has no greatest: no comparison with it may hold.
+ */
 /* NOLINTBEGIN(bugprone-macro-parentheses): of a type */
-#define DEFINE_PERMUTE(name, raster_type, type)                                           \
+#define DEFINE_PERMUTE(name, raster_type, type, nan)                                      \
     static void name(struct run *run, uint32_t block, uint32_t plane)                     \
     {                                                                                     \
-        const raster_type *from = run->raster;                                            \
+        const raster_type *from =                                                         \
+            (const raster_type *)run->raster.values + plane * run->raster.room;           \
         const uint16_t *pixel = run->order.pixels + (size_t)block * run->sweep.room;      \
         size_t at = (size_t)block * run->flat->plane_count + plane;                       \
         type *to = (type *)run->values + at * run->sweep.room;                            \
@@ -229,15 +285,15 @@ static void fill_raster(struct run *run, uint32_t plane)
                                                                                           \
             to[i] = value;                                                                \
             low = value < low ? value : low;                                              \
-            high = value > high ? value : high;                                           \
+            high = value > high || (nan) ? value : high;                                  \
         }                                                                                 \
         ((type *)run->low)[at] = low;                                                     \
         ((type *)run->high)[at] = high;                                                   \
     }
 /* NOLINTEND(bugprone-macro-parentheses) */
-DEFINE_PERMUTE(permute_u8, uint16_t, uint8_t)
-DEFINE_PERMUTE(permute_u16, uint16_t, uint16_t)
-DEFINE_PERMUTE(permute_f32, float, float)
+DEFINE_PERMUTE(permute_u8, uint16_t, uint8_t, false)
+DEFINE_PERMUTE(permute_u16, uint16_t, uint16_t, false)
+DEFINE_PERMUTE(permute_f32, float, float, isnan(value))
 #undef DEFINE_PERMUTE
 
 static void fill_planes(struct run *run)
@@ -245,15 +301,9 @@ static void fill_planes(struct run *run)
     static void (*const permute[])(struct run *, uint32_t, uint32_t) = {permute_u8, permute_u16,
                                                                         permute_f32};
 
-    for (uint32_t plane = 0; plane < run->flat->plane_count; plane++) {
-        fill_raster(run, plane);
-        for (uint32_t block = 0; block * run->sweep.room < run->unit_count; block++) {
+    for (uint32_t block = 0; block * run->sweep.room < run->unit_count; block++)
+        for (uint32_t plane = 0; plane < run->flat->plane_count; plane++)
             permute[run->flat->type](run, block, plane);
-            /* With NaN in it a plane has no greatest: no comparison with it may hold. */
-            if (run->raster_nan)
-                ((float *)run->high)[(size_t)block * run->flat->plane_count + plane] = NAN;
-        }
-    }
 }
 
 /* ---- the trees of a block ---- */
@@ -439,7 +489,7 @@ static void write_rows(const struct run *run, uint32_t i, size_t pixel)
 
     sum_rows(run, i, p);
     if (inexact && doubtful(run, p, rounding_slack(run)))
-        walk_pixel(model_of(run), run->task->planes, pixel, p);
+        walk_pixel(model_of(run), pixel_planes(run, pixel), run->row ? 0 : pixel, p);
     else
         walk_probabilities(model_of(run), p, p);
     walk_write(model_of(run), p, pixel, run->task->count, run->task->output);
@@ -516,7 +566,8 @@ static enum tl_code run_unit(struct run *run, size_t at, uint32_t count, struct 
 {
     run->unit_at = at;
     run->unit_count = count;
-    order_unit(&run->order, run->plan->kernel, &run->flat->guide, run->task->planes, at, count);
+    fill_raster(run);
+    order_unit(&run->order, run->plan->kernel, run->flat, &run->raster, count);
     fill_planes(run);
     for (uint32_t block = 0; block * run->sweep.room < count; block++) {
         if (run->task->errand)
@@ -526,19 +577,19 @@ static enum tl_code run_unit(struct run *run, size_t at, uint32_t count, struct 
     return TL_OK;
 }
 
-static enum tl_code walk_all(const struct flat *flat, const struct run_task *task,
-                             struct tl_err *err)
+static enum tl_code walk_all(const struct run *run, struct tl_err *err)
 {
+    const struct run_task *task = run->task;
     double sums[FOREST_MAX_CLASSES];
 
     for (size_t i = 0; i < task->count; i++) {
         if (task->errand && i % MIN_BLOCK_PX == 0)
             TL_TRY(errand_check(task->errand, err));
-        walk_sums(flat->model, task->planes, i, sums);
+        walk_sums(model_of(run), pixel_planes(run, i), run->row ? 0 : i, sums);
         if (task->exact)
-            keep_exact(flat->model, sums, i, task);
+            keep_exact(model_of(run), sums, i, task);
         else
-            walk_write_sums(flat->model, sums, i, task->count, task->output);
+            walk_write_sums(model_of(run), sums, i, task->count, task->output);
     }
     return TL_OK;
 }
@@ -548,13 +599,14 @@ enum tl_code run_flat(const struct flat *flat, const struct run_plan *plan,
 {
     struct run run = {.flat = flat, .plan = plan, .task = task};
 
-    /* A leaf of a linear tree asks for the features themselves: the sweep has ranks alone. */
-    if (task->count < plan->walk_below || flat->model->lines)
-        return walk_all(flat, task, err);
     if (task->count == 0)
         return TL_OK;
-    if (!alloc_run(&run))
+    /* A leaf of a linear tree asks for the features themselves: the sweep has ranks alone. */
+    bool walked = task->count < plan->walk_below || flat->model->lines;
+    if (!alloc_row(&run) || (!walked && !alloc_run(&run)))
         return tl_fail(err, TL_NOMEM, "no memory to classify %zu pixels", task->count);
+    if (walked)
+        return walk_all(&run, err);
     for (size_t at = 0; at < task->count; at += plan->unit_px)
         TL_TRY(run_unit(&run, at, (uint32_t)TL_MIN(task->count - at, (size_t)plan->unit_px), err));
     return TL_OK;

@@ -46,6 +46,7 @@ struct run_task {
      * of forests whose sums are exact in any order, and of scores. */
     double *exact;
     size_t exact_room;
+    const struct forest_codes *codes; /* as in struct forest_pixels */
 };
 
 TL_MUST_CHECK enum tl_code run_flat(const struct flat *flat, const struct run_plan *plan,

@@ -110,7 +110,7 @@ const struct sweep_kernel sweep_sse2 = {
     .rank = flat_rank,
     .tree = {sweep_tree_u8, sweep_tree_u16, sweep_tree_f32},
     .count_votes = count_votes,
-    .guide = guide_bits,
+    .guide = {guide_u16, guide_u16, guide_f32},
 };
 
 #else

@@ -60,6 +60,13 @@ struct sweep {
     float *float_scores, *float_score;
 };
 
+/* Planes of a unit before they are put in order: [plane][room], ranks of two bytes for FLAT_U8
+ * and FLAT_U16, else floats. */
+struct raster {
+    void *values;
+    size_t room; /* pixels between planes, a multiple of PACKET_PX */
+};
+
 struct sweep_kernel {
     enum cpu_isa isa;
     /* flat_rank(), for counts that are multiples of RANK_LANES. */
@@ -69,10 +76,10 @@ struct sweep_kernel {
     void (*tree[FLAT_F32 + 1])(struct sweep *sweep, const struct flat_tree *tree);
     /* counts[i] += bit i of votes; the votes are cleared. */
     void (*count_votes)(uint8_t *counts, uint64_t *votes, uint32_t packets);
-    /* Path bits of 64 pixels in the guide trees, from the planes' pixel `at` on:
-     * ret_bits[tree * GUIDE_LEVELS + level]. */
-    void (*guide)(const struct flat_guide *guide, const float *const *planes, size_t at,
-                  uint64_t *ret_bits);
+    /* Path bits of 64 pixels in the guide trees, by flat type: of the raster's pixels from
+     * `at`, a multiple of PACKET_PX, on: ret_bits[tree * GUIDE_LEVELS + level]. */
+    void (*guide[FLAT_F32 + 1])(const struct flat_guide *guide, const struct raster *raster,
+                                size_t at, uint64_t *ret_bits);
 };
 
 /* The best kernel up to `isa`; never NULL. */

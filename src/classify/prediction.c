@@ -427,24 +427,20 @@ static enum tl_code explain(struct prediction *prediction, const struct stack_wi
 {
     const struct forest_info *model = forest_info(prediction->forest);
     const uint32_t pixel = 0;
-    float *const *planes;
-    bool finite = true;
+    struct stack_features seen;
 
     float *features = arena_alloc(arena, model->feature_count, sizeof(*features));
     float *probability = arena_alloc(arena, model->class_count, sizeof(*probability));
     if (!features || !probability)
         return tl_fail(err, TL_NOMEM, "no memory for %u features", model->feature_count);
-    TL_TRY(stack_features(window, &pixel, 1, arena, &planes, err));
-    for (uint32_t f = 0; f < model->feature_count; f++) {
-        features[f] = planes[f][0];
-        finite = finite && isfinite(features[f]);
-    }
+    TL_TRY(stack_features(window, &pixel, 1, arena, &seen, err));
+    for (uint32_t f = 0; f < model->feature_count; f++)
+        features[f] = forest_value(&seen.pixels, f, 0);
     point->features = features;
-    if (!finite)
+    if (seen.unknown)
         return TL_OK;
     const struct forest_output out = {.probability = probability};
-    const struct forest_pixels one = {(const float *const *)planes, 1};
-    TL_TRY(forest_run(prediction->forest, &one, errand, arena, &out, err));
+    TL_TRY(forest_run(prediction->forest, &seen.pixels, errand, arena, &out, err));
     point->probability = probability;
     return TL_OK;
 }

@@ -5,6 +5,7 @@
 #include "classify/feature.h"
 #include "classify/forest.h"
 #include "classify/prediction.h"
+#include "classify/stack_private.h"
 #include "geo/crs.h"
 #include "raster/block.h"
 
@@ -12,41 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Pixels whose bands are gathered at a time: 33 bands of them stay in a 2 MiB L2 cache. */
-enum { GATHER = 8 * 1024 };
-
 /*
  * Side of the cells in which sources on another grid are read. Small, because a request for a
  * corner pays for the whole cell; not smaller, because each is a warp and a fetch of its own.
  */
 enum { CELL = 256 };
-
-/* A source, and those of its bands that some feature (or the mask) uses. */
-struct stack_source {
-    char *id;
-    struct block_source *source;
-    enum resampling resampling;
-    uint16_t *bands;
-    uint16_t band_count;
-    bool aligned;  /* its level 0 and the grid are the same pixels, shifted by whole ones */
-    uint8_t level; /* that level 0 of the grid reads */
-};
-
-/* Plane number `i` of the feature programs is band planes[i].band of source planes[i].source. */
-struct stack_plane {
-    uint32_t source;
-    uint16_t band; /* among those used */
-};
-
-struct stack {
-    struct grid grid;
-    uint32_t source_count, plane_count, feature_count;
-    struct stack_source *sources;
-    struct stack_plane *planes;
-    struct feature **features;
-    struct stack_source mask; /* source NULL: none */
-    uint8_t keep[256];
-};
 
 static enum tl_code no_memory(struct tl_err *err)
 {
@@ -259,6 +230,7 @@ enum tl_code stack_new(const struct prediction_spec *spec, struct stack **ret_st
     TL_TRY(bind_mask(stack, &spec->mask, err));
     for (uint32_t f = 0; f < stack->feature_count; f++)
         TL_TRY(compile(stack, spec, f, err));
+    TL_TRY(stack_make_codes(stack, spec->forest, err));
     *ret_stack = TL_TAKE(stack);
     return TL_OK;
 }
@@ -278,6 +250,7 @@ void stack_free(struct stack *stack)
     for (uint32_t f = 0; stack->features && f < stack->feature_count; f++)
         feature_free(stack->features[f]);
     source_release(&stack->mask);
+    stack_free_codes(stack);
     free(stack->sources);
     free(stack->planes);
     free(stack->features);
@@ -545,75 +518,4 @@ enum tl_code stack_read(const struct stack *stack, struct stack_window *window,
     for (uint32_t s = 0; s < stack->source_count; s++)
         block_ahead_free(aheads[s]);
     return code;
-}
-
-/* ---- features ---- */
-
-/* Samples of a plane at `pixels`, as numpy's astype(float32) converts them. */
-typedef void gather_fn(const void *plane, const uint32_t *pixels, size_t count,
-                       float *restrict ret);
-
-#define GATHER_AS(name, type)                                                                      \
-    static void name(const void *plane, const uint32_t *pixels, size_t count, float *restrict ret) \
-    {                                                                                              \
-        const type *samples = plane;                                                               \
-        for (size_t i = 0; i < count; i++)                                                         \
-            ret[i] = (float)samples[pixels[i]];                                                    \
-    }
-
-GATHER_AS(gather_u8, uint8_t)
-GATHER_AS(gather_i8, int8_t)
-GATHER_AS(gather_u16, uint16_t)
-GATHER_AS(gather_i16, int16_t)
-GATHER_AS(gather_u32, uint32_t)
-GATHER_AS(gather_i32, int32_t)
-GATHER_AS(gather_f32, float)
-GATHER_AS(gather_f64, double)
-
-static gather_fn *const gathers[DTYPE_COUNT] = {
-    [DTYPE_U8] = gather_u8,   [DTYPE_I8] = gather_i8,   [DTYPE_U16] = gather_u16,
-    [DTYPE_I16] = gather_i16, [DTYPE_U32] = gather_u32, [DTYPE_I32] = gather_i32,
-    [DTYPE_F32] = gather_f32, [DTYPE_F64] = gather_f64,
-};
-
-static void gather(const struct planes *planes, uint16_t band, const uint32_t *pixels, size_t count,
-                   float *ret)
-{
-    size_t plane = (size_t)planes->width * planes->height * dtype_size(planes->dtype);
-
-    gathers[planes->dtype]((const char *)planes->samples + band * plane, pixels, count, ret);
-}
-
-enum tl_code stack_features(const struct stack_window *window, const uint32_t *pixels, size_t count,
-                            struct arena *arena, float *const **ret_features, struct tl_err *err)
-{
-    const struct stack *stack = window->stack;
-    AUTO(arena) scratch = arena_new();
-    float **features = arena_alloc(arena, TL_MAX(stack->feature_count, 1u), sizeof(*features));
-    float **bands = arena_alloc(arena, TL_MAX(stack->plane_count, 1u), sizeof(*bands));
-    size_t room = TL_MIN(count, (size_t)GATHER);
-
-    if (!scratch || !features || !bands)
-        return no_memory(err);
-    for (uint32_t p = 0; p < stack->plane_count; p++)
-        if (!(bands[p] = arena_alloc(arena, room, sizeof(float))))
-            return no_memory(err);
-    for (uint32_t f = 0; f < stack->feature_count; f++)
-        if (!(features[f] = arena_alloc(arena, count, sizeof(float))))
-            return no_memory(err);
-
-    for (size_t start = 0; start < count; start += GATHER) {
-        size_t size = TL_MIN(count - start, (size_t)GATHER);
-
-        for (uint32_t p = 0; p < stack->plane_count; p++)
-            gather(&window->sources[stack->planes[p].source], stack->planes[p].band, pixels + start,
-                   size, bands[p]);
-        for (uint32_t f = 0; f < stack->feature_count; f++) {
-            arena_reset(scratch);
-            TL_TRY(feature_run(stack->features[f], (const float *const *)bands, size, scratch,
-                               features[f] + start, err));
-        }
-    }
-    *ret_features = features;
-    return TL_OK;
 }

@@ -18,6 +18,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "classify/forest.h"
 #include "raster/warp.h"
 
 #include <stddef.h>
@@ -64,10 +65,22 @@ TL_MUST_CHECK enum tl_code stack_read(const struct stack *stack, struct stack_wi
                                       struct errand *errand, struct arena *arena,
                                       struct tl_err *err);
 
-/* Feature planes of `count` pixels of a window, given by their index in it. */
+/* What the model is to see of some pixels. */
+struct stack_features {
+    struct forest_pixels pixels;
+    uint8_t *unknown; /* 1: some feature of the pixel is not finite; NULL: all are */
+    /* What pixels points to. Each feature has one of the two. */
+    float **planes;
+    uint16_t **codes;
+};
+
+/* Features of `count` pixels of a window, given by their index in it. */
 TL_MUST_CHECK enum tl_code stack_features(const struct stack_window *window, const uint32_t *pixels,
                                           size_t count, struct arena *arena,
-                                          float *const **ret_features, struct tl_err *err);
+                                          struct stack_features *ret_features, struct tl_err *err);
+
+/* Moves the pixels together that are not unknown. */
+void stack_drop_unknown(const struct stack *stack, struct stack_features *features);
 
 AUTO_DEFINE(stack, stack_free)
 

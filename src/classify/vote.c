@@ -42,51 +42,27 @@ static enum tl_code settle(const struct vote *vote, const uint32_t *pixels, size
     return TL_OK;
 }
 
-/* NaN and infinities have all exponent bits set. */
-static uint8_t is_not_finite(float value)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &value, sizeof(bits));
-    return (bits & 0x7f800000u) == 0x7f800000u;
-}
-
 /* A feature that is not a number makes the pixel nodata: moves the others together. */
-static enum tl_code drop_unknown(const struct vote *vote, float *const *features,
-                                 struct lanes *lanes, uint8_t *label, struct tl_err *err)
+static void drop_unknown(const struct vote *vote, struct stack_features *features,
+                         struct lanes *lanes, uint8_t *label)
 {
-    uint32_t feature_count = forest_info(vote->prediction->forest)->feature_count;
-    uint8_t *drop = arena_zalloc(vote->arena, lanes->count, 1);
     size_t kept = 0;
 
-    if (!drop)
-        return no_memory(lanes->count, err);
-    for (uint32_t f = 0; f < feature_count; f++)
-        for (size_t i = 0; i < lanes->count; i++)
-            drop[i] |= is_not_finite(features[f][i]);
-    if (!memchr(drop, 1, lanes->count))
-        return TL_OK;
-    for (uint32_t f = 0; f < feature_count; f++) {
-        kept = 0;
-        for (size_t i = 0; i < lanes->count; i++) {
-            features[f][kept] = features[f][i];
-            kept += !drop[i];
-        }
-    }
-    kept = 0;
+    if (!features->unknown)
+        return;
+    stack_drop_unknown(vote->window->stack, features);
     for (size_t i = 0; i < lanes->count; i++) {
-        if (drop[i])
+        if (features->unknown[i])
             label[lanes->result[i]] = CLASS_NODATA;
         lanes->result[kept] = lanes->result[i];
-        kept += !drop[i];
+        kept += !features->unknown[i];
     }
     lanes->count = kept;
-    return TL_OK;
 }
 
 static enum tl_code classify(const struct vote *vote, const struct lanes *lanes,
-                             float *const *features, uint8_t *label, uint8_t *confidence,
-                             struct tl_err *err)
+                             const struct forest_pixels *pixels, uint8_t *label,
+                             uint8_t *confidence, struct tl_err *err)
 {
     struct forest_output out = {
         .label = arena_alloc(vote->arena, lanes->count, 1),
@@ -95,8 +71,7 @@ static enum tl_code classify(const struct vote *vote, const struct lanes *lanes,
 
     if (!out.label || !out.confidence)
         return no_memory(lanes->count, err);
-    const struct forest_pixels pixels = {(const float *const *)features, lanes->count};
-    TL_TRY(forest_run(vote->prediction->forest, &pixels, vote->errand, vote->arena, &out, err));
+    TL_TRY(forest_run(vote->prediction->forest, pixels, vote->errand, vote->arena, &out, err));
     for (size_t i = 0; i < lanes->count; i++) {
         label[lanes->result[i]] = out.label[i];
         confidence[lanes->result[i]] = out.confidence[i];
@@ -110,16 +85,16 @@ enum tl_code vote_pixels(const struct vote *vote, const uint32_t *pixels, size_t
 {
     int64_t start = clock_now_ns();
     struct lanes lanes;
-    float *const *features;
+    struct stack_features features;
 
     memset(ret_confidence, 0, count);
     TL_TRY(settle(vote, pixels, count, &lanes, ret_label, err));
     if (lanes.count) {
         TL_TRY(stack_features(vote->window, lanes.pixel, lanes.count, vote->arena, &features, err));
-        TL_TRY(drop_unknown(vote, features, &lanes, ret_label, err));
+        drop_unknown(vote, &features, &lanes, ret_label);
     }
     if (lanes.count)
-        TL_TRY(classify(vote, &lanes, features, ret_label, ret_confidence, err));
+        TL_TRY(classify(vote, &lanes, &features.pixels, ret_label, ret_confidence, err));
     errand_lap(vote->errand, STAGE_CLASSIFY, start);
     return TL_OK;
 }

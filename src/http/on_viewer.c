@@ -8,6 +8,7 @@
 #include "http/reply.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,13 +71,16 @@ static struct dirent *next_entry(DIR *folder)
 static enum tl_code load_folder(struct http *http, const char *dir, const char *sub,
                                 struct tl_err *err)
 {
-    char path[PATH_MAX], name[sizeof(((struct asset *)0)->name)];
+    char path[PATH_MAX], name[sizeof(((struct asset *)0)->name)], text[128];
     enum tl_code code = TL_OK;
 
     snprintf(path, sizeof(path), "%s/%s", dir, sub);
     DIR *folder = opendir(path);
+    if (!folder && *sub)
+        return TL_OK; /* a viewer without images */
     if (!folder)
-        return TL_OK; /* no such folder: no viewer, or none with images */
+        return tl_fail(err, TL_INVALID, "viewer_dir %s: %s", dir,
+                       strerror_r(errno, text, sizeof(text)));
     for (struct dirent *entry; code == TL_OK && (entry = next_entry(folder));) {
         int size = snprintf(name, sizeof(name), "%s%s", sub, entry->d_name);
 

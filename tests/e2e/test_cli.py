@@ -312,6 +312,11 @@ class Serve(Cli):
         self.assertIn("absent", said)
         (self.folder / "layers").mkdir(exist_ok=True)
         good = ("serve", "--layers-dir", self.folder / "layers", "--styles-dir", support.ROOT / "styles", "--cache-dir", "")
+        _, said = self.run_tilth(*good, "--viewer-dir", "/nowhere/viewer", status=USAGE)
+        self.assertIn("viewer_dir /nowhere/viewer: No such file", said)
+        (self.folder / "file").write_text("")
+        _, said = self.run_tilth(*good[:-1], self.folder / "file", status=USAGE)
+        self.assertRegex(said, r"cache \S+/file: Not a directory\n")
         for listen, word in (("nowhere", "nowhere"), ("127.0.0.1:99999", "99999"), ("256.1.1.1:80", "256.1.1.1")):
             clean = subprocess.run([support.program(), *map(str, good), "--listen", listen], capture_output=True, text=True,
                                    timeout=support.PATIENCE)

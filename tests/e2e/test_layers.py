@@ -63,6 +63,36 @@ class Styles(Folder):
             self.assertEqual(colours(after.body), {(0x12, 0x34, 0x56, 255), (0, 255, 0, 255)})
             self.assertNotEqual(after.headers["etag"], before.headers["etag"])
 
+    def test_a_style_whose_classes_moved_shows_the_same_on_tiles_that_were_cached_before(self):
+        """Cached tiles hold places in a list of classes, not values."""
+        path = scene.path_of("land", scene.tile_of(31.02, -17.02, 14))
+        layer = self.classes("land", (31, -17), 0.0001)
+        home = self.folder / "home"
+        home.mkdir()
+        shown = []
+        for first in ([], [{"value": 5, "name": "five", "color_hint": "0000FF"}]):
+            moved = first + STYLE["classification:classes"][::-1 if first else 1]
+            self.write_style({**STYLE, "classification:classes": moved})
+            with support.Tilth([layer], folder=home, styles_dir=self.styles) as tilth:
+                shown.append(tilth.get(path).image().convert("RGBA").tobytes())
+        self.assertEqual(shown[0], shown[1])
+
+    def test_rgb_stretches_the_bands_that_the_style_names_and_hides_nodata(self):
+        self.write_style({"id": "three", "title": "Three", "type": "rgb", "bands": [3, 1, 2],
+                          "range": [[0, 100], [0, 200], [-50, 50]]})
+        values = np.empty((3, 256, 256), np.float32)
+        values[:] = np.array([50, 0.7, 33])[:, None, None]
+        values[1, :, :64] = -1  # nodata in one of the three is nodata
+        scene.write_cog(self.folder / "rgb.tif", values, (31, -17), 0.0001, nodata=-1)
+        layer = {"id": "rgb", "kind": "raster", "source": {"href": str(self.folder / "rgb.tif")}, "styles": ["three"]}
+        path = scene.path_of("rgb", scene.tile_of(31.0064, -17.0064, 18))
+        with support.Tilth([layer], styles_dir=self.styles) as tilth:
+            for end in ("png", "webp"):
+                shown = colours(tilth.get(path.replace("png", end)).body)
+                if end == "png":  # 84.15, 63.75 and 129.3: fractions are cut off
+                    self.assertEqual(shown, {(84, 63, 129, 255), (0, 0, 0, 0)})
+                self.assertEqual({alpha for *_, alpha in shown}, {0, 255})
+
     def test_a_ramp_colours_numbers(self):
         self.write_style(RAMP)
         values = np.full((2, 256, 256), 50, np.float32)
@@ -103,6 +133,42 @@ class Extents(Folder):
                 west, south, east, north = document["bounds"]
                 self.assertTrue(-180 <= west < east <= 180 and -90 <= south < north <= 90, document["bounds"])
             self.assertEqual(tilth.get("/layers/fiji/tilejson.json").json()["tilth:native_zoom"], 8)
+
+
+class Overviews(Folder):
+    """Overviews that were averaged hold classes that are not there: a layer that knows of classes does not use them."""
+
+    MIDDLE = scene.tile_of(31.1, -17.1, 12)  # a pixel of it is more than three of the raster
+
+    def averaged(self, name):
+        path = str(self.folder / f"{name}.tif")
+        fields = scene.class_noise(2049, 2049, seed=1, values=np.array([10, 20], np.uint8))[1:, 1:]  # of odd edges
+        scene.write_cog(path, fields, (31, -17), 0.0001, nodata=0, options=["COMPRESS=DEFLATE", "OVERVIEW_RESAMPLING=AVERAGE"])
+        raster = scene.reference.gdal.Open(path)
+        self.assertIn(15, raster.GetRasterBand(1).GetOverview(0).ReadAsArray())
+        return {"id": name, "title": name, "kind": "raster", "classes": True, "source": {"href": path}, "styles": ["two"]}
+
+    def test_a_class_raster_shows_classes_at_every_zoom(self):
+        self.write_style(STYLE)
+        with support.Tilth([self.averaged("averaged")], styles_dir=self.styles) as tilth:
+            shown = colours(tilth.get(scene.path_of("averaged", self.MIDDLE)).body)
+        self.assertEqual(shown, {(255, 0, 0, 255), (0, 255, 0, 255)})
+
+    def test_a_mask_keeps_what_it_keeps_at_every_zoom(self):
+        baseline = self.averaged("baseline")["source"]["href"]
+        rng = np.random.default_rng(1)
+        scene.write_cog(self.folder / "s.tif", rng.random((2, 2048, 2048), np.float32), (31, -17), 0.0001)
+        scene.write_forest(self.folder / "m.tilth", ["a", "b"], [{"value": 4, "name": "four", "color": "112233"},
+                                                                 {"value": 5, "name": "five", "color": "AABBCC"}],
+                           rng.random((300, 2)).astype(np.float32), trees=3, depth=3)
+        layer = {"id": "masked", "kind": "prediction", "grid": {"like": "s"},
+                 "sources": {"s": {"href": str(self.folder / "s.tif"), "bands": {"a": 1, "b": 2}}, "base": {"href": baseline}},
+                 "model": {"href": str(self.folder / "m.tilth")}, "features": {"a": "s.a", "b": "s.b"},
+                 "mask": {"source": "base", "keep": [10, 20]}, "below_native": {"budget_blocks": 0}}
+        with support.Tilth([layer], styles_dir=self.styles) as tilth:
+            answer = tilth.get(scene.path_of("masked", self.MIDDLE))
+        self.assertEqual(answer.headers["x-tilth-exact"], "0")
+        self.assertEqual(colours(answer.body), {(0x11, 0x22, 0x33, 255), (0xAA, 0xBB, 0xCC, 255)})
 
 
 WORKERS = 6  # either of two layers could hold them all

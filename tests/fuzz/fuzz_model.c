@@ -32,7 +32,7 @@ static void run_both(const struct forest *forest, const uint8_t *data, size_t si
     memcpy(values, data + size - tail, tail);
     for (uint32_t f = 0; f < info->feature_count; f++)
         planes[f] = values + f;
-    struct forest_pixels pixels = {planes, PIXELS};
+    struct forest_pixels pixels = {.planes = planes, .count = PIXELS};
     TL_CHECK(forest_run(forest, &pixels, NULL, arena, &swept, &err) == TL_OK);
     forest_run_scalar(forest, &pixels, &walked);
     TL_CHECK(memcmp(got, expected, PIXELS) == 0);

@@ -73,6 +73,7 @@ struct forest {
     const char *features[3];
     atomic_uint *seen; /* how often each pixel was classified */
     atomic_int runs;
+    atomic_uint coded; /* features that came as codes */
     /* guards: closed, waiting; forest_run() waits while the gate is closed */
     pthread_mutex_t mu;
     pthread_cond_t moved;
@@ -101,6 +102,7 @@ static void fake_reset(void)
     fake.info.classes = fake.classes;
     fake.info.fingerprint = (struct hash128){1, 2};
     atomic_store(&fake.runs, 0);
+    atomic_store(&fake.coded, 0);
     atomic_store(&fake.fail_after, -1);
     fake.closed = false;
 }
@@ -167,11 +169,47 @@ void forest_unref(struct forest *forest)
     (void)forest;
 }
 
+/* A table is its values: a vote looks the codes up. */
+struct forest_table {
+    float values[FOREST_MAX_CODES];
+};
+
+enum tl_code forest_table_new(const struct forest *forest, uint32_t feature, const float *values,
+                              size_t count, struct forest_table **ret_table, struct tl_err *error)
+{
+    struct forest_table *table = calloc(1, sizeof(*table));
+
+    TL_CHECK(feature < forest->info.feature_count && count <= FOREST_MAX_CODES);
+    if (!table)
+        return tl_fail(error, TL_NOMEM, "no memory");
+    memcpy(table->values, values, count * sizeof(*values));
+    *ret_table = table;
+    return TL_OK;
+}
+
+void forest_table_free(struct forest_table *table)
+{
+    free(table);
+}
+
+const float *forest_table_values(const struct forest_table *table)
+{
+    return table->values;
+}
+
+float forest_value(const struct forest_pixels *pixels, uint32_t feature, size_t i)
+{
+    const struct forest_codes *codes = &pixels->codes[feature];
+
+    if (codes->table)
+        atomic_fetch_add(&fake.coded, 1);
+    return codes->table ? codes->table->values[codes->codes[i]] : pixels->planes[feature][i];
+}
+
 enum tl_code forest_run(const struct forest *forest, const struct forest_pixels *pixels,
                         struct errand *errand, struct arena *scratch,
                         const struct forest_output *output, struct tl_err *error)
 {
-    const float *const *planes = pixels->planes;
     size_t count = pixels->count;
 
     (void)forest;
@@ -186,12 +224,15 @@ enum tl_code forest_run(const struct forest *forest, const struct forest_pixels 
     if (left > 0)
         atomic_fetch_sub(&fake.fail_after, 1);
     for (size_t i = 0; i < count; i++) {
-        TL_CHECK(isfinite(planes[0][i]) && isfinite(planes[1][i]));
+        float sum = forest_value(pixels, 0, i), b = forest_value(pixels, 1, i);
+        float id = forest_value(pixels, 2, i);
+
+        TL_CHECK(isfinite(sum) && isfinite(b));
         if (output->label) {
-            output->label[i] = vote_label(planes[0][i], planes[1][i]);
-            output->confidence[i] = vote_confidence(planes[1][i]);
+            output->label[i] = vote_label(sum, b);
+            output->confidence[i] = vote_confidence(b);
             if (fake.seen)
-                atomic_fetch_add(&fake.seen[(size_t)planes[2][i] % LAND_PIXELS], 1);
+                atomic_fetch_add(&fake.seen[(size_t)id % LAND_PIXELS], 1);
         }
         for (unsigned c = 0; output->probability && c < 8; c++)
             output->probability[c * count + i] = c == 2 ? 1 : 0;
@@ -206,16 +247,27 @@ struct land_source {
     struct pyramid pyramid;
     struct block_pool *pool;
     bool baseline;   /* the one band of a mask */
+    int bias;        /* samples are so much less than the land's */
     uint32_t shrink; /* pixels of the land per pixel of level 0 of the source */
     atomic_int reads;
 };
+
+/* Integers wrap: the number of a pixel does not fit 16 bits. */
+static void put_sample(enum dtype dtype, void *samples, size_t at, int value)
+{
+    if (dtype == DTYPE_F32)
+        ((float *)samples)[at] = (float)value;
+    else if (dtype_size(dtype) == 1)
+        ((uint8_t *)samples)[at] = (uint8_t)value;
+    else
+        ((uint16_t *)samples)[at] = (uint16_t)value;
+}
 
 static void land_fill(const struct land_source *land, const struct block_request *request,
                       struct block *block, uint8_t *mask)
 {
     uint32_t step = land->shrink << request->level;
-    float *samples = (float *)(uintptr_t)block->samples;
-    uint8_t *classes = (uint8_t *)(uintptr_t)block->samples;
+    uint8_t *samples = (uint8_t *)(uintptr_t)block->samples;
 
     for (uint32_t i = 0; i < block->width * block->height; i++) {
         uint32_t x = (request->col * block->width + i % block->width) * step;
@@ -224,11 +276,12 @@ static void land_fill(const struct land_source *land, const struct block_request
         mask[i] = x < LAND_WIDTH && y < LAND_HEIGHT && land_valid(x, y) ? 255 : 0;
         if (land->baseline) {
             mask[i] = x < LAND_WIDTH && y < LAND_HEIGHT ? 255 : 0;
-            classes[i] = land_baseline(x, y);
+            samples[i] = land_baseline(x, y);
             continue;
         }
         for (uint32_t b = 0; b < BAND_COUNT; b++)
-            samples[b * block->width * block->height + i] = land_sample(b, x, y);
+            put_sample(block->dtype, samples, (size_t)b * block->width * block->height + i,
+                       (int)land_sample(b, x, y) - land->bias);
     }
 }
 

@@ -4,6 +4,7 @@
 #include "base/blob.h"
 #include "base/errand.h"
 #include "classify/forest_run.h"
+#include "classify/forest_table.h"
 #include "classify/forest_walk.h"
 #include "forest_fixture.h"
 #include "tl_test.h"
@@ -14,12 +15,14 @@ struct pixels {
     uint32_t features, classes;
     float *values;
     const float **planes;
+    struct forest_codes *codes; /* NULL: planes alone */
     struct forest_output got, expected;
 };
 
 static void pixels_free(struct pixels *px)
 {
     void *all[] = {px->values,
+                   px->codes,
                    (void *)(uintptr_t)px->planes,
                    px->got.label,
                    px->got.confidence,
@@ -28,6 +31,10 @@ static void pixels_free(struct pixels *px)
                    px->expected.confidence,
                    px->expected.probability};
 
+    for (uint32_t i = 0; px->codes && i < px->features; i++) {
+        forest_table_free((struct forest_table *)(uintptr_t)px->codes[i].table);
+        free((uint16_t *)(uintptr_t)px->codes[i].codes);
+    }
     for (size_t i = 0; i < TL_COUNT(all); i++)
         free(all[i]);
 }
@@ -101,8 +108,11 @@ static void compile(const struct fixture *f, struct compiled *ret)
 static void run_as(const struct compiled *c, const struct run_plan *plan, struct pixels *px)
 {
     AUTO(arena) scratch = arena_new();
-    struct run_task task = {
-        .planes = px->planes, .count = px->count, .output = &px->got, .scratch = scratch};
+    struct run_task task = {.planes = px->planes,
+                            .count = px->count,
+                            .output = &px->got,
+                            .scratch = scratch,
+                            .codes = px->codes};
     struct tl_err err;
 
     assert_ok(run_flat(&c->flat, plan, &task, &err));
@@ -169,6 +179,111 @@ static void check_forest(const struct fixture_wish *wish, enum flat_type type, b
     }
     arena_free(c.memory);
 }
+
+static struct forest *load(const struct fixture *f)
+{
+    AUTO(blob) file = fixture_blob(f);
+    struct forest *forest = NULL;
+    struct tl_err err;
+
+    assert_ok(forest_load("made up", file, &forest, &err));
+    return forest;
+}
+
+/* ---- features that come as codes ---- */
+
+/* Tables of values that are on, beside and far from thresholds, or no numbers. */
+static void code_pixels(const struct fixture *f, const struct compiled *c, struct pixels *px,
+                        uint64_t *random)
+{
+    float *values = fixture_room(FOREST_MAX_CODES, sizeof(*values));
+
+    px->codes = fixture_room(px->features, sizeof(*px->codes));
+    for (uint32_t i = 0; i < px->features; i += 2) {
+        size_t count = i % 4 ? 256 : FOREST_MAX_CODES;
+        uint16_t *codes = fixture_room(px->count, sizeof(*codes));
+
+        for (size_t k = 0; k < count; k++)
+            values[k] = fixture_value(f, random, true);
+        px->codes[i].table = table_new(&c->flat, i, values, count);
+        px->codes[i].codes = codes;
+        assert_non_null(px->codes[i].table);
+        for (size_t p = 0; p < px->count; p++) {
+            codes[p] = (uint16_t)fixture_below(random, (uint32_t)count);
+            px->values[i * px->count + p] = values[codes[p]];
+        }
+    }
+    free(values);
+}
+
+/* Expected from the floats; then the planes of what is coded are gone. */
+static void check_codes(const struct fixture_wish *wish, enum flat_type type)
+{
+    static const size_t counts[] = {1, 3, 64, 700, 1500};
+    AUTO(fixture) f = fixture_new(wish);
+    uint64_t random = wish->seed;
+    struct compiled c;
+
+    compile(f, &c);
+    assert_int_equal(c.flat.type, type);
+    for (size_t i = 0; i < TL_COUNT(counts); i++) {
+        struct pixels px = pixels_new(f, counts[i], wish->seed + i, true);
+
+        code_pixels(f, &c, &px, &random);
+        walk_expected(&c, &px);
+        for (uint32_t k = 0; k < px.features; k += 2)
+            px.planes[k] = NULL;
+        check_every_way(&c, &px);
+        struct run_plan walked = run_plan(&c.flat, sweep_kernel(cpu_isa()));
+        walked.walk_below = RUN_MAX_UNIT_PX;
+        run_as(&c, &walked, &px);
+        assert_equal_output(&px, "walked");
+        pixels_free(&px);
+    }
+    arena_free(c.memory);
+}
+
+TEST(codes_give_what_their_values_give)
+{
+    check_codes(&(struct fixture_wish){.seed = 31,
+                                       .features = 5,
+                                       .classes = 3,
+                                       .trees = 9,
+                                       .splits = 60,
+                                       .thresholds = 200,
+                                       .pure_percent = 60,
+                                       .exact_percent = 20},
+                FLAT_U8);
+    check_codes(
+        &(struct fixture_wish){
+            .seed = 32, .features = 3, .classes = 2, .trees = 5, .splits = 800, .pure_percent = 70},
+        FLAT_U16);
+}
+
+/* Its rows tie but for rounding, so that the oracle decides, from the codes. */
+TEST(ties_among_codes_are_broken_as_the_library_breaks_them)
+{
+    check_codes(
+        &(struct fixture_wish){
+            .seed = 33, .features = 2, .classes = 2, .trees = 10, .splits = 2, .pure_percent = 30},
+        FLAT_U8);
+}
+
+TEST(a_forest_with_too_many_thresholds_has_no_tables)
+{
+    AUTO(fixture)
+    f = fixture_new(&(struct fixture_wish){
+        .seed = 34, .features = 1, .classes = 3, .trees = 4, .splits = 20000});
+    AUTO(forest) forest = load(f);
+    struct forest_table *table = NULL;
+    const float value = 1;
+    struct tl_err err;
+
+    assert_ok(forest_table_new(forest, 0, &value, 1, &table, &err));
+    assert_null(table);
+}
+
+/* ---- every kernel ---- */
 
 TEST(every_kernel_equals_the_oracle_where_ranks_fit_bytes)
 {
@@ -355,16 +470,6 @@ TEST(more_pixels_than_a_unit_come_out_in_their_own_order)
     arena_free(c.memory);
 }
 
-static struct forest *load(const struct fixture *f)
-{
-    AUTO(blob) file = fixture_blob(f);
-    struct forest *forest = NULL;
-    struct tl_err err;
-
-    assert_ok(forest_load("made up", file, &forest, &err));
-    return forest;
-}
-
 static const struct fixture_wish small = {
     .seed = 20, .features = 3, .classes = 3, .trees = 5, .splits = 9, .pure_percent = 50};
 
@@ -398,7 +503,7 @@ TEST(any_output_may_be_left_out)
     struct forest_output all = px.got, one;
     struct tl_err err;
 
-    struct forest_pixels pixels = {px.planes, px.count};
+    struct forest_pixels pixels = {.planes = px.planes, .count = px.count};
     forest_run_scalar(forest, &pixels, &px.expected);
     for (int which = 0; which < 3; which++) {
         one = (struct forest_output){which == 0 ? all.label : NULL,
@@ -433,7 +538,7 @@ TEST(a_run_stops_when_nobody_waits_any_more)
     struct errand errand = errand_unbounded();
     struct tl_err err;
 
-    struct forest_pixels pixels = {px.planes, px.count};
+    struct forest_pixels pixels = {.planes = px.planes, .count = px.count};
     errand.cancelled = &cancelled;
     assert_int_equal(forest_run(forest, &pixels, &errand, scratch, &px.got, &err), TL_CANCELLED);
     pixels_free(&px);
@@ -489,7 +594,9 @@ TEST(a_double_threshold_decides_floats_as_its_floor_does)
     }
 }
 
-RUN(T(every_kernel_equals_the_oracle_where_ranks_fit_bytes),
+RUN(T(codes_give_what_their_values_give), T(ties_among_codes_are_broken_as_the_library_breaks_them),
+    T(a_forest_with_too_many_thresholds_has_no_tables),
+    T(every_kernel_equals_the_oracle_where_ranks_fit_bytes),
     T(every_kernel_equals_the_oracle_where_ranks_need_words),
     T(every_kernel_equals_the_oracle_where_thresholds_are_too_many_to_rank),
     T(every_kernel_equals_the_oracle_in_forests_of_pure_leaves),

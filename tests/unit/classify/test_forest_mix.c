@@ -120,7 +120,7 @@ static void output_free(struct forest_output *output)
 static struct forest_output check(struct setting *s)
 {
     struct forest_output walked = output_new(s), run = output_new(s);
-    struct forest_pixels pixels = {s->planes, s->pixels};
+    struct forest_pixels pixels = {.planes = s->planes, .count = s->pixels};
     struct tl_err err;
     struct mix mix;
 

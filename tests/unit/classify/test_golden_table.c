@@ -87,7 +87,7 @@ TEST(every_row_of_the_training_table_has_the_librarys_label_and_probabilities)
         for (uint32_t row = 0; row < table.rows; row++)
             values[(size_t)f * table.rows + row] = table.x[(size_t)row * table.features + f];
     }
-    const struct forest_pixels pixels = {planes, table.rows};
+    const struct forest_pixels pixels = {.planes = planes, .count = table.rows};
     const struct forest_output out = {
         .label = arena_alloc(arena, table.rows, 1),
         .probability = arena_alloc(arena, (size_t)table.rows * table.classes, sizeof(float))};

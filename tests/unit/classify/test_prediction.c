@@ -146,6 +146,80 @@ TEST(a_feature_that_is_not_a_number_makes_its_pixel_nodata)
     world_release(&w);
 }
 
+/* As u16, and as the other small types: what is made of one band comes as codes. */
+static void assert_integers(enum dtype dtype, int bias, const char *const *features)
+{
+    struct world w;
+    uint32_t seed = 11 + dtype;
+
+    world_init(&w, 3, true);
+    struct land_source *land = (struct land_source *)w.land;
+    land->pyramid.dtype = dtype;
+    land->bias = bias;
+    w.spec.features = features;
+    world_open(&w, NULL);
+    struct raster raster = world_reference(&w);
+    for (int round = 0; round < 6; round++) {
+        const struct block_request request = random_request(w.prediction, 0, &seed);
+        struct block *block = read_block(w.prediction, request);
+        assert_window(block, &request, &raster);
+        block_unref(block);
+    }
+    assert_true(atomic_load(&fake.coded) >= 2 * fake_classified());
+    raster_release(&raster);
+    world_release(&w);
+}
+
+TEST(features_of_one_small_integer_come_as_codes_and_are_the_same)
+{
+    static const char *const below_zero[] = {"s.a + 50 + 0 * s.b", "s.b + 50", "s.id"};
+
+    assert_integers(DTYPE_U8, 0, land_features);
+    assert_integers(DTYPE_U16, 0, land_features);
+    assert_integers(DTYPE_I8, 50, below_zero);
+    assert_integers(DTYPE_I16, 50, below_zero);
+}
+
+TEST(a_coded_feature_that_is_not_a_number_makes_its_pixel_nodata)
+{
+    static const char *const features[] = {"s.a + 0 * s.b", "s.b + ln(s.b >= 3)", "s.id"};
+    struct world w;
+
+    world_init(&w, 0, false);
+    ((struct land_source *)w.land)->pyramid.dtype = DTYPE_U16;
+    w.spec.features = features;
+    world_open(&w, NULL);
+    struct raster raster = classify_land(&w);
+    for (uint32_t i = 0; i < LAND_PIXELS; i++) {
+        if (land_sample(BAND_B, i % LAND_WIDTH, i / LAND_WIDTH) < 3) {
+            raster.label[i] = CLASS_NODATA;
+            raster.confidence[i] = 0;
+        }
+    }
+    const struct block_request request = whole_block(0, 1, 0);
+    struct block *block = read_block(w.prediction, request);
+    assert_window(block, &request, &raster);
+    assert_true(atomic_load(&fake.coded) >= 2 * fake_classified());
+    block_unref(block);
+    raster_release(&raster);
+    world_release(&w);
+}
+
+TEST(a_warped_integer_is_no_code)
+{
+    struct world w;
+
+    world_init(&w, 0, false);
+    ((struct land_source *)w.land)->pyramid.dtype = DTYPE_U16;
+    w.source.resampling = RESAMPLE_BILINEAR;
+    w.spec.grid.affine.x += 3;
+    world_open(&w, NULL);
+    block_unref(read_block(w.prediction, whole_block(0, 0, 0)));
+    assert_true(fake_classified() > 1000);
+    assert_int_equal(atomic_load(&fake.coded), 0);
+    world_release(&w);
+}
+
 TEST(a_block_without_any_data_is_empty)
 {
     struct world w;
@@ -615,9 +689,11 @@ RUN(T(any_partition_gives_the_whole_raster_without_a_filter),
     T(any_partition_gives_the_whole_raster_after_a_chain_of_steps),
     T(only_pixels_that_were_asked_for_are_classified_and_only_once),
     T(masked_pixels_and_nodata_never_reach_the_forest),
-    T(a_feature_that_is_not_a_number_makes_its_pixel_nodata), T(a_block_without_any_data_is_empty),
-    T(a_finished_block_is_one_block_for_everybody), T(the_padding_of_an_edge_block_is_nodata),
-    T(a_block_beyond_the_grid_is_absent),
+    T(a_feature_that_is_not_a_number_makes_its_pixel_nodata),
+    T(features_of_one_small_integer_come_as_codes_and_are_the_same),
+    T(a_coded_feature_that_is_not_a_number_makes_its_pixel_nodata), T(a_warped_integer_is_no_code),
+    T(a_block_without_any_data_is_empty), T(a_finished_block_is_one_block_for_everybody),
+    T(the_padding_of_an_edge_block_is_nodata), T(a_block_beyond_the_grid_is_absent),
     T(a_source_on_another_grid_gives_the_same_pixels_under_any_partition),
     T(a_source_in_another_projection_gives_the_same_pixels_under_any_partition),
     T(many_threads_classify_each_pixel_once),

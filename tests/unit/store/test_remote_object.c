@@ -161,6 +161,7 @@ TEST(a_failed_or_abandoned_read_ahead_harms_no_reader)
     AUTO(object) object = opened(hasty, &fake, "b/scene");
     fake_s3_fault(&fake, "b/scene", "[{\"kind\": \"status\", \"status\": 500}]");
     AUTO(ahead) ahead = object_read_ahead(object, &block, 1);
+    assert_non_null(ahead);
     while (try_read(object, 300000, 5000, &errand, &err) != TL_OK)
         assert_non_null(strstr(err.msg, "500")); /* it was the same GET */
     AUTO(object) steady = opened(store, &fake, "b/scene");

@@ -1,0 +1,25 @@
+/*
+ * forest_table: the ranks of a feature that has at most 65,536 values, by the code of each
+ * (an 8 or 16 bit sample of a band). Whatever makes the feature of the sample - scale,
+ * logarithm, the model's rule about what is missing - has been paid for when the table is made.
+ *
+ * Threads  immutable once made
+ * Memory   forest_table_free(); 4 bytes per code, and 2 per code and plane of the feature
+ */
+#ifndef TILTH_CLASSIFY_FOREST_TABLE_H
+#define TILTH_CLASSIFY_FOREST_TABLE_H
+
+#include "classify/forest.h"
+#include "classify/forest_flat.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* As forest_table_new(); NULL when memory is out. The flat form has rankers. */
+struct forest_table *table_new(const struct flat *flat, uint32_t feature, const float *values,
+                               size_t count);
+
+/* Ranks by code in one of the flat form's planes of the feature. */
+const uint16_t *table_ranks(const struct forest_table *table, uint32_t plane);
+
+#endif

@@ -1,0 +1,67 @@
+/*
+ * stack_private: what the files behind stack.h share.
+ *
+ *   stack.c            making one, reading a window
+ *   stack_features.c   features of pixels of a window
+ */
+#ifndef TILTH_CLASSIFY_STACK_PRIVATE_H
+#define TILTH_CLASSIFY_STACK_PRIVATE_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "classify/stack.h"
+#include "raster/dtype.h"
+#include "raster/warp.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct feature;
+struct forest;
+struct forest_table;
+
+/* A source, and those of its bands that some feature (or the mask) uses. */
+struct stack_source {
+    char *id;
+    struct block_source *source;
+    enum resampling resampling;
+    uint16_t *bands;
+    uint16_t band_count;
+    bool aligned;  /* its level 0 and the grid are the same pixels, shifted by whole ones */
+    uint8_t level; /* that level 0 of the grid reads */
+};
+
+/* Plane number `i` of the feature programs is band planes[i].band of source planes[i].source. */
+struct stack_plane {
+    uint32_t source;
+    uint16_t band; /* among those used */
+};
+
+/*
+ * A feature that is a function of one band of 8 or 16 bits: the band's samples are codes of a
+ * table, and nothing is computed per pixel.
+ */
+struct stack_code {
+    struct forest_table *table; /* NULL: the feature is computed */
+    uint32_t plane;
+    enum dtype dtype; /* that the samples must have */
+    bool finite;      /* whatever the sample */
+};
+
+struct stack {
+    struct grid grid;
+    uint32_t source_count, plane_count, feature_count;
+    struct stack_source *sources;
+    struct stack_plane *planes;
+    struct feature **features;
+    struct stack_code *codes; /* one per feature */
+    struct stack_source mask; /* source NULL: none */
+    uint8_t keep[256];
+};
+
+/* Tables for the features that can have one; the stack is complete otherwise. */
+TL_MUST_CHECK enum tl_code stack_make_codes(struct stack *stack, const struct forest *forest,
+                                            struct tl_err *err);
+void stack_free_codes(struct stack *stack);
+
+#endif
