@@ -91,10 +91,8 @@ typedef enum tl_code block_read_fn(struct block_source *source,
                                    struct errand *errand, struct block **ret_blocks,
                                    struct tl_err *err);
 
-/*
- * Starts to fetch the bytes of blocks that nobody has or makes, and returns at once: a read of
- * them until block_ahead_free() finds them on the way. NULL when there is nothing to start.
- */
+/* Starts to fetch blocks that nobody has or makes: a read of them until block_ahead_free() finds
+ * them on the way or there. NULL when there is nothing to start. */
 typedef struct ahead *block_ahead_fn(struct block_source *source,
                                      const struct block_request *requests, size_t count);
 
@@ -109,8 +107,7 @@ struct block_source {
 };
 
 void block_source_free(struct block_source *source);
-/* Before the source is freed. */
-void block_ahead_free(struct ahead *ahead);
+void block_ahead_free(struct ahead *ahead); /* before its source is freed */
 
 AUTO_DEFINE(block, block_unref)
 AUTO_DEFINE(block_source, block_source_free)

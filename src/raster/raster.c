@@ -2,6 +2,7 @@
 
 #include "raster/cog.h"
 #include "raster/gdal_source.h"
+#include "raster/raster_notes.h"
 #include "raster/raster_source.h"
 #include "raster/taint.h"
 #include "store/store.h"
@@ -23,12 +24,22 @@ static enum tl_code open_either(const struct raster_env *env, struct object *obj
 }
 
 /* A tainted level is shown by `tilth check` and never read. */
-static enum tl_code look_for_taint(struct block_source *opened, struct errand *errand,
-                                   struct tl_err *err)
+static enum tl_code look_for_taint(struct block_source *opened, const struct raster_notes *notes,
+                                   struct errand *errand, struct tl_err *err)
 {
+    static const char way[] = "tainted levels " TAINT_REVISION;
     struct raster_source *source = raster_source_of(opened);
+    struct hash128 key = hash128_join(opened->fingerprint, hash128(way, sizeof(way)));
+    uint32_t *levels = &source->info.tainted_levels;
 
-    TL_TRY(taint_find(opened, errand, &source->info.tainted_levels, err));
+    /* Nothing is noted of an object without a version: another may take its place unseen. */
+    if (!object_version(source->object)[0])
+        notes = NULL;
+    if (!notes || !notes->recall(notes->arg, key, levels)) {
+        TL_TRY(taint_find(opened, errand, levels, err));
+        if (notes)
+            notes->keep(notes->arg, key, *levels);
+    }
     for (int i = 0; i < source->pyramid.level_count; i++) {
         if (source->info.tainted_levels >> i & 1)
             source->pyramid.levels[i].usable = false;
@@ -44,7 +55,7 @@ static enum tl_code open_object(const struct raster_env *env, struct object *obj
 
     TL_TRY(open_either(env, object, options, errand, &source, err));
     if (options && options->classes)
-        TL_TRY(look_for_taint(source, errand, err));
+        TL_TRY(look_for_taint(source, options->notes, errand, err));
     *ret_source = TL_TAKE(source);
     return TL_OK;
 }

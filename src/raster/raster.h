@@ -18,6 +18,7 @@
 
 struct blob;
 struct block_pool;
+struct raster_notes;
 struct s3_options;
 struct store;
 
@@ -28,9 +29,10 @@ struct raster_env {
 };
 
 struct raster_options {
-    const struct s3_options *s3; /* NULL: the store's own */
-    bool classes;                /* samples are class values: look for tainted overviews */
-    bool force_gdal;             /* the oracle, in tests */
+    const struct s3_options *s3;      /* NULL: the store's own */
+    bool classes;                     /* samples are class values: look for tainted overviews */
+    bool force_gdal;                  /* the oracle, in tests */
+    const struct raster_notes *notes; /* on tainted overviews; NULL: none are kept */
 };
 
 /* What a person wants to know about a raster; all strings live as long as the source. */

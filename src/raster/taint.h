@@ -26,6 +26,9 @@
 struct block_source;
 struct errand;
 
+/* Raise it when another verdict may come of the same pixels: verdicts are kept. */
+#define TAINT_REVISION "1"
+
 /* Bit i of `*ret_levels`: level i is tainted. Rasters of more than 16 bits are never. */
 TL_MUST_CHECK enum tl_code taint_find(struct block_source *source, struct errand *errand,
                                       uint32_t *ret_levels, struct tl_err *err);

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "tiler/layer_doc.h"
 #include "tiler/layer_private.h"
+#include "tiler/notes.h"
 #include "tiler/style.h"
 
 #include <dirent.h>
@@ -17,6 +18,7 @@ enum { MAX_DOCUMENT_BYTES = 4 << 20, MAX_DOCUMENTS = 10000 };
 
 struct catalog {
     struct layer_env env;
+    struct notes notes;
     size_t style_count, layer_count;
     struct style **styles;
     struct layer **layers;
@@ -157,6 +159,16 @@ static enum tl_code read_layer_document(struct catalog *catalog, const char *pat
     return TL_OK;
 }
 
+static enum tl_code open_notes(struct catalog *catalog, struct tl_err *err)
+{
+    if (!catalog->env.cache)
+        return TL_OK;
+    enum tl_code code = notes_open(catalog->env.cache, &catalog->notes, err);
+    if (code == TL_OK)
+        catalog->env.notes = &catalog->notes.face;
+    return code == TL_ABSENT ? TL_OK : code;
+}
+
 enum tl_code catalog_open(const struct catalog_options *options,
                           void (*complain_fn)(void *udata, const char *message), void *udata,
                           struct catalog **ret_catalog, struct tl_err *err)
@@ -170,6 +182,7 @@ enum tl_code catalog_open(const struct catalog_options *options,
                                       .cache = options->cache,
                                       .revalidate_ns = options->revalidate_ns,
                                       .listener = options->listener};
+    TL_TRY(open_notes(catalog, err));
     TL_TRY(read_folder(catalog, options->styles_dir, read_style_document, &complaints, err));
     TL_TRY(read_folder(catalog, options->layers_dir, read_layer_document, &complaints, err));
     *ret_catalog = TL_TAKE(catalog);

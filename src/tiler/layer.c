@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "base/errand.h"
 #include "base/trouble.h"
-#include "cache/cache.h"
 #include "classify/forest.h"
 #include "tiler/layer_doc.h"
 #include "tiler/layer_open.h"

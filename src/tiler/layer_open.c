@@ -92,8 +92,10 @@ static enum tl_code open_sources(const struct layer_open *open, struct owned_vie
 
     for (uint32_t i = 0; i < doc->source_count; i++) {
         bool is_classes = doc->kind == LAYER_RASTER ? doc->classes : doc->mask_source == (int)i;
-        const struct raster_options options = {
-            .s3 = doc->sources[i].has_s3 ? &doc->sources[i].s3 : NULL, .classes = is_classes};
+        const struct raster_options options = {.s3 = doc->sources[i].has_s3 ? &doc->sources[i].s3
+                                                                            : NULL,
+                                               .classes = is_classes,
+                                               .notes = open->env->notes};
 
         TL_TRY(raster_open(&open->env->raster, season_href(open, i), &options, errand,
                            &own->sources[i], err));

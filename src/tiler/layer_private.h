@@ -22,6 +22,7 @@ struct listener;
 struct layer_env {
     struct raster_env raster;
     struct cache *cache; /* may be NULL */
+    const struct raster_notes *notes;
     int64_t revalidate_ns;
     const struct listener *listener; /* may be NULL */
 };

@@ -117,5 +117,39 @@ class Rounds(unittest.TestCase):
         self.assertEqual(len({(entry["path"], entry["range"]) for entry in log}), len(log), "a range came twice")
 
 
+class Verdict(unittest.TestCase):
+    """What is found out about the overviews of a class raster is found out once."""
+
+    def setUp(self):
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory(prefix="tilth-verdict-")))
+        self.fake = self.enterContext(scene.FakeS3())
+
+    def put(self, seed):
+        path = self.folder / "land.tif"
+        scene.write_cog(path, scene.class_noise(2048, 2048, seed), (31, -17), 0.0001,
+                        options=["BLOCKSIZE=512", "COMPRESS=DEFLATE", "OVERVIEW_RESAMPLING=MODE"])
+        self.fake.put(BUCKET, "land.tif", path.read_bytes())
+
+    def open_cold(self):
+        """GETs that opening costs a fresh process, and a tile that needs an overview."""
+        layer = support.land_layer(f"s3://{BUCKET}/land.tif")
+        with support.Tilth([layer], folder=self.folder, cache_tiles="false", **scene.store_settings(self.fake)) as tilth:
+            self.fake.reset()
+            tilth.get(f"/layers/{layer['id']}/tilejson.json")
+            opened = len(self.fake.log())
+            tile = scene.tile_of(31.1, -17.1, 10)
+            return opened, tilth.get(scene.path_of(layer["id"], tile)).body
+
+    def test_a_restart_opens_with_one_get_and_a_new_version_is_judged_anew(self):
+        self.put(seed=1)
+        first, tile = self.open_cold()
+        self.assertGreater(first, 1)
+        self.assertEqual(self.open_cold(), (1, tile))
+        self.put(seed=2)
+        changed, other = self.open_cold()
+        self.assertGreater(changed, 1)
+        self.assertNotEqual(other, tile)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -2,6 +2,7 @@
 
 #include "raster/block_pool.h"
 #include "raster/cog.h"
+#include "raster/raster_notes.h"
 #include "raster_fixture.h"
 
 static struct fixture fixture;
@@ -349,6 +350,76 @@ TEST(all_levels_are_judged_in_one_round)
     unlink(path);
 }
 
+/* One note, and how often it was asked for and made. */
+struct notebook {
+    struct hash128 key;
+    uint32_t finding;
+    int recalls, hits, keeps;
+};
+
+static bool notebook_recall(void *arg, struct hash128 key, uint32_t *ret_finding)
+{
+    struct notebook *book = arg;
+
+    book->recalls++;
+    if (!book->keeps || !hash128_equal(book->key, key))
+        return false;
+    book->hits++;
+    *ret_finding = book->finding;
+    return true;
+}
+
+static void notebook_keep(void *arg, struct hash128 key, uint32_t finding)
+{
+    struct notebook *book = arg;
+
+    book->keeps++;
+    book->key = key;
+    book->finding = finding;
+}
+
+/* Bytes that an open with notes cost. */
+static uint64_t open_noted(const char *path, struct notebook *book, uint32_t *ret_tainted)
+{
+    const struct raster_notes notes = {book, notebook_recall, notebook_keep};
+    const struct raster_options options = {.classes = true, .notes = &notes};
+    struct errand errand = errand_unbounded();
+    struct block_source *source = NULL;
+    struct tl_err err;
+
+    assert_ok(raster_open(&fixture.env, path, &options, &errand, &source, &err));
+    *ret_tainted = raster_info(source)->tainted_levels;
+    for (int i = 0; i < source->pyramid->level_count; i++)
+        assert_int_equal(source->pyramid->levels[i].usable, !(*ret_tainted >> i & 1));
+    block_source_free(source);
+    return errand.fetched_bytes;
+}
+
+TEST(a_verdict_is_remembered_for_the_version_of_the_file_and_no_other)
+{
+    struct notebook book = {.keeps = 0};
+    char path[128], other[128];
+    uint32_t tainted;
+
+    write_cog(&codes, "BLOCKSIZE=256 COMPRESS=DEFLATE OVERVIEW_RESAMPLING=AVERAGE", path);
+    uint64_t probed = open_noted(path, &book, &tainted);
+    assert_int_equal(tainted, 1 << 1 | 1 << 2 | 1 << 3);
+    assert_int_equal(book.keeps, 1);
+    uint64_t recalled = open_noted(path, &book, &tainted);
+    assert_int_equal(tainted, 1 << 1 | 1 << 2 | 1 << 3);
+    assert_int_equal(book.hits, 1);
+    assert_int_equal(book.keeps, 1);
+    assert_true(recalled < probed);
+
+    write_cog(&codes, "BLOCKSIZE=256 COMPRESS=DEFLATE OVERVIEW_RESAMPLING=MODE", other);
+    assert_int_equal(rename(other, path), 0);
+    open_noted(path, &book, &tainted);
+    assert_int_equal(tainted, 0);
+    assert_int_equal(book.hits, 1);
+    assert_int_equal(book.keeps, 2);
+    assert_int_equal(book.recalls, 3);
+}
+
 /* Nodata under an overview pixel that is valid: GDAL averages what is left, others fill. */
 TEST(holes_that_an_overview_filled_taint_it)
 {
@@ -435,6 +506,7 @@ int main(void)
         T(means_of_noise_taint_at_every_step),
         T(large_blocks_are_judged_by_their_richest_quarter),
         T(all_levels_are_judged_in_one_round),
+        T(a_verdict_is_remembered_for_the_version_of_the_file_and_no_other),
         T(holes_that_an_overview_filled_taint_it),
         T(a_raster_that_is_not_of_classes_is_not_asked),
         T(an_overview_that_was_never_filled_is_not_usable),
