@@ -34,7 +34,7 @@ static void check_rows(const struct parts_case *c, const struct forest *forest,
 {
     uint8_t label[LIBRARY_MAX_ROWS];
     float p[LIBRARY_MAX_ROWS * LIBRARY_MAX_CLASSES];
-    struct forest_pixels pixels = {rows->planes, rows->count};
+    struct forest_pixels pixels = {.planes = rows->planes, .count = rows->count};
     struct forest_output output = {.label = label, .probability = p};
 
     forest_run_scalar(forest, &pixels, &output);
@@ -58,7 +58,7 @@ static void check_kernel(const struct forest *forest, const struct library_rows 
     struct library_pixels *px = calloc(1, sizeof(*px));
     AUTO(arena) scratch = arena_new();
     size_t count = LIBRARY_TIMES * rows->count;
-    struct forest_pixels pixels = {px->planes, count};
+    struct forest_pixels pixels = {.planes = px->planes, .count = count};
     struct forest_output walked = {px->label[0], px->confidence[0], px->p[0]};
     struct forest_output swept = {px->label[1], px->confidence[1], px->p[1]};
     struct tl_err err;
@@ -144,8 +144,9 @@ TEST(a_manifest_of_parts_that_makes_no_sense_is_refused_with_its_place)
                    "part 3: the weights of the mean do not add up");
     assert_refused(load_with(vote, "\\\"softmax\\\"", "\\\"binary\\\" ", &err), TL_INVALID,
                    "binary output needs two classes");
-    assert_refused(load_with(vote, "\\\"label\\\": \\\"score\\\"", "\\\"scale\\\":        15", &err),
-                   TL_CORRUPT, "golden row");
+    assert_refused(
+        load_with(vote, "\\\"label\\\": \\\"score\\\"", "\\\"scale\\\":        15", &err),
+        TL_CORRUPT, "golden row");
     assert_refused(
         load_with(vote, "\\\"label\\\": \\\"score\\\"", "\\\"lable\\\": \\\"score\\\"", &err),
         TL_INVALID, "lable");
