@@ -47,7 +47,7 @@ static enum tl_code read_config_flag(struct args *args, const char *argument, in
 static enum tl_code read_option(struct args *args, int argc, char **argv, int *i,
                                 struct tl_err *err)
 {
-    const char *argument = argv[*i] + 2;
+    const char *argument = argv[*i] + strspn(argv[*i], "-");
     const char *value;
     bool takes;
     int own = find_own(args, argument, &takes, &value);
@@ -100,10 +100,7 @@ enum tl_code args_read(struct args *args, const struct command *command, int arg
             i++;
         } else if (strncmp(argv[i], "--config=", 9) == 0) {
             continue;
-        } else if (strcmp(argv[i], "-o") == 0 && i + 1 < argc) {
-            argv[i] = (char[]){"--o"};
-            TL_TRY(read_option(args, argc, argv, &i, err));
-        } else if (strncmp(argv[i], "--", 2) == 0) {
+        } else if (argv[i][0] == '-' && argv[i][1] != '\0') {
             TL_TRY(read_option(args, argc, argv, &i, err));
         } else if (args->positional_count < (int)TL_COUNT(args->positional)) {
             args->positional[args->positional_count++] = argv[i];

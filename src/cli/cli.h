@@ -32,7 +32,8 @@ struct command {
     int (*run)(int argc, char **argv);
 };
 
-extern const struct command cmd_serve, cmd_check, cmd_model, cmd_render, cmd_cache, cmd_config;
+extern const struct command cmd_serve, cmd_check, cmd_model, cmd_render, cmd_classify, cmd_cache,
+    cmd_config;
 
 /*
  * Command line of a command: options of its own first, then any configuration key as
@@ -44,7 +45,7 @@ struct args {
     const char *const *own;
     const char *values[8]; /* of own[i]: its value, "" for a flag that was given, NULL */
     int positional_count;
-    const char *positional[8];
+    const char *positional[64];
 };
 
 /*

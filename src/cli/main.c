@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct command *const commands[] = {&cmd_serve,  &cmd_check, &cmd_model,
-                                                 &cmd_render, &cmd_cache, &cmd_config};
+static const struct command *const commands[] = {&cmd_serve,    &cmd_check, &cmd_model, &cmd_render,
+                                                 &cmd_classify, &cmd_cache, &cmd_config};
 
 static void print_help(FILE *to)
 {

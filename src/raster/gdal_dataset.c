@@ -24,7 +24,7 @@ static void set_up(void)
     GDALSetCacheMax64(GDAL_CACHE_BYTES);
 }
 
-static void set_up_once(void)
+void gdal_set_up(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -60,7 +60,7 @@ enum tl_code gdal_dataset_open(struct object *object, struct errand *errand,
 
     if (!dataset)
         return tl_fail(err, TL_NOMEM, "no memory to open %s", object_href(object));
-    set_up_once();
+    gdal_set_up();
     TL_TRY(gdal_file_new(object, &dataset->file, err));
     gdal_begin(dataset, errand);
     dataset->gdal = GDALOpenEx(gdal_file_path(dataset->file),

@@ -18,6 +18,9 @@ struct errand;
 struct gdal_file;
 struct object;
 
+/* Before the first call into GDAL; costs nothing after it. */
+void gdal_set_up(void);
+
 struct gdal_dataset {
     struct gdal_file *file;
     GDALDatasetH gdal;

@@ -12,7 +12,7 @@ import support
 
 WEST, NORTH, PIXEL, SIZE = 30.0, -17.0, 1 / 4096, 700
 MIDDLE = (WEST + SIZE * PIXEL / 2, NORTH - SIZE * PIXEL / 2)
-COMMANDS = ("serve", "check", "model", "render", "cache", "config")
+COMMANDS = ("serve", "check", "model", "render", "classify", "cache", "config")
 OK, FAILED, USAGE = 0, 1, 2
 
 
@@ -58,7 +58,7 @@ class Help(Cli):
                                  (("serve", "extra"), ["layers_dir"]), (("check", "a", "--no-such-key", "1"), ["no-such-key"]),
                                  (("config", "--workers", "lots"), ["workers", "lots"]),
                                  (("config", "--workers", "100000"), ["workers", "256"]),
-                                 (("config", "--workers"), ["value"]), (("check",) + ("a",) * 20, ["too many"]),
+                                 (("config", "--workers"), ["value"]), (("check",) + ("a",) * 70, ["too many"]),
                                  (("serve", "--wrokers"), ["unknown key", "workers"]), (("config", "--config"), ["a file"]),
                                  (("cache", "burn", "--cache-dir", "/nowhere"), ["stat", "verify"])):
             _, said = self.run_tilth(*arguments, status=USAGE)

@@ -540,5 +540,80 @@ class FieldsOfTheWorld(unittest.TestCase):
             self.skipTest("no MinIO: compared through the scripted S3")
 
 
+class Export(OnScene):
+    """`tilth classify`: the file is the tiles, and both are the reference."""
+
+    def classify(self, *args, status=0):
+        done = subprocess.run([support.program(), "classify", *map(str, args)], capture_output=True, text=True, timeout=120)
+        self.assertEqual(done.returncode, status, done.stderr)
+        return done
+
+    def setUp(self):
+        self.out = scene.temporary_folder(self)
+
+    def layers(self, *documents):
+        folder = self.out / "layers"
+        folder.mkdir()
+        for document in documents:
+            (folder / f"{document['id']}.json").write_text(json.dumps(document))
+        return ["--layers-dir", folder, "--styles-dir", support.ROOT / "styles"]
+
+    def test_a_layer_is_written_as_it_is_shown(self):
+        document = self.scene.masked("whole")
+        label, confidence = self.scene.truth(document).window(0, 0, SIZE, SIZE)
+        done = self.classify("whole", "-o", self.out / "whole.tif", "--confidence", self.out / "sure.tif",
+                             *self.layers(document))
+        for value in (c["value"] for c in CLASSES):
+            self.assertRegex(done.stdout, rf" {value}  \w+ +{(label == value).sum()} px")
+        classes, sure = (gdal.Open(str(self.out / name)) for name in ("whole.tif", "sure.tif"))
+        np.testing.assert_array_equal(classes.ReadAsArray(), label)
+        np.testing.assert_array_equal(sure.ReadAsArray(), np.where(label == scene.NODATA, scene.NODATA, confidence))
+        self.assertEqual(classes.GetMetadataItem("LAYOUT", "IMAGE_STRUCTURE"), "COG")
+        self.assertEqual(classes.GetMetadataItem("class_3"), "grass")
+        band = classes.GetRasterBand(1)
+        self.assertEqual(band.GetNoDataValue(), scene.NODATA)
+        self.assertEqual(band.GetColorTable().GetColorEntry(3)[:3], (0x88, 0xB0, 0x53))
+        self.assertGreater(band.GetOverviewCount(), 0)
+        for i in range(band.GetOverviewCount()):
+            label = scene.mode_level(label)
+            np.testing.assert_array_equal(band.GetOverview(i).ReadAsArray(), label)
+        self.assertEqual(sorted(p.name for p in self.out.iterdir()), ["layers", "sure.tif", "whole.tif"])
+
+    def test_rasters_and_a_model_need_no_document(self):
+        """Bands that are called as the features, the same bands in order, and by expressions from a file."""
+        planes, model = self.scene.features, self.scene.model
+        finite = np.isfinite(planes).all(axis=0)
+        p = reference.tilth.load(str(model)).probabilities(np.ascontiguousarray(planes[:, finite].T, np.float32))
+        wanted = np.full(finite.shape, scene.NODATA, np.uint8)
+        wanted[finite] = np.array([c["value"] for c in CLASSES], np.uint8)[p.argmax(axis=1)]
+        self.assertGreater(len(np.unique(wanted)), 3)
+        grid = self.scene.grid
+        origin = grid.x - grid.dx / 2, grid.y - grid.dy / 2
+        backwards, names = planes[::-1].astype(np.float32), list(FEATURES)[::-1]
+        scene.write_cog(self.out / "named.tif", backwards, origin, 10, 6933, names=names)
+        scene.write_cog(self.out / "in order.tif", planes.astype(np.float32), origin, 10, 6933)
+        (self.out / "x.json").write_text(json.dumps({name: f"s1.b{i + 1}" for i, name in enumerate(FEATURES)}))
+        for stack, *more in (["named.tif"], ["in order.tif"], ["in order.tif", "--features", self.out / "x.json"]):
+            self.classify(self.out / stack, "-m", model, "-o", self.out / "out.tif", *more)
+            np.testing.assert_array_equal(gdal.Open(str(self.out / "out.tif")).ReadAsArray(), wanted, stack)
+
+    def test_what_does_not_fit_together_is_said(self):
+        slope, model = self.scene.sources["slope"]["href"], self.scene.model
+        here = self.out / "no.tif"
+        self.assertIn("no band is called \"red\"", self.classify(slope, "-m", model, "-o", here, status=2).stderr)
+        self.assertIn("-o FILE is needed", self.classify(slope, "-m", model, status=2).stderr)
+        self.assertIn("is needed", self.classify("-o", here, status=2).stderr.replace("are needed", "is needed"))
+        self.assertIn("no layer", self.classify("nowhere", "-o", here, *self.layers(), status=1).stderr)
+        self.assertIn("missing.tilth", self.classify(slope, "-m", "missing.tilth", "-o", here, status=1).stderr)
+        (self.out / "features.json").write_text('{"x": "s1.b1"}')
+        self.classify(slope, "-m", model, "-o", here, "--features", self.out / "features.json", status=2)
+        self.assertFalse(here.exists())
+
+    def test_a_folder_that_cannot_be_written_is_said_before_anything_is_classified(self):
+        document = self.scene.layer("plain", post=[])
+        done = self.classify("plain", "-o", self.out / "no" / "such" / "folder.tif", *self.layers(document), status=2)
+        self.assertIn("cannot be written", done.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -1,0 +1,269 @@
+#include "classify/export.h"
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "base/errand.h"
+#include "classify/class_block.h"
+#include "classify/forest.h"
+#include "classify/mode.h"
+#include "classify/prediction.h"
+#include "raster/block.h"
+#include "raster/cog_writer.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct export
+{
+    const struct export_request *request;
+    struct errand *errand;
+    pthread_mutex_t mu; /* guards: the rest */
+    struct cog_writer *label, *confidence;
+    uint32_t next; /* block of level 0, row after row */
+    enum tl_code code;
+    struct tl_err err;
+    struct export_result result;
+};
+
+static const struct pyramid *pyramid_of(const struct export *export)
+{
+    return export->request->prediction->pyramid;
+}
+
+static uint32_t blocks_across(uint32_t pixels)
+{
+    return (pixels + CLASS_BLOCK - 1) / CLASS_BLOCK;
+}
+
+/* What of a block is inside its level. */
+static struct cog_window window_of(const struct export *export, uint8_t level, uint32_t col,
+                                   uint32_t row)
+{
+    const struct pyramid_level *grid = &pyramid_of(export)->levels[level];
+    uint32_t x = col * CLASS_BLOCK, y = row * CLASS_BLOCK;
+
+    return (struct cog_window){.level = level,
+                               .x = x,
+                               .y = y,
+                               .width = TL_MIN(grid->width - x, (uint32_t)CLASS_BLOCK),
+                               .height = TL_MIN(grid->height - y, (uint32_t)CLASS_BLOCK)};
+}
+
+static void count_pixels(const struct cog_window *window, const struct class_map *map,
+                         struct export_result *result)
+{
+    for (size_t y = 0; y < window->height; y++)
+        for (size_t x = 0; x < window->width; x++)
+            result->pixels[map->label[y * CLASS_BLOCK + x]]++;
+}
+
+/* With the mutex held. A file of percents has the labels' nodata: nothing was said there. */
+static enum tl_code put(struct export *export, struct cog_window window, struct class_map *map,
+                        struct tl_err *err)
+{
+    TL_TRY(cog_writer_put(export->label, window, map->label, CLASS_BLOCK, err));
+    if (!export->confidence)
+        return TL_OK;
+    for (size_t i = 0; i < CLASS_PIXELS; i++)
+        if (map->label[i] == CLASS_NODATA)
+            map->confidence[i] = CLASS_NODATA;
+    return cog_writer_put(export->confidence, window, map->confidence, CLASS_BLOCK, err);
+}
+
+/* ---- level 0 ---- */
+
+static enum tl_code classify_block(struct export *export, uint32_t block, struct class_map *map,
+                                   struct tl_err *err)
+{
+    struct block_source *source = export->request->prediction;
+    uint32_t across = blocks_across(pyramid_of(export)->levels[0].width);
+    struct cog_window window = window_of(export, 0, block % across, block / across);
+    const struct class_window all = {0, 0, (uint16_t)window.width, (uint16_t)window.height};
+    const struct block_request request = {
+        .col = block % across, .row = block / across, .x1 = all.x1, .y1 = all.y1};
+    struct errand errand = *export->errand; /* what it cost is counted per thread */
+    AUTO(block) classes = NULL;
+
+    TL_TRY(errand_check(&errand, err));
+    TL_TRY(source->read(source, &request, 1, &errand, &classes, err));
+    class_block_copy(classes, all, map->label, map->confidence, CLASS_BLOCK);
+    pthread_mutex_lock(&export->mu);
+    enum tl_code code = put(export, window, map, err);
+    count_pixels(&window, map, &export->result);
+    pthread_mutex_unlock(&export->mu);
+    return code;
+}
+
+/* The next block that nobody has; false when there is none or somebody failed. */
+static bool take(struct export *export, uint32_t *ret_block)
+{
+    const struct pyramid_level *grid = &pyramid_of(export)->levels[0];
+    uint64_t count = (uint64_t)blocks_across(grid->width) * blocks_across(grid->height);
+
+    pthread_mutex_lock(&export->mu);
+    bool more = export->code == TL_OK && export->next < count;
+    if (more)
+        *ret_block = export->next++;
+    pthread_mutex_unlock(&export->mu);
+    return more;
+}
+
+static void *classify_blocks(void *arg)
+{
+    struct export *export = arg;
+    AUTO(class_map) map = class_map_new();
+    struct tl_err err;
+    uint32_t block;
+
+    while (take(export, &block)) {
+        enum tl_code code = map ? classify_block(export, block, map, &err)
+                                : tl_fail(&err, TL_NOMEM, "no memory for a class block");
+
+        if (code == TL_OK)
+            continue;
+        pthread_mutex_lock(&export->mu);
+        if (export->code == TL_OK) {
+            export->code = code;
+            export->err = err;
+        }
+        pthread_mutex_unlock(&export->mu);
+    }
+    return NULL;
+}
+
+static enum tl_code classify_all(struct export *export, struct tl_err *err)
+{
+    unsigned wanted = TL_MAX(export->request->threads, 1u), started = 0;
+    pthread_t *threads = calloc(wanted, sizeof(*threads));
+
+    while (threads && started + 1 < wanted &&
+           pthread_create(&threads[started], NULL, classify_blocks, export) == 0)
+        started++;
+    classify_blocks(export);
+    while (started > 0)
+        pthread_join(threads[--started], NULL);
+    free(threads);
+    if (export->code != TL_OK)
+        *err = export->err;
+    return export->code;
+}
+
+/* ---- coarser levels ---- */
+
+static enum tl_code halve_child(struct export *export, struct cog_window child,
+                                struct class_map *scratch, struct class_map *parent,
+                                struct tl_err *err)
+{
+    size_t at = (size_t)(child.y / 2 % CLASS_BLOCK) * CLASS_BLOCK + child.x / 2 % CLASS_BLOCK;
+
+    TL_TRY(cog_writer_get(export->label, child, scratch->label, CLASS_BLOCK, err));
+    if (export->confidence)
+        TL_TRY(cog_writer_get(export->confidence, child, scratch->confidence, CLASS_BLOCK, err));
+    mode_halve(scratch->label, scratch->confidence, child.width, child.height, parent, at);
+    return TL_OK;
+}
+
+static enum tl_code halve_block(struct export *export, struct cog_window window,
+                                struct class_map *scratch, struct tl_err *err)
+{
+    const struct pyramid_level *below = &pyramid_of(export)->levels[window.level - 1];
+    AUTO(class_map) map = class_map_new();
+
+    if (!map)
+        return tl_fail(err, TL_NOMEM, "no memory for a class block");
+    for (uint32_t i = 0; i < 4; i++) {
+        uint32_t col = 2 * (window.x / CLASS_BLOCK) + i % 2;
+        uint32_t row = 2 * (window.y / CLASS_BLOCK) + i / 2;
+
+        if (col < blocks_across(below->width) && row < blocks_across(below->height))
+            TL_TRY(halve_child(export, window_of(export, (uint8_t)(window.level - 1), col, row),
+                               scratch, map, err));
+    }
+    return put(export, window, map, err);
+}
+
+static enum tl_code halve_all(struct export *export, struct tl_err *err)
+{
+    const struct pyramid *pyramid = pyramid_of(export);
+    AUTO(class_map) scratch = class_map_new();
+
+    if (!scratch)
+        return tl_fail(err, TL_NOMEM, "no memory for a class block");
+    for (uint8_t level = 1; level < pyramid->level_count; level++) {
+        const struct pyramid_level *grid = &pyramid->levels[level];
+
+        for (uint32_t row = 0; row < blocks_across(grid->height); row++)
+            for (uint32_t col = 0; col < blocks_across(grid->width); col++)
+                TL_TRY(halve_block(export, window_of(export, level, col, row), scratch, err));
+    }
+    return TL_OK;
+}
+
+/* ---- the files ---- */
+
+/* "class_11" = "maize" for every class, and which model said so. */
+static enum tl_code open_label(struct export *export, struct tl_err *err)
+{
+    const struct forest_info *model = export->request->model;
+    const char *metadata[2 * (FOREST_MAX_CLASSES + 2) + 1];
+    char names[FOREST_MAX_CLASSES][16], fingerprint[33];
+    uint32_t colors[256] = {0};
+    size_t count = 0;
+
+    for (uint32_t c = 0; c < model->class_count; c++) {
+        const struct forest_class *class = &model->classes[c];
+
+        colors[class->value] = class->color == FOREST_NO_COLOR ? 0 : class->color;
+        snprintf(names[c], sizeof(names[c]), "class_%u", class->value);
+        metadata[count++] = names[c];
+        metadata[count++] = class->name;
+    }
+    hash128_hex(model->fingerprint, fingerprint);
+    metadata[count++] = "model";
+    metadata[count++] = model->name;
+    metadata[count++] = "model_fingerprint";
+    metadata[count++] = fingerprint;
+    metadata[count] = NULL;
+    const struct cog_spec spec = {.path = export->request->label_path,
+                                  .pyramid = pyramid_of(export),
+                                  .band_name = "label",
+                                  .colors = colors,
+                                  .metadata = metadata};
+    return cog_writer_new(&spec, &export->label, err);
+}
+
+static enum tl_code open_confidence(struct export *export, struct tl_err *err)
+{
+    const struct cog_spec spec = {.path = export->request->confidence_path,
+                                  .pyramid = pyramid_of(export),
+                                  .band_name = "confidence"};
+
+    return spec.path ? cog_writer_new(&spec, &export->confidence, err) : TL_OK;
+}
+
+static enum tl_code run(struct export *export, struct tl_err *err)
+{
+    TL_TRY(open_label(export, err));
+    TL_TRY(open_confidence(export, err));
+    TL_TRY(classify_all(export, err));
+    TL_TRY(halve_all(export, err));
+    TL_TRY(cog_writer_finish(export->label, err));
+    return export->confidence ? cog_writer_finish(export->confidence, err) : TL_OK;
+}
+
+enum tl_code export_prediction(const struct export_request *request, struct errand *errand,
+                               struct export_result *ret_result, struct tl_err *err)
+{
+    struct export export = {.request = request, .errand = errand};
+
+    pthread_mutex_init(&export.mu, NULL);
+    enum tl_code code = run(&export, err);
+    cog_writer_free(export.label);
+    cog_writer_free(export.confidence);
+    pthread_mutex_destroy(&export.mu);
+    if (code == TL_OK)
+        *ret_result = export.result;
+    return code;
+}

@@ -1,0 +1,39 @@
+/*
+ * export: a whole prediction as a COG: every block of level 0, then levels that are the exact
+ * mode of the one before - the pixels that tiles show. Blocks that are in the cache are not
+ * classified again, and what is classified fills it.
+ *
+ * Threads  runs its own; the caller waits
+ * Memory   some MiB per thread, however large the area
+ * Units    pixels
+ */
+#ifndef TILTH_CLASSIFY_EXPORT_H
+#define TILTH_CLASSIFY_EXPORT_H
+
+#include "base/attr.h"
+#include "base/err.h"
+
+#include <stdint.h>
+
+struct block_source;
+struct errand;
+struct forest_info;
+
+struct export_request {
+    struct block_source *prediction;
+    const struct forest_info *model;
+    const char *label_path;      /* a COG of class values with the classes' colours */
+    const char *confidence_path; /* a COG of percents; NULL: none is written */
+    unsigned threads;            /* at least 1 */
+};
+
+struct export_result {
+    uint64_t pixels[256]; /* per class value, CLASS_MASKED and CLASS_NODATA included */
+};
+
+/* On failure nothing half-written is left. */
+TL_MUST_CHECK enum tl_code export_prediction(const struct export_request *request,
+                                             struct errand *errand,
+                                             struct export_result *ret_result, struct tl_err *err);
+
+#endif

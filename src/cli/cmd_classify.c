@@ -1,0 +1,143 @@
+/*
+ * Two ways to name a prediction - a layer of the layers folder, or rasters and a model - and
+ * one way to write it: export_prediction().
+ */
+#include "base/clock.h"
+#include "base/cpu.h"
+#include "base/errand.h"
+#include "classify/export.h"
+#include "classify/forest.h"
+#include "classify/prediction.h"
+#include "cli/cli.h"
+#include "cli/stack_job.h"
+#include "tiler/catalog.h"
+#include "tiler/layer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void print_classes(const struct forest_info *model, const struct export_result *result)
+{
+    uint64_t all = 0;
+
+    for (int value = 0; value < CLASS_MASKED; value++)
+        all += result->pixels[value];
+    for (uint32_t c = 0; c < model->class_count; c++) {
+        uint64_t pixels = result->pixels[model->classes[c].value];
+
+        printf("  %3u  %-24s %12llu px  %5.1f %%\n", model->classes[c].value,
+               model->classes[c].name, (unsigned long long)pixels,
+               all ? 100.0 * (double)pixels / (double)all : 0.0);
+    }
+    printf("       %-24s %12llu px\n", "no data or masked",
+           (unsigned long long)(result->pixels[CLASS_NODATA] + result->pixels[CLASS_MASKED]));
+}
+
+static enum tl_code export(const struct args *args, struct block_source *prediction,
+                           const struct forest_info *model, struct tl_err *err) {
+    const struct export_request request = {.prediction = prediction,
+                                           .model = model,
+                                           .label_path = args_value(args, "o="),
+                                           .confidence_path = args_value(args, "confidence="),
+                                           .threads = cpu_cores()};
+    const struct pyramid_level *grid = &prediction->pyramid->levels[0];
+    struct errand errand = errand_unbounded();
+    struct export_result result;
+
+    int64_t start = clock_now_ns();
+    TL_TRY(export_prediction(&request, &errand, &result, err));
+    double seconds = (double)(clock_now_ns() - start) / NS_PER_S;
+    double mpx = (double)grid->width * grid->height / 1e6;
+    printf("%s: %u x %u, %.1f s, %.2f Mpx/s\n", request.label_path, grid->width, grid->height,
+           seconds, mpx / seconds);
+    print_classes(model, &result);
+    return TL_OK;
+}
+
+static enum tl_code classify_stack(const struct args *args, struct tl_err *err)
+{
+    const struct stack_wish wish = {.model = args_value(args, "m="),
+                                    .features = args_value(args, "features="),
+                                    .inputs = args->positional,
+                                    .input_count = (size_t)args->positional_count};
+    struct stack_job *job = NULL;
+    struct app app = {0};
+
+    enum tl_code code = app_open(&app, &args->config, APP_NO_CATALOG, err);
+    if (code == TL_OK)
+        code = stack_job_open(&app, &wish, &job, err);
+    if (code == TL_OK)
+        code = export(args, stack_job_prediction(job), stack_job_model(job), err);
+    stack_job_close(job);
+    app_close(&app);
+    return code;
+}
+
+static enum tl_code export_layer(const struct app *app, const struct args *args, struct tl_err *err)
+{
+    const char *season = args_value(args, "season=");
+    struct errand errand = errand_unbounded();
+    AUTO(layer_view) view = NULL;
+    struct layer *layer;
+
+    TL_TRY(catalog_layer(app->catalog, args->positional[0], &layer, err));
+    if (!layer_forest(layer))
+        return tl_fail(err, TL_INVALID, "layer %s is a stored raster; a prediction is classified",
+                       args->positional[0]);
+    TL_TRY(layer_view_get(layer, season ? season : "", &errand, &view, err));
+    return export(args, view->source, forest_info(layer_forest(layer)), err);
+}
+
+static enum tl_code classify_layer(const struct args *args, struct tl_err *err)
+{
+    enum app_flags flags = args_value(args, "cache") ? APP_ALL : APP_NO_CACHE;
+    struct app app = {0};
+
+    enum tl_code code = app_open(&app, &args->config, flags, err);
+    if (code == TL_OK)
+        code = export_layer(&app, args, err);
+    app_close(&app);
+    return code;
+}
+
+static int run(int argc, char **argv)
+{
+    struct args args = {.own = (const char *const[]){
+                            "o=", "m=", "confidence=", "features=", "season=", "cache", NULL}};
+    struct tl_err err;
+
+    enum tl_code code = args_read(&args, &cmd_classify, argc, argv, &err);
+    if (code != TL_OK)
+        return cli_fail(&cmd_classify, code, &err);
+    bool stack = args_value(&args, "m=") != NULL;
+    if (!args_value(&args, "o="))
+        return cli_usage(&cmd_classify, "-o FILE is needed, where the classes go");
+    if (args.positional_count == 0 || (!stack && args.positional_count > 1))
+        return cli_usage(&cmd_classify, "one layer, or rasters and -m MODEL, are needed");
+    if (!stack && args_value(&args, "features="))
+        return cli_usage(&cmd_classify, "--features is for rasters; a layer has its own");
+    code = stack ? classify_stack(&args, &err) : classify_layer(&args, &err);
+    return code == TL_OK ? EXIT_SUCCESS : cli_fail(&cmd_classify, code, &err);
+}
+
+const struct command cmd_classify = {
+    .name = "classify",
+    .summary = "classify a whole raster stack, or a whole layer, into a COG",
+    .help =
+        "usage: tilth classify INPUT... -m MODEL -o OUT.tif [--features FILE]\n"
+        "       tilth classify LAYER -o OUT.tif [--season LABEL|DATE] [--cache] [--layers-dir "
+        "DIR]\n"
+        "       both: [--confidence OUT.tif]\n"
+        "\n"
+        "Rasters are files or hrefs, called s1, s2, ... in their order; the first one's grid is\n"
+        "the result's, the others are put onto it (nearest). A feature of the model is the band\n"
+        "of that name, or what --features says: a JSON object of expressions (docs/layers.md).\n"
+        "Where no band has a feature's name, as many bands as features are taken in order.\n"
+        "\n"
+        "A layer is written as the server shows it, post-processing and mask included; --cache\n"
+        "takes class blocks from the cache, and fills it. Overviews are the exact mode.\n"
+        "\n"
+        "  tilth classify s2.tif slope.tif -m crops.tilth -o crops.tif\n"
+        "  tilth classify zw-crops -o crops.tif --confidence sure.tif --layers-dir demo/layers\n",
+    .run = run,
+};
