@@ -262,9 +262,10 @@ enum tl_code tiler_render(struct tiler *tiler, const struct tile_query *query,
     TL_TRY(check_query(query, err));
     TL_TRY(layer_view_get(query->layer, query->season, errand, &view, err));
     TL_TRY(plain_tile_render(view, query, errand, arena, &plain, err));
-    AUTO(blob) plain_blob = plain.blob;
     memcpy(plain.spent_ns, errand->spent_ns, sizeof(plain.spent_ns));
-    TL_TRY(plain_tile_dress(&plain, view, query, ret_tile, err));
+    enum tl_code code = plain_tile_dress(&plain, view, query, ret_tile, err);
+    blob_unref(plain.blob);
+    TL_TRY(code);
     ret_tile->from = TILE_RENDERED;
     return TL_OK;
 }

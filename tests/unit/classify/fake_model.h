@@ -232,7 +232,7 @@ enum tl_code forest_run(const struct forest *forest, const struct forest_pixels 
             output->label[i] = vote_label(sum, b);
             output->confidence[i] = vote_confidence(b);
             if (fake.seen)
-                atomic_fetch_add(&fake.seen[(size_t)id % LAND_PIXELS], 1);
+                atomic_fetch_add(&fake.seen[(size_t)(int64_t)id % LAND_PIXELS], 1);
         }
         for (unsigned c = 0; output->probability && c < 8; c++)
             output->probability[c * count + i] = c == 2 ? 1 : 0;
