@@ -5,6 +5,8 @@
  *
  * Prints a JSON line per verb: microseconds of the calling thread's CPU, and of the wall.
  */
+#include "../bench.h"
+
 #include "base/blob.h"
 #include "base/clock.h"
 #include "cache/cache.h"
@@ -17,20 +19,6 @@
 static struct cache *cache;
 static uint64_t values;
 static uint32_t ns;
-
-static void die(const char *what)
-{
-    fprintf(stderr, "bench_cache: %s\n", what);
-    exit(EXIT_FAILURE);
-}
-
-static double thread_us(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
-}
 
 static struct cache_key key_of(uint64_t id)
 {

@@ -8,6 +8,8 @@
  * Both sides open the file afresh for each round, so that nothing is cached but the file itself;
  * opening is not counted. Alternating rounds, the median counts.
  */
+#include "../bench.h"
+
 #include "base/errand.h"
 #include "raster/block_pool.h"
 #include "raster/raster.h"
@@ -46,29 +48,6 @@ static const struct kind kinds[] = {
     {"float32 ZSTD predictor 3", GDT_Float32, 1, {"COMPRESS=ZSTD", "PREDICTOR=3"}},
     {"float32 x 3 ZSTD predictor 3", GDT_Float32, 3, {"COMPRESS=ZSTD", "PREDICTOR=3"}},
 };
-
-static void must(bool ok, const char *what)
-{
-    if (ok)
-        return;
-    fprintf(stderr, "bench_decode: %s\n", what);
-    exit(1);
-}
-
-static double cpu_us(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double p = *(const double *)a, q = *(const double *)b;
-
-    return (p > q) - (p < q);
-}
 
 /* Fields with a texture of some per cent, as reflectances have it. */
 static float sample_at(int x, int y, int band)
@@ -127,7 +106,7 @@ static double ours(const struct raster_env *env, const char *path, uint64_t *ret
 
     must(raster_open(env, path, &options, &errand, &source, &err) == TL_OK, err.msg);
     must(strcmp(raster_info(source)->reader, "tilth") == 0, "GDAL reads it");
-    double start = cpu_us();
+    double start = thread_us();
     *ret_bytes = 0;
     for (uint32_t i = 0; i < ACROSS * ACROSS; i++) {
         struct block_request request = {
@@ -140,7 +119,7 @@ static double ours(const struct raster_env *env, const char *path, uint64_t *ret
             (uint64_t)block->width * block->height * block->bands * dtype_size(block->dtype);
         block_unref(block);
     }
-    double us = (cpu_us() - start) / (ACROSS * ACROSS);
+    double us = (thread_us() - start) / (ACROSS * ACROSS);
     block_source_free(source);
     return us;
 }
@@ -150,13 +129,13 @@ static double theirs(const struct kind *kind, const char *path, void *samples)
     GDALDatasetH ds = GDALOpen(path, GA_ReadOnly);
 
     must(ds != NULL, "GDAL does not open the raster");
-    double start = cpu_us();
+    double start = thread_us();
     for (int i = 0; i < ACROSS * ACROSS; i++)
         must(GDALDatasetRasterIO(ds, GF_Read, i % ACROSS * BLOCK_PX, i / ACROSS * BLOCK_PX,
                                  BLOCK_PX, BLOCK_PX, samples, BLOCK_PX, BLOCK_PX, kind->type,
                                  kind->bands, NULL, 0, 0, 0) == CE_None,
              "GDAL does not read");
-    double us = (cpu_us() - start) / (ACROSS * ACROSS);
+    double us = (thread_us() - start) / (ACROSS * ACROSS);
     GDALClose(ds);
     return us;
 }

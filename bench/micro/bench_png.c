@@ -7,6 +7,8 @@
  *
  * Prints a JSON line per encoder: median and fastest microseconds over all tiles and rounds.
  */
+#include "../bench.h"
+
 #include "base/arena.h"
 #include "base/blob.h"
 #include "image/encode.h"
@@ -36,20 +38,6 @@ struct bench {
 };
 
 typedef size_t encode_fn(struct bench *bench, struct tile *tile);
-
-static void die(const char *what)
-{
-    fprintf(stderr, "bench_png: %s\n", what);
-    exit(EXIT_FAILURE);
-}
-
-static double thread_us(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
-}
 
 /* ---- what is compared ---- */
 
@@ -216,13 +204,6 @@ static size_t image_webp_lossless(struct bench *bench, struct tile *tile)
 }
 
 /* ---- measuring ---- */
-
-static int by_value(const void *left, const void *right)
-{
-    double a = *(const double *)left, b = *(const double *)right;
-
-    return a < b ? -1 : a > b;
-}
 
 static void measure(struct bench *bench, const char *name, encode_fn *encode, unsigned rounds)
 {

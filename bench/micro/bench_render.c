@@ -4,6 +4,8 @@
  * usage: bench_render LAYERS_DIR STYLES_DIR LAYER TILES.txt     (lines of z/x/y)
  * Prints one JSON object: the fastest of the rounds, in microseconds of thread CPU time.
  */
+#include "../bench.h"
+
 #include "base/arena.h"
 #include "base/blob.h"
 #include "base/clock.h"
@@ -20,18 +22,10 @@
 
 enum { MAX_TILES = 10000, ROUNDS = 15 };
 
-static void die(const char *what, const struct tl_err *err)
+static void die_of(const char *what, const struct tl_err *err)
 {
     fprintf(stderr, "bench_render: %s: %s\n", what, err->msg);
     exit(EXIT_FAILURE);
-}
-
-static double thread_us(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
 }
 
 static size_t read_tiles(const char *path, struct tile_id *ids)
@@ -59,7 +53,7 @@ static double render_all(struct tiler *tiler, struct tile_query *query, const st
 
         query->id = ids[i];
         if (tiler_render(tiler, query, &errand, arena, &tile, &err) != TL_OK)
-            die("render", &err);
+            die_of("render", &err);
         blob_unref(tile.blob);
         arena_reset(arena);
     }
@@ -78,11 +72,11 @@ int main(int argc, char **argv)
     struct tile_query query = {.scale = 1, .format = IMAGE_PNG, .deadline_ns = CLOCK_NEVER};
 
     if (argc != 5)
-        die("usage: LAYERS_DIR STYLES_DIR LAYER TILES.txt", &err);
+        die_of("usage: LAYERS_DIR STYLES_DIR LAYER TILES.txt", &err);
     const struct store_options so = {.max_connections = 8, .timeout_ns = NS_PER_S, .merge_gap = 64};
     if (store_new(&so, &store, &err) || block_pool_new((size_t)512 << 20, &blocks, &err) ||
         pool_new(1, &workers, &err))
-        die("start", &err);
+        die_of("start", &err);
     const struct catalog_options co = {.layers_dir = argv[1],
                                        .styles_dir = argv[2],
                                        .store = store,
@@ -90,10 +84,10 @@ int main(int argc, char **argv)
                                        .revalidate_ns = 3600 * NS_PER_S};
     if (catalog_open(&co, NULL, NULL, &catalog, &err) ||
         catalog_layer(catalog, argv[3], &query.layer, &err))
-        die("catalog", &err);
+        die_of("catalog", &err);
     const struct tiler_options to = {.catalog = catalog, .pool = workers, .lane_queue = 8};
     if (tiler_new(&to, &tiler, &err))
-        die("tiler", &err);
+        die_of("tiler", &err);
     size_t count = read_tiles(argv[4], ids);
     struct arena *arena = arena_new();
     double best = 1e30;

@@ -8,6 +8,8 @@
  *
  * Both sides do the same tiles in alternating rounds; the median round counts.
  */
+#include "../bench.h"
+
 #include "base/arena.h"
 #include "base/errand.h"
 #include "geo/crs.h"
@@ -54,29 +56,6 @@ struct bench {
     struct crs *mercator;
     struct errand errand;
 };
-
-static void must(bool ok, const char *what)
-{
-    if (ok)
-        return;
-    fprintf(stderr, "bench_warp: %s\n", what);
-    exit(1);
-}
-
-static double cpu_us(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double p = *(const double *)a, q = *(const double *)b;
-
-    return (p > q) - (p < q);
-}
 
 static double median(double *values, size_t count)
 {
@@ -170,7 +149,7 @@ static struct grid grid_of(const struct bench *bench, struct tile_id id)
 static double ours(struct bench *bench, struct block_source *source, const struct tile_id *tiles,
                    size_t count, uint8_t *ret_level)
 {
-    double start = cpu_us();
+    double start = thread_us();
     struct tl_err err;
 
     for (size_t i = 0; i < count; i++) {
@@ -185,7 +164,7 @@ static double ours(struct bench *bench, struct block_source *source, const struc
         must(warp_read(&request, &bench->errand, bench->arena, &planes, &err) == TL_OK, err.msg);
         arena_reset(bench->arena);
     }
-    double us = (cpu_us() - start) / (double)count;
+    double us = (thread_us() - start) / (double)count;
     struct grid grid = grid_of(bench, tiles[0]);
     must(warp_level(source, &grid, ret_level, &err) == TL_OK, err.msg);
     return us;
@@ -290,7 +269,7 @@ static double theirs(const struct bench *bench, struct peer *peer, const struct 
                      const struct window *windows, size_t count)
 {
     static uint8_t pixels[256 * 256];
-    double start = cpu_us();
+    double start = thread_us();
 
     for (size_t i = 0; i < count; i++) {
         struct affine a = grid_of(bench, tiles[i]).affine;
@@ -302,7 +281,7 @@ static double theirs(const struct bench *bench, struct peer *peer, const struct 
                                     windows[i].y, windows[i].width, windows[i].height) == CE_None,
              "GDAL does not warp");
     }
-    return (cpu_us() - start) / (double)count;
+    return (thread_us() - start) / (double)count;
 }
 
 /* --- rounds ----------------------------------------------------------------------------- */

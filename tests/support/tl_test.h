@@ -22,11 +22,13 @@
 
 #define TEST(name) static void name(void **state __attribute__((unused)))
 #define T(name)    cmocka_unit_test(name)
-#define RUN(...)                                          \
-    int main(void)                                        \
-    {                                                     \
-        const struct CMUnitTest tests[] = {__VA_ARGS__};  \
-        return cmocka_run_group_tests(tests, NULL, NULL); \
+#define RUN(...)   RUN_BETWEEN(NULL, NULL, __VA_ARGS__)
+/* `before` and `after` all tests: int f(void **state), 0 when it went well. */
+#define RUN_BETWEEN(before, after, ...)                      \
+    int main(void)                                           \
+    {                                                        \
+        const struct CMUnitTest tests[] = {__VA_ARGS__};     \
+        return cmocka_run_group_tests(tests, before, after); \
     }
 
 #define assert_near(a, b, tolerance)                                                           \

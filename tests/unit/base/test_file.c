@@ -113,16 +113,7 @@ static int teardown(void **state)
     return rmdir(folder);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        T(what_was_written_is_read_back),
-        T(an_empty_file_is_an_empty_blob),
-        T(what_cannot_be_read_says_which_path_and_why),
-        T(a_fifo_is_refused_instead_of_waited_for),
-        T(a_write_that_fails_leaves_nothing_behind),
-        T(without_memory_a_read_says_so),
-    };
-
-    return cmocka_run_group_tests(tests, setup, teardown);
-}
+RUN_BETWEEN(setup, teardown, T(what_was_written_is_read_back), T(an_empty_file_is_an_empty_blob),
+            T(what_cannot_be_read_says_which_path_and_why),
+            T(a_fifo_is_refused_instead_of_waited_for), T(a_write_that_fails_leaves_nothing_behind),
+            T(without_memory_a_read_says_so))

@@ -373,4 +373,24 @@ static inline size_t compare_file(struct fixture *fixture, const char *path, con
     return empty;
 }
 
+/* The program's own, open from its first test to its last. */
+static struct fixture fixture __attribute__((unused));
+
+#define RUN_IN_FIXTURE(pool_bytes, ...)       \
+    static int open_fixture(void **state)     \
+    {                                         \
+        (void)state;                          \
+        fixture_open(&fixture, (pool_bytes)); \
+        return 0;                             \
+    }                                         \
+                                              \
+    static int close_fixture(void **state)    \
+    {                                         \
+        (void)state;                          \
+        fixture_close(&fixture);              \
+        return 0;                             \
+    }                                         \
+                                              \
+    RUN_BETWEEN(open_fixture, close_fixture, __VA_ARGS__)
+
 #endif

@@ -3,8 +3,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-static struct fixture fixture;
-
 enum { SIDE = 700, BLOCK = 128, COLS = 6 };
 
 /* A COG of GDAL's driver: ghost area, leaders, one mask. */
@@ -254,31 +252,11 @@ TEST(a_file_replaced_while_it_is_read_is_changed)
     block_source_free(source);
 }
 
-static int open_fixture(void **state)
-{
-    (void)state;
-    fixture_open(&fixture, 16 << 20);
-    return 0;
-}
-
-static int close_fixture(void **state)
-{
-    (void)state;
-    fixture_close(&fixture);
-    return 0;
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        T(blocks_of_one_call_come_in_one_read_and_once),
-        T(readers_at_the_same_time_decode_each_block_once),
-        T(a_cancelled_read_leaves_the_blocks_to_the_next),
-        T(a_damaged_block_fails_with_its_place_and_its_neighbours_do_not),
-        T(a_leader_that_disagrees_with_the_index_is_corrupt),
-        T(a_file_edited_by_gdal_is_read_without_its_ghost_area),
-        T(bytes_behind_the_end_of_the_file_are_corrupt),
-        T(a_file_replaced_while_it_is_read_is_changed),
-    };
-    return cmocka_run_group_tests(tests, open_fixture, close_fixture);
-}
+RUN_IN_FIXTURE(16 << 20, T(blocks_of_one_call_come_in_one_read_and_once),
+               T(readers_at_the_same_time_decode_each_block_once),
+               T(a_cancelled_read_leaves_the_blocks_to_the_next),
+               T(a_damaged_block_fails_with_its_place_and_its_neighbours_do_not),
+               T(a_leader_that_disagrees_with_the_index_is_corrupt),
+               T(a_file_edited_by_gdal_is_read_without_its_ghost_area),
+               T(bytes_behind_the_end_of_the_file_are_corrupt),
+               T(a_file_replaced_while_it_is_read_is_changed))

@@ -1,7 +1,5 @@
 #include "raster_fixture.h"
 
-static struct fixture fixture;
-
 static void check(const struct picture *picture)
 {
     char path[128];
@@ -248,32 +246,11 @@ TEST(a_sparse_block_is_nodata_also_where_a_mask_calls_it_valid)
     unlink(path);
 }
 
-static int open_fixture(void **state)
-{
-    (void)state;
-    fixture_open(&fixture, 32 << 20);
-    return 0;
-}
-
-static int close_fixture(void **state)
-{
-    (void)state;
-    fixture_close(&fixture);
-    return 0;
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        T(every_compression_predictor_and_type_reads_as_gdal_does),
-        T(every_block_size_and_layout_reads_as_gdal_does),
-        T(masks_alpha_nodata_and_palettes_read_as_gdal_does),
-        T(jpeg_blocks_read_as_gdal_does),
-        T(webp_blocks_read_as_gdal_does),
-        T(lerc_with_a_second_compression_reads_as_gdal_does),
-        T(files_of_the_cog_driver_read_as_gdal_does),
-        T(a_block_without_one_valid_pixel_is_empty),
-        T(a_sparse_block_is_nodata_also_where_a_mask_calls_it_valid),
-    };
-    return cmocka_run_group_tests(tests, open_fixture, close_fixture);
-}
+RUN_IN_FIXTURE(32 << 20, T(every_compression_predictor_and_type_reads_as_gdal_does),
+               T(every_block_size_and_layout_reads_as_gdal_does),
+               T(masks_alpha_nodata_and_palettes_read_as_gdal_does),
+               T(jpeg_blocks_read_as_gdal_does), T(webp_blocks_read_as_gdal_does),
+               T(lerc_with_a_second_compression_reads_as_gdal_does),
+               T(files_of_the_cog_driver_read_as_gdal_does),
+               T(a_block_without_one_valid_pixel_is_empty),
+               T(a_sparse_block_is_nodata_also_where_a_mask_calls_it_valid))

@@ -5,8 +5,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-static struct fixture fixture;
-
 static void write_strips(const char *options, char path[128])
 {
     picture_write(&fixture,
@@ -219,30 +217,9 @@ TEST(a_cancelled_read_ends_as_cancelled)
     block_source_free(source);
 }
 
-static int open_fixture(void **state)
-{
-    (void)state;
-    fixture_open(&fixture, 32 << 20);
-    return 0;
-}
-
-static int close_fixture(void **state)
-{
-    (void)state;
-    fixture_close(&fixture);
-    return 0;
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        T(virtual_blocks_are_cut_at_the_edges_and_empty_ones_are_seen),
-        T(a_picture_that_starts_in_the_south_is_turned),
-        T(other_formats_of_one_file_are_read),
-        T(a_virtual_dataset_is_not_opened_even_where_it_is_valid),
-        T(more_threads_than_datasets_share_them),
-        T(a_damaged_strip_fails_with_gdals_reason),
-        T(a_cancelled_read_ends_as_cancelled),
-    };
-    return cmocka_run_group_tests(tests, open_fixture, close_fixture);
-}
+RUN_IN_FIXTURE(32 << 20, T(virtual_blocks_are_cut_at_the_edges_and_empty_ones_are_seen),
+               T(a_picture_that_starts_in_the_south_is_turned),
+               T(other_formats_of_one_file_are_read),
+               T(a_virtual_dataset_is_not_opened_even_where_it_is_valid),
+               T(more_threads_than_datasets_share_them), T(a_damaged_strip_fails_with_gdals_reason),
+               T(a_cancelled_read_ends_as_cancelled))

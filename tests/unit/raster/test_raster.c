@@ -7,8 +7,6 @@
 
 #define DATA TILTH_ROOT "/../shared/data"
 
-static struct fixture fixture;
-
 static struct block_source *open_as(const char *path, const struct raster_options *options)
 {
     struct block_source *source = NULL;
@@ -482,41 +480,18 @@ TEST(striped_products_read_through_gdal)
     compare_file(&fixture, DATA "/sentinel2/ftw_two_date_8band.tif", "gdal");
 }
 
-static int open_fixture(void **state)
-{
-    (void)state;
-    fixture_open(&fixture, 64 << 20);
-    return 0;
-}
-
-static int close_fixture(void **state)
-{
-    (void)state;
-    fixture_close(&fixture);
-    return 0;
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        T(strips_big_endian_and_odd_samples_fall_back_with_a_reason),
-        T(masks_and_many_bands_read_through_gdal_too),
-        T(rotated_and_unplaced_grids_are_refused_and_told_what_to_do),
-        T(a_raster_without_a_coordinate_system_is_refused_and_told_what_to_do),
-        T(pixel_is_point_is_moved_by_half_a_pixel),
-        T(a_coordinate_system_without_a_code_is_asked_of_gdal_once),
-        T(scales_offsets_and_names_are_told),
-        T(palettes_are_the_same_by_both_readers),
-        T(nodata_that_no_sample_can_be_is_no_nodata),
-        T(complex_and_64_bit_whole_numbers_are_refused),
-        T(what_is_no_raster_is_refused),
-        T(a_replaced_file_is_noticed),
-        T(blocks_too_large_for_the_fast_path_go_to_gdal_with_advice),
-        T(blocks_that_nobody_should_decode_are_refused_with_advice),
-        T(an_index_that_points_past_the_end_is_told),
-        T(worldcover_takes_the_fast_path_with_one_request),
-        T(the_calendars_take_the_fast_path),
-        T(striped_products_read_through_gdal),
-    };
-    return cmocka_run_group_tests(tests, open_fixture, close_fixture);
-}
+RUN_IN_FIXTURE(64 << 20, T(strips_big_endian_and_odd_samples_fall_back_with_a_reason),
+               T(masks_and_many_bands_read_through_gdal_too),
+               T(rotated_and_unplaced_grids_are_refused_and_told_what_to_do),
+               T(a_raster_without_a_coordinate_system_is_refused_and_told_what_to_do),
+               T(pixel_is_point_is_moved_by_half_a_pixel),
+               T(a_coordinate_system_without_a_code_is_asked_of_gdal_once),
+               T(scales_offsets_and_names_are_told), T(palettes_are_the_same_by_both_readers),
+               T(nodata_that_no_sample_can_be_is_no_nodata),
+               T(complex_and_64_bit_whole_numbers_are_refused), T(what_is_no_raster_is_refused),
+               T(a_replaced_file_is_noticed),
+               T(blocks_too_large_for_the_fast_path_go_to_gdal_with_advice),
+               T(blocks_that_nobody_should_decode_are_refused_with_advice),
+               T(an_index_that_points_past_the_end_is_told),
+               T(worldcover_takes_the_fast_path_with_one_request),
+               T(the_calendars_take_the_fast_path), T(striped_products_read_through_gdal))

@@ -5,8 +5,6 @@
 #include "raster/raster_notes.h"
 #include "raster_fixture.h"
 
-static struct fixture fixture;
-
 /* How the class raster of a test looks. */
 struct scene {
     int width, height, field; /* field: pixels across one of them */
@@ -480,36 +478,15 @@ TEST(an_overview_that_was_never_filled_is_not_usable)
     block_source_free(source);
 }
 
-static int open_fixture(void **state)
-{
-    (void)state;
-    fixture_open(&fixture, 32 << 20);
-    return 0;
-}
-
-static int close_fixture(void **state)
-{
-    (void)state;
-    fixture_close(&fixture);
-    return 0;
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        T(the_cog_drivers_defaults_taint_a_class_raster),
-        T(averages_taint_a_class_raster),
-        T(nearest_and_mode_do_not),
-        T(interpolated_overviews_of_contiguous_classes_are_tainted),
-        T(nearest_and_mode_of_contiguous_classes_are_clean_at_odd_sizes_too),
-        T(a_step_beside_a_whole_one_is_clean_wherever_the_writer_takes_its_pixels),
-        T(means_of_noise_taint_at_every_step),
-        T(large_blocks_are_judged_by_their_richest_quarter),
-        T(all_levels_are_judged_in_one_round),
-        T(a_verdict_is_remembered_for_the_version_of_the_file_and_no_other),
-        T(holes_that_an_overview_filled_taint_it),
-        T(a_raster_that_is_not_of_classes_is_not_asked),
-        T(an_overview_that_was_never_filled_is_not_usable),
-    };
-    return cmocka_run_group_tests(tests, open_fixture, close_fixture);
-}
+RUN_IN_FIXTURE(32 << 20, T(the_cog_drivers_defaults_taint_a_class_raster),
+               T(averages_taint_a_class_raster), T(nearest_and_mode_do_not),
+               T(interpolated_overviews_of_contiguous_classes_are_tainted),
+               T(nearest_and_mode_of_contiguous_classes_are_clean_at_odd_sizes_too),
+               T(a_step_beside_a_whole_one_is_clean_wherever_the_writer_takes_its_pixels),
+               T(means_of_noise_taint_at_every_step),
+               T(large_blocks_are_judged_by_their_richest_quarter),
+               T(all_levels_are_judged_in_one_round),
+               T(a_verdict_is_remembered_for_the_version_of_the_file_and_no_other),
+               T(holes_that_an_overview_filled_taint_it),
+               T(a_raster_that_is_not_of_classes_is_not_asked),
+               T(an_overview_that_was_never_filled_is_not_usable))

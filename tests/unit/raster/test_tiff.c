@@ -3,8 +3,6 @@
 #include "base/blob.h"
 #include "raster_fixture.h"
 
-static struct fixture fixture;
-
 /* A file in memory; the parser sees the first `size` bytes of it. */
 struct memory {
     const uint8_t *bytes;
@@ -293,32 +291,11 @@ TEST(what_is_not_a_little_endian_tiff_is_unsupported)
     refused(&odd, TL_CORRUPT, "8-byte offsets");
 }
 
-static int open_fixture(void **state)
-{
-    (void)state;
-    fixture_open(&fixture, 1 << 20);
-    return 0;
-}
-
-static int close_fixture(void **state)
-{
-    (void)state;
-    fixture_close(&fixture);
-    return 0;
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        T(a_cog_within_the_first_bytes_needs_no_further_request),
-        T(an_index_beyond_the_first_bytes_comes_in_exactly_one_further_request),
-        T(every_truncation_of_the_header_is_refused),
-        T(changed_bytes_are_read_or_refused_and_never_cost_more_than_the_file),
-        T(a_chain_that_loops_is_refused),
-        T(more_than_64_directories_are_refused),
-        T(values_that_do_not_fit_into_the_file_are_refused),
-        T(a_directory_behind_the_end_or_of_too_many_entries_is_refused),
-        T(what_is_not_a_little_endian_tiff_is_unsupported),
-    };
-    return cmocka_run_group_tests(tests, open_fixture, close_fixture);
-}
+RUN_IN_FIXTURE(1 << 20, T(a_cog_within_the_first_bytes_needs_no_further_request),
+               T(an_index_beyond_the_first_bytes_comes_in_exactly_one_further_request),
+               T(every_truncation_of_the_header_is_refused),
+               T(changed_bytes_are_read_or_refused_and_never_cost_more_than_the_file),
+               T(a_chain_that_loops_is_refused), T(more_than_64_directories_are_refused),
+               T(values_that_do_not_fit_into_the_file_are_refused),
+               T(a_directory_behind_the_end_or_of_too_many_entries_is_refused),
+               T(what_is_not_a_little_endian_tiff_is_unsupported))

@@ -490,16 +490,6 @@ static int gdal_open(void **state)
     return 0;
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        T(nearest_picks_the_pixels_that_gdal_picks),
-        T(nearest_leaves_the_holes_that_gdal_leaves),
-        T(bilinear_is_gdals),
-        T(cubic_is_gdals),
-        T(average_is_gdals),
-        T(mode_is_gdals),
-    };
-
-    return cmocka_run_group_tests(tests, gdal_open, NULL);
-}
+RUN_BETWEEN(gdal_open, NULL, T(nearest_picks_the_pixels_that_gdal_picks),
+            T(nearest_leaves_the_holes_that_gdal_leaves), T(bilinear_is_gdals), T(cubic_is_gdals),
+            T(average_is_gdals), T(mode_is_gdals))

@@ -100,4 +100,24 @@ static inline enum tl_code try_read(struct object *object, uint64_t offset, size
     return code;
 }
 
+/* The program's own, with the object b/scene, from its first test to its last. */
+static struct helper fake __attribute__((unused));
+
+static inline int start_fake(void **state)
+{
+    (void)state;
+    fake = fake_s3_start(NULL);
+    put_scene(&fake, "b/scene", SCENE_SIZE);
+    return 0;
+}
+
+static inline int stop_fake(void **state)
+{
+    (void)state;
+    helper_stop(&fake);
+    return 0;
+}
+
+#define RUN_WITH_SCENE(...) RUN_BETWEEN(start_fake, stop_fake, __VA_ARGS__)
+
 #endif

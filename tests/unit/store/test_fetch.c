@@ -5,8 +5,6 @@
 
 #include <pthread.h>
 
-static struct helper fake;
-
 /* An open object with a fault waiting for its next GETs. */
 struct bench {
     struct store *store;
@@ -449,56 +447,24 @@ TEST(the_connection_limit_is_kept_and_everything_still_comes)
     assert_in_range(fetches_so_far(), 61, 63);
 }
 
-static int start_fake(void **state)
-{
-    (void)state;
-    fake = fake_s3_start(NULL);
-    put_scene(&fake, "b/scene", SCENE_SIZE);
-    return 0;
-}
-
-static int stop_fake(void **state)
-{
-    (void)state;
-    helper_stop(&fake);
-    return 0;
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        T(a_200_for_a_range_is_refused_without_reading_the_object),
-        T(a_large_object_of_a_server_without_ranges_is_not_opened),
-        T(a_wrong_content_range_is_refused),
-        T(another_etag_means_changed_even_when_if_match_was_ignored),
-        T(an_answer_that_lost_its_etag_is_refused),
-        T(a_412_means_changed),
-        T(more_bytes_than_the_range_are_refused),
-        T(an_html_page_is_refused_for_a_read_and_for_an_open),
-        T(a_redirect_is_refused_and_its_target_named),
-        T(client_errors_are_not_tried_again),
-        T(a_compressed_answer_is_refused),
-        T(two_503_are_survived),
-        T(passing_statuses_are_tried_again),
-        T(a_short_body_a_reset_and_a_dropped_connection_are_survived),
-        T(a_keep_alive_connection_that_was_closed_is_replaced),
-        T(connections_are_kept_alive),
-        T(a_503_storm_fails_after_the_last_try_and_says_so),
-        T(retry_after_is_waited_for),
-        T(a_retry_after_beyond_ten_seconds_fails_at_once),
-        T(a_trickle_ends_at_the_deadline),
-        T(a_trickle_ends_at_the_time_limit_of_a_try_and_is_tried_again),
-        T(a_deadline_during_retries_names_the_last_failure),
-        T(a_cancelled_read_returns_and_the_store_goes_on),
-        T(a_cancelled_errand_asks_for_nothing),
-        T(who_leaves_does_not_take_the_bytes_from_who_stays),
-        T(a_stalled_answer_is_overtaken_by_a_second_request),
-        T(the_hedge_budget_ends),
-        T(five_failures_in_a_row_open_the_breaker_and_a_probe_closes_it),
-        T(a_host_that_refuses_connections_is_upstream_and_named),
-        T(one_lost_range_of_many_fails_the_read_and_leaks_none),
-        T(the_connection_limit_is_kept_and_everything_still_comes),
-    };
-
-    return cmocka_run_group_tests(tests, start_fake, stop_fake);
-}
+RUN_WITH_SCENE(
+    T(a_200_for_a_range_is_refused_without_reading_the_object),
+    T(a_large_object_of_a_server_without_ranges_is_not_opened), T(a_wrong_content_range_is_refused),
+    T(another_etag_means_changed_even_when_if_match_was_ignored),
+    T(an_answer_that_lost_its_etag_is_refused), T(a_412_means_changed),
+    T(more_bytes_than_the_range_are_refused), T(an_html_page_is_refused_for_a_read_and_for_an_open),
+    T(a_redirect_is_refused_and_its_target_named), T(client_errors_are_not_tried_again),
+    T(a_compressed_answer_is_refused), T(two_503_are_survived), T(passing_statuses_are_tried_again),
+    T(a_short_body_a_reset_and_a_dropped_connection_are_survived),
+    T(a_keep_alive_connection_that_was_closed_is_replaced), T(connections_are_kept_alive),
+    T(a_503_storm_fails_after_the_last_try_and_says_so), T(retry_after_is_waited_for),
+    T(a_retry_after_beyond_ten_seconds_fails_at_once), T(a_trickle_ends_at_the_deadline),
+    T(a_trickle_ends_at_the_time_limit_of_a_try_and_is_tried_again),
+    T(a_deadline_during_retries_names_the_last_failure),
+    T(a_cancelled_read_returns_and_the_store_goes_on), T(a_cancelled_errand_asks_for_nothing),
+    T(who_leaves_does_not_take_the_bytes_from_who_stays),
+    T(a_stalled_answer_is_overtaken_by_a_second_request), T(the_hedge_budget_ends),
+    T(five_failures_in_a_row_open_the_breaker_and_a_probe_closes_it),
+    T(a_host_that_refuses_connections_is_upstream_and_named),
+    T(one_lost_range_of_many_fails_the_read_and_leaks_none),
+    T(the_connection_limit_is_kept_and_everything_still_comes))

@@ -251,21 +251,11 @@ static int remove_folder(void **state)
     return rmdir(folder);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        T(ranges_of_a_file_are_read_and_charged),
-        T(a_file_url_is_opened_like_its_path),
-        T(a_range_past_the_end_is_corrupt),
-        T(a_file_written_to_is_changed),
-        T(a_touched_file_is_changed),
-        T(a_file_renamed_over_is_changed),
-        T(a_renamed_file_with_another_link_is_noticed_by_revalidation),
-        T(a_shortened_file_never_gives_short_bytes),
-        T(what_is_no_readable_file_is_refused_by_name),
-        T(a_whole_file_is_read_up_to_the_limit),
-        T(an_errand_past_its_deadline_reads_nothing),
-    };
-
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
-}
+RUN_BETWEEN(make_folder, remove_folder, T(ranges_of_a_file_are_read_and_charged),
+            T(a_file_url_is_opened_like_its_path), T(a_range_past_the_end_is_corrupt),
+            T(a_file_written_to_is_changed), T(a_touched_file_is_changed),
+            T(a_file_renamed_over_is_changed),
+            T(a_renamed_file_with_another_link_is_noticed_by_revalidation),
+            T(a_shortened_file_never_gives_short_bytes),
+            T(what_is_no_readable_file_is_refused_by_name), T(a_whole_file_is_read_up_to_the_limit),
+            T(an_errand_past_its_deadline_reads_nothing))

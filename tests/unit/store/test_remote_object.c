@@ -5,8 +5,6 @@
 /* More than the eight pieces of 1 MiB that are read at once. */
 enum { MODEL_SIZE = 11000000 };
 
-static struct helper fake;
-
 TEST(a_cold_open_is_one_get_and_reads_in_the_head_cost_nothing)
 {
     struct store_options options = usual_options();
@@ -439,42 +437,20 @@ TEST(many_threads_read_one_object_through_both_doors)
     }
 }
 
-static int start_fake(void **state)
-{
-    (void)state;
-    fake = fake_s3_start(NULL);
-    put_scene(&fake, "b/scene", SCENE_SIZE);
-    return 0;
-}
-
-static int stop_fake(void **state)
-{
-    (void)state;
-    helper_stop(&fake);
-    return 0;
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        T(a_cold_open_is_one_get_and_reads_in_the_head_cost_nothing),
-        T(blocks_of_one_row_come_in_one_get_and_as_slices_of_one_blob),
-        T(reads_ahead_of_several_objects_are_one_round_and_the_readers_pay),
-        T(what_was_read_ahead_is_forgotten_with_its_owner),
-        T(nothing_is_read_ahead_of_the_head_of_a_damaged_range_or_of_a_file),
-        T(a_failed_or_abandoned_read_ahead_harms_no_reader),
-        T(every_range_after_the_first_demands_the_version),
-        T(a_range_past_the_end_is_corrupt_and_costs_no_request),
-        T(small_and_empty_objects_are_read_when_they_are_opened),
-        T(a_small_object_of_a_server_without_ranges_can_be_used_whole),
-        T(an_absent_object_is_absent_at_once),
-        T(revalidation_notices_a_new_version_and_costs_no_body_before),
-        T(a_replaced_object_is_changed_for_every_later_read),
-        T(small_reads_in_any_order_fetch_each_page_once),
-        T(a_whole_document_is_read_and_a_large_one_is_refused),
-        T(eight_threads_with_overlapping_ranges_fetch_no_block_twice),
-        T(many_threads_read_one_object_through_both_doors),
-    };
-
-    return cmocka_run_group_tests(tests, start_fake, stop_fake);
-}
+RUN_WITH_SCENE(T(a_cold_open_is_one_get_and_reads_in_the_head_cost_nothing),
+               T(blocks_of_one_row_come_in_one_get_and_as_slices_of_one_blob),
+               T(reads_ahead_of_several_objects_are_one_round_and_the_readers_pay),
+               T(what_was_read_ahead_is_forgotten_with_its_owner),
+               T(nothing_is_read_ahead_of_the_head_of_a_damaged_range_or_of_a_file),
+               T(a_failed_or_abandoned_read_ahead_harms_no_reader),
+               T(every_range_after_the_first_demands_the_version),
+               T(a_range_past_the_end_is_corrupt_and_costs_no_request),
+               T(small_and_empty_objects_are_read_when_they_are_opened),
+               T(a_small_object_of_a_server_without_ranges_can_be_used_whole),
+               T(an_absent_object_is_absent_at_once),
+               T(revalidation_notices_a_new_version_and_costs_no_body_before),
+               T(a_replaced_object_is_changed_for_every_later_read),
+               T(small_reads_in_any_order_fetch_each_page_once),
+               T(a_whole_document_is_read_and_a_large_one_is_refused),
+               T(eight_threads_with_overlapping_ranges_fetch_no_block_twice),
+               T(many_threads_read_one_object_through_both_doors))

@@ -33,40 +33,40 @@ static enum tl_code open_with(const struct s3_options *s3, const char *href, str
 
 TEST(signed_requests_are_accepted_and_wrong_ones_say_what_is_wrong)
 {
-    struct helper fake = fake_s3_start(keys);
-    struct s3_options s3 = s3_at(fake.port);
+    struct helper server = fake_s3_start(keys);
+    struct s3_options s3 = s3_at(server.port);
     const char *href = "s3://data/2024/a b+c=\xC3\xA9*'(x)/scene.tif";
     struct tl_err err;
 
-    put_scene(&fake, "data/2024/a%20b+c=%C3%A9*'(x)/scene.tif", SCENE_SIZE);
+    put_scene(&server, "data/2024/a%20b+c=%C3%A9*'(x)/scene.tif", SCENE_SIZE);
     assert_ok(open_with(&s3, href, &err));
     s3.secret_key = "wrong";
     assert_refused(open_with(&s3, href, &err), TL_UPSTREAM, "SignatureDoesNotMatch");
     assert_non_null(strstr(err.msg, "s3_secret_key"));
-    s3 = s3_at(fake.port);
+    s3 = s3_at(server.port);
     s3.region = "us-east-1";
     assert_refused(open_with(&s3, href, &err), TL_UPSTREAM, "s3_region");
-    s3 = s3_at(fake.port);
+    s3 = s3_at(server.port);
     s3.access_key = "";
     assert_refused(open_with(&s3, href, &err), TL_UPSTREAM, "AccessDenied");
-    helper_stop(&fake);
+    helper_stop(&server);
 }
 
 TEST(a_session_token_is_sent_and_signed)
 {
     const char *const with_token[] = {
         "--access-key", "AKID", "--secret-key", "secret/+key", "--token", "tok/en==+", NULL};
-    struct helper fake = fake_s3_start(with_token);
-    struct s3_options s3 = s3_at(fake.port);
+    struct helper server = fake_s3_start(with_token);
+    struct s3_options s3 = s3_at(server.port);
     struct tl_err err;
 
-    put_scene(&fake, "data/k", SCENE_SIZE);
+    put_scene(&server, "data/k", SCENE_SIZE);
     s3.region = "us-east-1";
     s3.session_token = "tok/en==+";
     assert_ok(open_with(&s3, "s3://data/k", &err));
     s3.session_token = "old";
     assert_refused(open_with(&s3, "s3://data/k", &err), TL_UPSTREAM, "InvalidToken");
-    helper_stop(&fake);
+    helper_stop(&server);
 }
 
 static void unset_environment(void)
@@ -84,12 +84,12 @@ TEST(what_is_left_out_comes_from_the_environment_of_every_s3_tool)
     const char *const temporary[] = {"--access-key", "AKID",      "--secret-key",
                                      "secret/+key",  "--region",  "eu-test-1",
                                      "--token",      "tok/en==+", NULL};
-    struct helper fake = fake_s3_start(temporary);
-    const char *endpoint = s3_at(fake.port).endpoint;
+    struct helper server = fake_s3_start(temporary);
+    const char *endpoint = s3_at(server.port).endpoint;
     struct s3_options nothing = {.path_style = true};
     struct tl_err err;
 
-    put_scene(&fake, "data/k", SCENE_SIZE);
+    put_scene(&server, "data/k", SCENE_SIZE);
     unset_environment();
     setenv("AWS_ACCESS_KEY_ID", "AKID", 1);
     setenv("AWS_SECRET_ACCESS_KEY", "secret/+key", 1);
@@ -105,16 +105,16 @@ TEST(what_is_left_out_comes_from_the_environment_of_every_s3_tool)
     nothing.access_key = "AKID";
     assert_refused(open_with(&nothing, "s3://data/k", &err), TL_UPSTREAM, "AccessDenied");
     unset_environment();
-    helper_stop(&fake);
+    helper_stop(&server);
 }
 
 TEST(what_is_said_goes_before_the_environment_and_keys_go_together)
 {
-    struct helper fake = fake_s3_start(keys); /* knows no token */
-    struct s3_options s3 = s3_at(fake.port);
+    struct helper server = fake_s3_start(keys); /* knows no token */
+    struct s3_options s3 = s3_at(server.port);
     struct tl_err err;
 
-    put_scene(&fake, "data/k", SCENE_SIZE);
+    put_scene(&server, "data/k", SCENE_SIZE);
     unset_environment();
     setenv("AWS_ACCESS_KEY_ID", "OTHER", 1);
     setenv("AWS_SECRET_ACCESS_KEY", "other", 1);
@@ -128,21 +128,21 @@ TEST(what_is_said_goes_before_the_environment_and_keys_go_together)
     s3.endpoint = s3.region = "";
     assert_ok(open_with(&s3, "s3://data/k", &err));
     unset_environment();
-    helper_stop(&fake);
+    helper_stop(&server);
 }
 
 TEST(a_clock_that_is_an_hour_off_is_corrected_by_the_servers)
 {
     const char *const skewed[] = {
         "--access-key", "AKID", "--secret-key", "secret/+key", "--clock-skew", "3600", NULL};
-    struct helper fake = fake_s3_start(skewed);
-    struct s3_options s3 = s3_at(fake.port);
+    struct helper server = fake_s3_start(skewed);
+    struct s3_options s3 = s3_at(server.port);
     struct tl_err err;
 
-    put_scene(&fake, "data/k", SCENE_SIZE);
+    put_scene(&server, "data/k", SCENE_SIZE);
     s3.region = "us-east-1";
     assert_ok(open_with(&s3, "s3://data/k", &err));
-    helper_stop(&fake);
+    helper_stop(&server);
 }
 
 /* A MinIO with one object, "demo/a b/scene.tif". */
