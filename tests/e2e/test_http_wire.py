@@ -348,11 +348,15 @@ class Connections(unittest.TestCase):
             store.objects["/land.tif"] = raster.read()
             with Tilth([land_layer(store.base + "/land.tif")]) as tilth:
                 store.hold()
-                with tilth.wire() as parked:
+                with tilth.wire() as parked, tilth.wire() as half:
+                    half.send("GET /readyz HTTP/1.1\r\nHost: h\r\n")
                     parked.send("GET /tiles/land/10/597/561.png HTTP/1.1\r\nHost: h\r\n\r\n")
                     wait_until(lambda: store.waiting > 0, "the tile waits for its source")
                     tilth.process.send_signal(signal.SIGTERM)
                     wait_until(lambda: not self.listens(tilth.base), "the listener is closed")
+                    half.send("\r\n")
+                    answer = half.reply()
+                    self.assertEqual((answer.status, answer.json()), (503, {"status": "draining"}))
                     store.release()
                     answer = parked.reply()
                     self.assertEqual(answer.status, 200)
