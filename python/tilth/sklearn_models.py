@@ -13,9 +13,9 @@ def version():
 
 
 def leaf_probabilities(tree):
-    """[nodes, classes], as predict_proba has them: fractions since scikit-learn 1.3, weighted counts before."""
+    """[nodes, classes], as predict_proba has them: fractions since scikit-learn 1.4, weighted counts before."""
     value = np.array(tree.value[:, 0, :], np.float64)
-    if version() < (1, 3):
+    if version() < (1, 4):
         total = value.sum(axis=1)
         total[total == 0] = 1
         value /= total[:, None]
@@ -73,7 +73,10 @@ def gradient_boosting(estimator, place, _nan):
         raise ModelError(f"{place}: this version of scikit-learn keeps its first scores elsewhere: export with 1.0 or later")
     trees = [_tree(t.tree_, estimator.learning_rate * t.tree_.value[:, 0, 0])
              for stage in estimator.estimators_ for t in stage]
-    if len(initial) > 1:
+    if hasattr(estimator._loss, "_raw_prediction_to_decision") and estimator.loss != "exponential":
+        # before scikit-learn 1.4: the greatest probability, so that a tie is the first class's
+        output = {"output": "softmax" if len(initial) > 1 else "binary"}
+    elif len(initial) > 1:
         output = {"output": "softmax", "label": "score"}
     else:
         output = {"output": "binary", "label": "score", "above": NEVER,

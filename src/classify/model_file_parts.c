@@ -206,6 +206,17 @@ static enum tl_code read_part(struct file_reader *file, struct json_at at, uint3
     return read[kind](&r);
 }
 
+/* One ensemble that reads the features is a model without parts. */
+static void become_only(struct model *model)
+{
+    struct model only = *model->parts[0].model;
+
+    only.golden_x = model->golden_x;
+    only.golden_p = model->golden_p;
+    only.golden_label = model->golden_label;
+    *model = only;
+}
+
 enum tl_code file_read_parts(struct file_reader *reader)
 {
     struct model *model = reader->model;
@@ -224,5 +235,8 @@ enum tl_code file_read_parts(struct file_reader *reader)
         TL_TRY(read_part(reader, json_item(&at, p), p, &parts[p]));
     model->parts = parts;
     model->part_count = (uint32_t)count;
-    return model_check_parts(reader->name, model, reader->err);
+    TL_TRY(model_check_parts(reader->name, model, reader->err));
+    if (count == 1 && parts[0].kind == PART_TREES && !parts[0].inputs)
+        become_only(model);
+    return TL_OK;
 }

@@ -52,6 +52,7 @@ try:
 except ImportError:
     catboost = None
 
+MISSING = sklearn is not None and tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 4)
 EXP = 4e-16      # of double probabilities: the last bits of exp()
 FLOAT = 2.5e-7   # of XGBoost's, which are float32
 
@@ -126,6 +127,7 @@ class Trees(Exported):
         self.check(DecisionTreeClassifier(random_state=1), within=0)
         self.check(BaggingClassifier(n_estimators=5, max_features=3, random_state=1), within=0)
 
+    @unittest.skipUnless(MISSING, "forests take NaN since scikit-learn 1.4")
     def test_a_forest_decides_nan_where_the_golden_rows_have_it(self):
         model = self.check(forest(), self.holes, within=0)
         self.assertEqual(model.manifest["format"], 2)
@@ -136,7 +138,7 @@ class Trees(Exported):
         self.check(GradientBoostingClassifier(n_estimators=6, loss="exponential"), classes=(2,))
         self.check(GradientBoostingClassifier(n_estimators=6, init="zero"))
 
-    def test_gradient_boosting_gives_a_tie_to_the_second_class(self):
+    def test_gradient_boosting_gives_a_tie_to_the_class_that_the_library_gives_it(self):
         x = np.array([[0, 0, 0, 0, 0], [1, 0, 0, 0, 0]] * 40, np.float32)
         tied = GradientBoostingClassifier(n_estimators=2, init="zero").fit(x, [0, 1, 1, 0] * 20)
         model = tilth.export(tied, self.path, features="abcde", golden=x, golden_rows=8)
@@ -147,6 +149,8 @@ class Trees(Exported):
         boosting = HistGradientBoostingClassifier(max_iter=6)
         self.check(boosting)
         self.check(boosting, self.holes)
+        if not MISSING:
+            self.skipTest("categories are kept in another way before scikit-learn 1.4")
         boosting = HistGradientBoostingClassifier(max_iter=6, categorical_features=[3, 4])
         model = self.check(boosting, self.holes, more=self.strange)
         self.assertIn("p0.set_bounds", model.tensors)

@@ -304,7 +304,7 @@ TEST(logistic_regression_on_top_is_softmax_of_its_scores)
 
 TEST(parts_that_do_not_fit_together_are_refused)
 {
-    static const double infinite[CLASSES * FEATURES] = {INFINITY};
+    static const double infinite[CLASSES * FEATURES] = {(double)INFINITY};
     static const uint32_t ahead[] = {FEATURES, FEATURES + 3 * CLASSES};
     static const uint32_t feature[] = {FEATURES, 2}, inside[] = {FEATURES, FEATURES + 1};
     AUTO(setting) s = setting_new(1);
