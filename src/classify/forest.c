@@ -84,7 +84,8 @@ enum tl_code forest_table_new(const struct forest *forest, uint32_t feature, con
     struct forest_table *table = NULL;
 
     TL_CHECK(feature < forest->model.info.feature_count && count <= FOREST_MAX_CODES);
-    if (!mix->model->part_count && mix->parts[0].flat.rankers) {
+    if (!mix->model->part_count && mix->parts[0].flat.rankers &&
+        table_fits(&mix->parts[0].flat, feature, count)) {
         table = table_new(&mix->parts[0].flat, feature, values, count);
         if (!table)
             return tl_fail(err, TL_NOMEM, "no memory for a table of %zu ranks", count);

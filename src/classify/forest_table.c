@@ -75,6 +75,11 @@ static void rank_planes(const struct flat *flat, uint32_t feature, struct forest
     }
 }
 
+bool table_fits(const struct flat *flat, uint32_t feature, size_t count)
+{
+    return planes_of(flat, feature) * count * sizeof(uint16_t) <= TABLE_MAX_BYTES;
+}
+
 struct forest_table *table_new(const struct flat *flat, uint32_t feature, const float *values,
                                size_t count)
 {

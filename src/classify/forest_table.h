@@ -12,8 +12,13 @@
 #include "classify/forest.h"
 #include "classify/forest_flat.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* More than this, some 128 planes of 65,536 codes, a table is not worth: planes are ranked. */
+#define TABLE_MAX_BYTES ((size_t)1 << 24)
+bool table_fits(const struct flat *flat, uint32_t feature, size_t count);
 
 /* As forest_table_new(); NULL when memory is out. The flat form has rankers. */
 struct forest_table *table_new(const struct flat *flat, uint32_t feature, const float *values,

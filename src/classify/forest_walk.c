@@ -83,6 +83,7 @@ void walk_sums(const struct model *model, const float *const *planes, size_t at,
             *sum += on_line(model, number, planes, at);
         else
             for (uint32_t c = 0; c < model->leaf_width; c++)
+                /* NOLINTNEXTLINE(clang-analyzer-*): walk_start() wrote every score there is */
                 sum[c] = add(model, sum[c], leaf[c]);
     }
 }
@@ -100,6 +101,8 @@ static double final_score(const struct model *model, const double *sums, uint32_
 {
     double score = sums[s] / model->divisor;
 
+    if (model->arithmetic != ARITHMETIC_DOUBLE)
+        score = (double)(float)score; /* as rounded once, by the double's wealth of digits */
     if (model->scale != 0)
         score *= model->scale;
     if (model->base && model->arithmetic != ARITHMETIC_XGBOOST)
@@ -211,6 +214,7 @@ static uint32_t winner_of_sums(const struct model *model, const double *sums, co
     return walk_winner(scores, model->info.class_count);
 }
 
+/* NOLINTBEGIN(clang-analyzer-core.*): p has class_count numbers, which is at least one */
 uint32_t walk_winner(const double *p, uint32_t class_count)
 {
     uint32_t best = 0;
@@ -238,6 +242,7 @@ static void write_winner(const struct model *model, const double *p, uint32_t be
     for (uint32_t c = 0; output->probability && c < model->info.class_count; c++)
         output->probability[c * count + at] = (float)p[c];
 }
+/* NOLINTEND(clang-analyzer-core.*) */
 
 void walk_write(const struct model *model, const double *p, size_t at, size_t count,
                 const struct forest_output *output)

@@ -195,7 +195,7 @@ enum tl_code build_tree(struct model_build *build, const struct build_source *fr
     if (build->tree == MODEL_MAX_TREES)
         return tl_fail(build->err, TL_LIMIT, "%s: more than %d trees", build->name,
                        MODEL_MAX_TREES);
-    build->sourced += from->count;
+    build->sourced += from->own ? from->own : from->count;
     buf_clear(&build->stack);
     push(build, (struct waiting){from->root, UINT32_MAX, 1, false});
     if (buf_failed(&build->stack))

@@ -32,7 +32,8 @@ struct model_build {
 struct build_source {
     const struct model_node *nodes;
     uint32_t count, root;
-    bool shared; /* a node may have several parents: it is copied for each */
+    bool shared;  /* a node may have several parents: it is copied for each */
+    uint32_t own; /* nodes of it that are this tree's, where others' are among them; 0: all */
 };
 
 void build_release(struct model_build *build);

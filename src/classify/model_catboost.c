@@ -307,7 +307,7 @@ static enum tl_code read_oblivious(struct reader *reader, struct doc_value tree)
     if (!nodes)
         return build_no_memory(&reader->build);
     spread(levels, depth, first, nodes);
-    struct build_source source = {nodes, 2 * leaves - 1, 0, false};
+    struct build_source source = {.nodes = nodes, .count = 2 * leaves - 1};
     return build_tree(&reader->build, &source, 0);
 }
 
@@ -356,8 +356,9 @@ static enum tl_code read_grown(struct reader *reader, struct doc_value tree)
     TL_TRY(read_branch(reader, tree, &nodes, &root));
     if (buf_failed(&nodes))
         return build_no_memory(&reader->build);
-    struct build_source source = {(const struct model_node *)(const void *)nodes.bytes,
-                                  (uint32_t)(nodes.size / sizeof(struct model_node)), root, false};
+    struct build_source source = {.nodes = (const struct model_node *)(const void *)nodes.bytes,
+                                  .count = (uint32_t)(nodes.size / sizeof(struct model_node)),
+                                  .root = root};
     return build_tree(&reader->build, &source, 0);
 }
 

@@ -281,10 +281,10 @@ static enum tl_code read_set(struct reader *reader, struct categories *categorie
 {
     AUTO_BUF bounds = {0};
     struct doc_value values;
-    uint32_t c = (uint32_t)node->threshold;
 
     if (!(node->threshold >= 0 && node->threshold < categories->count))
         return corrupt(reader, "threshold", "a categorical split has no set");
+    uint32_t c = (uint32_t)node->threshold;
     const uint32_t *words = categories->words + categories->begin[c];
     uint32_t count = categories->begin[c + 1] - categories->begin[c];
     if (count > categories->unread)
@@ -498,7 +498,7 @@ static enum tl_code read_tree(struct reader *reader, const struct tree_text *tre
     TL_TRY(read_lines(reader, *tree, leaves, linear));
     TL_TRY(read_categories(reader, tree, scratch, &categories));
     TL_TRY(read_splits(reader, *tree, leaves, &categories, nodes));
-    struct build_source source = {nodes, 2 * leaves - 1, 0, false};
+    struct build_source source = {.nodes = nodes, .count = 2 * leaves - 1};
     return build_tree(&reader->build, &source,
                       reader->build.tree % reader->build.model->score_count);
 }

@@ -638,7 +638,7 @@ static enum tl_code read_tree(struct reader *reader, struct doc_value tree, stru
     TL_TRY(read_categories(reader, &arrays, &more));
     for (uint32_t i = 0; i < count; i++)
         TL_TRY(read_node(reader, &items, i, &more, &nodes[i]));
-    struct build_source source = {nodes, (uint32_t)count, 0, false};
+    struct build_source source = {.nodes = nodes, .count = (uint32_t)count};
     return build_tree(&reader->build, &source, reader->tree_info[reader->build.tree]);
 }
 

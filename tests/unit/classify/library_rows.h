@@ -10,7 +10,7 @@
 #include "base/blob.h"
 #include "base/file.h"
 #include "classify/forest.h"
-#include "classify/forest_run.h"
+#include "classify/forest_mix.h"
 #include "classify/forest_walk.h"
 #include "tl_test.h"
 
@@ -177,6 +177,37 @@ static inline void library_check_kernels(const struct model *model, const struct
     free(px);
 }
 
+/* A model made of models: the oracle against the library, the kernel against the oracle. */
+static inline void library_check_mix(const struct library_case *c, const struct model *model,
+                                     const struct library_rows *rows, struct arena *arena)
+{
+    struct library_pixels *px = calloc(1, sizeof(*px));
+    struct forest_output walked = {px->label[0], px->confidence[0], px->p[0]};
+    struct forest_output swept = {px->label[1], px->confidence[1], px->p[1]};
+    struct forest_pixels pixels = {.planes = rows->planes, .count = rows->count};
+    struct run_task task = {
+        .planes = rows->planes, .count = rows->count, .output = &swept, .scratch = arena};
+    uint32_t classes = model->info.class_count;
+    struct tl_err err;
+    struct mix mix;
+
+    assert_ok(mix_compile(model, arena, &mix, &err));
+    mix.walk_below = 0;
+    mix_walk(model, &pixels, &walked);
+    assert_ok(mix_run(&mix, &task, &err));
+    assert_memory_equal(px->label[0], px->label[1], rows->count);
+    assert_memory_equal(px->confidence[0], px->confidence[1], rows->count);
+    assert_memory_equal(px->p[0], px->p[1], rows->count * classes * sizeof(float));
+    for (size_t r = 0; r < rows->count; r++) {
+        for (uint32_t k = 0; k < classes; k++)
+            if (!library_near((double)px->p[0][k * rows->count + r], rows->p[r][k], c->p_within))
+                fail_msg("%s: row %zu, class %u: %.9g, the library says %.9g", c->file, r, k,
+                         (double)px->p[0][k * rows->count + r], rows->p[r][k]);
+        assert_int_equal(px->label[0][r], rows->label[r]);
+    }
+    free(px);
+}
+
 /* `check_raw`: the rows' raw scores are the sums themselves. */
 static inline void library_check(const struct library_case *c, bool check_raw)
 {
@@ -192,8 +223,12 @@ static inline void library_check(const struct library_case *c, bool check_raw)
     assert_true(rows->count > 40);
     assert_ok(c->read(c->file, blob_bytes(file), blob_size(file), arena, &model, &err));
     assert_int_equal(model.info.feature_count, c->features);
-    library_check_oracle(c, &model, rows, check_raw);
-    library_check_kernels(&model, rows, arena);
+    if (model.part_count) {
+        library_check_mix(c, &model, rows, arena);
+    } else {
+        library_check_oracle(c, &model, rows, check_raw);
+        library_check_kernels(&model, rows, arena);
+    }
     assert_ok(forest_load(c->file, file, &forest, &err)); /* told by its first bytes */
     assert_string_equal(forest_info(forest)->kind, model.info.kind);
     forest_unref(forest);

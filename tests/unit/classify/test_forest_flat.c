@@ -53,7 +53,7 @@ static void make_model(struct model_build *build, uint32_t trees, uint32_t diffe
         nodes[0].default_left = !different && t % 2;
         nodes[1].right = build_leaf(build, &in, 1);
         nodes[2].right = build_leaf(build, &out, 1);
-        struct build_source source = {nodes, 3, 0, false};
+        struct build_source source = {.nodes = nodes, .count = 3};
         assert_ok(build_tree(build, &source, 0));
     }
     assert_ok(build_finish(build));

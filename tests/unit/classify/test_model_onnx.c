@@ -1,6 +1,6 @@
 /*
  * ONNX against what onnxruntime 1.32 makes of it: tests/data/forest/make_onnx.py wrote the
- * models, as four exporters do, and the rows, on thresholds, one step beside them, with
+ * models, as four exporters do or made up, and the rows, on thresholds, one step beside them, with
  * zeros, NaN and infinities.
  */
 #include "base/buf.h"
@@ -43,6 +43,39 @@ TEST(missing_values_track_the_side_that_the_node_says)
     check("onnx_xgboost", FLOAT_ULPS);
 }
 
+TEST(every_mode_sends_every_value_where_the_runtime_does)
+{
+    check("onnx_modes", 0);
+    check("onnx_modes_double", FLOAT_ULPS);
+}
+
+TEST(the_ensemble_of_version_5_predicts_what_the_runtime_does)
+{
+    check("onnx_ensemble", 0);
+    check("onnx_ensemble_mean", 0);
+    check("onnx_ensemble_double", FLOAT_ULPS);
+}
+
+TEST(chains_of_equality_are_sets_of_categories)
+{
+    check("onnx_lightgbm_categories", FLOAT_ULPS);
+}
+
+TEST(what_comes_before_the_trees_is_in_their_thresholds)
+{
+    check("onnx_scaled", 0);
+    check("onnx_falling", 0);
+    check("onnx_filled", 0);
+    check("onnx_inputs", 0);
+}
+
+TEST(soft_votes_predict_what_the_runtime_does)
+{
+    check("onnx_vote", FLOAT_ULPS);
+    check("onnx_vote_binary", FLOAT_ULPS);
+    check("onnx_vote_words", 0);
+}
+
 TEST(classes_keep_their_names)
 {
     AUTO(blob) words = library_file("onnx_forest.onnx");
@@ -56,6 +89,16 @@ TEST(classes_keep_their_names)
     assert_string_equal(forest_info(boosted)->classes[2].name, "20");
     forest_unref(forest);
     forest_unref(boosted);
+
+    AUTO(blob) vote = library_file("onnx_vote_words.onnx");
+    AUTO(blob) inputs = library_file("onnx_inputs.onnx");
+    struct forest *voting = NULL, *named = NULL;
+    assert_ok(forest_load("v.onnx", vote, &voting, &err));
+    assert_ok(forest_load("i.onnx", inputs, &named, &err));
+    assert_string_equal(forest_info(voting)->classes[0].name, "béton");
+    assert_string_equal(forest_info(named)->features[3], "nir");
+    forest_unref(voting);
+    forest_unref(named);
 }
 
 /* The file with a word of the same length in place of each `from`. */
@@ -96,8 +139,38 @@ TEST(what_is_not_served_is_refused_by_name)
                    "equally long");
 }
 
+TEST(graphs_that_are_not_served_are_refused_by_node)
+{
+    struct tl_err err;
+
+    assert_refused(with("onnx_vote.onnx", "\"\003Mul", "\"\003Pow", &err), TL_UNSUPPORTED,
+                   "operator Pow");
+    assert_refused(with("onnx_vote.onnx", "\"\003Sum", "\"\003Div", &err), TL_UNSUPPORTED,
+                   "operator Div: it makes no probabilities");
+    assert_refused(with("onnx_vote.onnx", "B\002w0", "B\002w9", &err), TL_UNSUPPORTED,
+                   "one weight, of float32");
+    assert_refused(with("onnx_scaled.onnx", "\"\006Scaler", "\"\006ArgMax", &err), TL_UNSUPPORTED,
+                   "operator ArgMax: an ensemble cannot read");
+    assert_refused(with("onnx_scaled.onnx", "\005scale=", "\005scalf=", &err), TL_CORRUPT,
+                   "its offset or scale");
+    assert_refused(with("onnx_filled.onnx", "replaced_value_float", "replaced_value_flout", &err),
+                   TL_CORRUPT, "in place of NaN");
+    assert_refused(with("onnx_ensemble.onnx", "aggregate_function\030\001",
+                        "aggregate_function\030\003", &err),
+                   TL_UNSUPPORTED, "sums and averages");
+    assert_refused(with("onnx_ensemble.onnx", "membership_values", "membership_vahues", &err),
+                   TL_CORRUPT, "fewer sets than splits");
+    assert_refused(with("onnx_ensemble.onnx", "tree_roots", "tree_boots", &err), TL_CORRUPT,
+                   "leaf_*");
+    assert_refused(with("onnx_modes_double.onnx", "\010\013\022", "\010\001\022", &err),
+                   TL_UNSUPPORTED, "tensors of doubles on an input of float32");
+}
+
 TEST(a_file_cut_short_anywhere_is_refused)
 {
+    library_check_cuts("onnx_ensemble.onnx");
+    library_check_cuts("onnx_vote_words.onnx");
+
     library_check_cuts("onnx_xgboost.onnx");
     library_check_cuts("onnx_catboost.onnx");
 }
@@ -106,6 +179,9 @@ TEST(a_damaged_byte_is_refused_or_harmless)
 {
     library_check_flips("onnx_forest.onnx");
     library_check_flips("onnx_lightgbm.onnx");
+    library_check_flips("onnx_ensemble.onnx");
+    library_check_flips("onnx_vote_binary.onnx");
+    library_check_flips("onnx_filled.onnx");
 }
 
 /* ---- made-up trees ---- */
@@ -160,7 +236,7 @@ static enum tl_code load_graph(const int *yes, const int *no, unsigned splits, s
 {
     enum { MOST = 64 };
     static const int zeros[MOST] = {0};
-    AUTO_BUF node = {0}, graph = {0}, input = {0}, type = {0}, file = {0};
+    AUTO_BUF node = {0}, graph = {0}, input = {0}, output = {0}, type = {0}, file = {0};
     int id[MOST], split[MOST], left[MOST] = {0}, right[MOST] = {0};
     float value[MOST], weights[] = {0.25F, 0.75F};
     struct forest *forest = NULL;
@@ -193,6 +269,8 @@ static enum tl_code load_graph(const int *yes, const int *no, unsigned splits, s
     put_bytes(&input, 2, type.bytes, type.size);
     put_bytes(&graph, 1, node.bytes, node.size);
     put_bytes(&graph, 11, input.bytes, input.size);
+    put_text(&output, 1, "label");
+    put_bytes(&graph, 12, output.bytes, output.size);
     buf_append(&file, "\x08\x08", 2);
     put_bytes(&file, 7, graph.bytes, graph.size);
     put_bytes(&file, 8,
@@ -234,7 +312,12 @@ TEST(circles_and_bombs_are_refused)
 RUN(T(forests_give_the_same_shares_bit_for_bit),
     T(boosted_trees_of_scikit_learn_predict_what_the_runtime_does),
     T(catboosts_own_export_predicts_what_the_runtime_does),
-    T(missing_values_track_the_side_that_the_node_says), T(classes_keep_their_names),
-    T(what_is_not_served_is_refused_by_name), T(a_file_cut_short_anywhere_is_refused),
-    T(a_damaged_byte_is_refused_or_harmless), T(packed_lists_and_shared_nodes_are_read),
-    T(circles_and_bombs_are_refused))
+    T(missing_values_track_the_side_that_the_node_says),
+    T(every_mode_sends_every_value_where_the_runtime_does),
+    T(the_ensemble_of_version_5_predicts_what_the_runtime_does),
+    T(chains_of_equality_are_sets_of_categories),
+    T(what_comes_before_the_trees_is_in_their_thresholds),
+    T(soft_votes_predict_what_the_runtime_does), T(classes_keep_their_names),
+    T(what_is_not_served_is_refused_by_name), T(graphs_that_are_not_served_are_refused_by_node),
+    T(a_file_cut_short_anywhere_is_refused), T(a_damaged_byte_is_refused_or_harmless),
+    T(packed_lists_and_shared_nodes_are_read), T(circles_and_bombs_are_refused))
