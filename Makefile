@@ -5,7 +5,7 @@ SIZE   ?= 4096
 PYTHON ?= /usr/bin/python3
 TILTH   = build/release/tilth
 
-.PHONY: all release demo demo-data test bench lint format asan tsan fuzz coverage clean help
+.PHONY: all release demo demo-data test soak bench lint format asan tsan fuzz coverage clean help
 .NOTPARALLEL: # two of the steps may install packages; the builds below are parallel in themselves
 
 all: release
@@ -13,6 +13,7 @@ all: release
 help:
 	@echo "make demo [PORT=8080] [SIZE=4096]  install, build, make the demo scene, serve the map"
 	@echo "make test                          install, build and run every test"
+	@echo "make soak                          the tests that take minutes: every float32 there is"
 	@echo "make bench                         measure against the peers, bench/results/latest.json"
 	@echo "make lint | format | asan | tsan | fuzz | coverage"
 	@echo "make clean                         remove the builds and the demo scene"
@@ -47,6 +48,12 @@ test:
 	@cmake --build --preset ci
 	@status=0; TILTH_MINIO="$$(tools/install_minio.sh)" ctest --preset ci || status=$$?; \
 	    tools/list_skipped.sh build/ci; exit $$status
+
+soak:
+	@tools/install_packages.sh build test
+	@cmake --preset ci >/dev/null
+	@cmake --build --preset ci --target test_classify_feature_math
+	@TILTH_SOAK=1 build/ci/test_classify_feature_math
 
 bench:
 	@tools/install_packages.sh build demo test

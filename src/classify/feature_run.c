@@ -12,6 +12,8 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/cpu.h"
+#include "classify/feature_math.h"
 #include "classify/feature_program.h"
 
 #include <math.h>
@@ -57,8 +59,16 @@ KERNEL(run_ne, a != b ? 1.0f : 0.0f)
 KERNEL_1(run_neg, -a)
 KERNEL_1(run_abs, fabsf(a))
 KERNEL_1(run_sqrt, sqrtf(a))
-KERNEL_1(run_ln, (float)log((double)a))
-KERNEL_1(run_exp, (float)exp((double)a))
+
+static void run_ln(const float *const *in, float *restrict out)
+{
+    feature_math(cpu_isa())->ln(in[0], out);
+}
+
+static void run_exp(const float *const *in, float *restrict out)
+{
+    feature_math(cpu_isa())->exp(in[0], out);
+}
 
 /* numpy.where(condition, a, b): NaN is a true condition. */
 static void run_where(const float *const *in, float *restrict out)
