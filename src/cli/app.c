@@ -52,13 +52,15 @@ static void complain(void *udata, const char *message)
     fprintf(stderr, "tilth: refused: %s\n", message);
 }
 
-static enum tl_code open_catalog(struct app *app, struct tl_err *err)
+static enum tl_code open_catalog(struct app *app, enum app_flags flags, struct tl_err *err)
 {
     const struct catalog_options options = {.layers_dir = app->config.layers_dir,
                                             .styles_dir = app->config.styles_dir,
                                             .store = app->store,
                                             .pool = app->blocks,
                                             .cache = app->cache,
+                                            .start_wait_ns =
+                                                flags & APP_PATIENT ? app->config.start_wait : 0,
                                             .revalidate_ns = app->config.revalidate,
                                             .listener = &app->listener};
 
@@ -89,7 +91,7 @@ enum tl_code app_open(struct app *app, const struct config *config, enum app_fla
         return TL_OK;
     if (!(flags & APP_NO_CACHE))
         TL_TRY(open_cache(app, err));
-    TL_TRY(open_catalog(app, err));
+    TL_TRY(open_catalog(app, flags, err));
     return open_tiler(app, err);
 }
 

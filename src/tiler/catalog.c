@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/blob.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "tiler/layer_doc.h"
 #include "tiler/layer_private.h"
@@ -180,6 +181,7 @@ enum tl_code catalog_open(const struct catalog_options *options,
         return tl_fail(err, TL_NOMEM, "no memory for the catalog");
     catalog->env = (struct layer_env){.raster = {.store = options->store, .pool = options->pool},
                                       .cache = options->cache,
+                                      .patience_ends_ns = clock_now_ns() + options->start_wait_ns,
                                       .revalidate_ns = options->revalidate_ns,
                                       .listener = options->listener};
     TL_TRY(open_notes(catalog, err));

@@ -27,6 +27,7 @@ struct catalog_options {
     struct store *store; /* borrowed, like the rest */
     struct block_pool *pool;
     struct cache *cache;
+    int64_t start_wait_ns;           /* for the stores of models, all of them together */
     int64_t revalidate_ns;           /* how often opened objects are checked for a new version */
     const struct listener *listener; /* hears of layers that do not open or change; may be NULL */
 };

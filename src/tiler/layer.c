@@ -8,11 +8,15 @@
 #include "classify/forest.h"
 #include "tiler/layer_doc.h"
 #include "tiler/layer_open.h"
+#include "tiler/layer_prediction.h"
 #include "tiler/layer_private.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#define MAX_MODEL_BYTES ((size_t)1 << 30)
 
 /* A failure to open is answered from memory this long. */
 #define FAILURE_MEMORY_NS NS_PER_S
@@ -37,7 +41,8 @@ struct layer {
     struct layer_env env;
     struct layer_doc doc;
     struct arena *arena;
-    struct forest *forest; /* of a prediction */
+    struct forest *forest;       /* of a prediction.. */
+    const char *const *features; /* ..and an expression for each of its features */
     const struct style *styles[LAYER_MAX_STYLES];
     struct style model_style; /* made from the model's classes when the document names none */
     struct style confidence_style;
@@ -76,14 +81,33 @@ enum tl_code layer_style(const struct layer *layer, const char *id, const struct
                    info->id, id, info->styles[0]->id, info->id);
 }
 
-static enum tl_code load_model(struct layer *layer, struct tl_err *err)
+/* A store that starts a little later than tilth is no reason to do without its layers. */
+static enum tl_code read_model(const struct layer *layer, struct blob **ret_file,
+                               struct tl_err *err)
 {
+    const struct layer_env *env = &layer->env;
     struct errand errand = errand_unbounded();
+
+    for (bool told = false;; told = true) {
+        enum tl_code code = raster_read_object(&env->raster, layer->doc.model, MAX_MODEL_BYTES,
+                                               &errand, ret_file, err);
+
+        if ((code != TL_UPSTREAM && code != TL_TIMEOUT) || clock_now_ns() >= env->patience_ends_ns)
+            return code;
+        if (!told)
+            listener_tell(env->listener, "warn", "layer", "layer %s waits for its model: %s",
+                          layer->doc.id, err->msg);
+        nanosleep(&(struct timespec){.tv_nsec = NS_PER_S / 2}, NULL);
+    }
+}
+
+static enum tl_code load_model(struct layer *layer, struct arena *arena, struct tl_err *err)
+{
     AUTO(blob) file = NULL;
 
-    TL_TRY(raster_read_object(&layer->env.raster, layer->doc.model, (size_t)1 << 30, &errand, &file,
-                              err));
-    return forest_load(layer->doc.model, file, &layer->forest, err);
+    TL_TRY(read_model(layer, &file, err));
+    TL_TRY(forest_load(layer->doc.model, file, &layer->forest, err));
+    return layer_features(&layer->doc, forest_info(layer->forest), arena, &layer->features, err);
 }
 
 /* Grey: what the model does not dare to say. */
@@ -243,7 +267,7 @@ enum tl_code layer_new(const struct layer_env *env, struct arena *arena,
     fill_info(layer);
     TL_TRY(new_slots(layer, err));
     if (doc->kind == LAYER_PREDICTION)
-        TL_TRY(load_model(layer, err));
+        TL_TRY(load_model(layer, arena, err));
     TL_TRY(take_styles(layer, styles, err));
     layer->arena = arena;
     *ret_layer = TL_TAKE(layer);
@@ -329,6 +353,7 @@ static enum tl_code refresh(struct layer *layer, uint32_t season, struct layer_v
                                     .layer = layer,
                                     .info = &layer->info,
                                     .forest = layer->forest,
+                                    .features = layer->features,
                                     .season = season};
     return layer_open_view(&open, errand, ret_view, err);
 }

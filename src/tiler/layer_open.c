@@ -1,7 +1,6 @@
 #include "tiler/layer_open.h"
 
 #include "cache/cache.h"
-#include "classify/forest.h"
 #include "tiler/layer.h"
 #include "tiler/layer_doc.h"
 #include "tiler/layer_extent.h"
@@ -105,33 +104,6 @@ static enum tl_code open_sources(const struct layer_open *open, struct owned_vie
     return TL_OK;
 }
 
-static void add_value(struct layer_view *view, uint8_t value)
-{
-    if (view->index_of[value] != 0 || view->index_count > 255)
-        return;
-    view->index_of[value] = (uint8_t)view->index_count;
-    view->value_of[view->index_count++] = value;
-}
-
-/* Every class value that some style or the model knows gets an index; the rest shows nothing. */
-static void index_classes(const struct layer_open *open, struct layer_view *view)
-{
-    view->index_count = 1;
-    for (uint32_t s = 0; s < open->info->style_count; s++)
-        for (uint16_t c = 0; c < open->info->styles[s]->class_count; c++)
-            add_value(view, open->info->styles[s]->classes[c].value);
-    if (!open->forest)
-        return;
-    const struct forest_info *model = forest_info(open->forest);
-    for (uint32_t c = 0; c < model->class_count; c++)
-        add_value(view, model->classes[c].value);
-    for (unsigned i = 0; i < open->doc->post.count; i++)
-        if (open->doc->post.steps[i].op == POST_UNSURE)
-            add_value(view, open->doc->post.steps[i].value);
-    if (open->doc->mask_source >= 0)
-        add_value(view, CLASS_MASKED);
-}
-
 /* A stored raster: the bands that the document names are the layer's, in its order. */
 static void choose_bands(const struct layer_doc *doc, struct layer_view *view)
 {
@@ -211,7 +183,7 @@ static enum tl_code fill_view(const struct layer_open *open, struct owned_view *
         return tl_fail(err, TL_INVALID, "\"classes\": true needs uint8 samples, %s has %s",
                        season_href(open, 0), dtype_name(view->source->pyramid->dtype));
     if (doc->classes)
-        index_classes(open, view);
+        layer_index_classes(open, view);
     TL_TRY(layer_extent_find(view, open->doc->native_zoom, err));
     view->fingerprint = view_fingerprint(view);
     if (doc->classes)

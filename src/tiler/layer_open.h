@@ -25,12 +25,16 @@ struct layer_open {
     const struct layer_doc *doc;
     struct layer *layer; /* goes into the view */
     const struct layer_info *info;
-    struct forest *forest; /* of a prediction */
+    struct forest *forest;       /* of a prediction.. */
+    const char *const *features; /* ..and an expression for each of its features */
     uint32_t season;
 };
 
 TL_MUST_CHECK enum tl_code layer_open_view(const struct layer_open *open, struct errand *errand,
                                            struct layer_view **ret_view, struct tl_err *err);
+/* Every class value that some style or the model knows gets a tile index; the rest shows
+ * nothing. */
+void layer_index_classes(const struct layer_open *open, struct layer_view *view);
 /* TL_OK: same versions; TL_CHANGED: open again; else the store's failure. */
 TL_MUST_CHECK enum tl_code layer_view_check(struct layer_view *view, struct errand *errand);
 

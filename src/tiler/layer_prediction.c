@@ -10,13 +10,11 @@
 
 #include <string.h>
 
-/* The expressions of the document in the order of the model's features. */
-static enum tl_code order_features(const struct layer_open *open, struct arena *scratch,
-                                   const char *const **ret_features, struct tl_err *err)
+enum tl_code layer_features(const struct layer_doc *doc, const struct forest_info *model,
+                            struct arena *arena, const char *const **ret_features,
+                            struct tl_err *err)
 {
-    const struct forest_info *model = forest_info(open->forest);
-    const struct layer_doc *doc = open->doc;
-    const char **features = arena_zalloc(scratch, model->feature_count, sizeof(*features));
+    const char **features = arena_zalloc(arena, model->feature_count, sizeof(*features));
     uint32_t used = 0;
 
     if (!features)
@@ -100,6 +98,7 @@ enum tl_code layer_prediction_new(const struct layer_open *open, struct block_so
     AUTO(crs) crs = NULL;
     struct prediction_spec spec = {.id = doc->id,
                                    .forest = open->forest,
+                                   .features = open->features,
                                    .source_count = doc->source_count,
                                    .sources = sources,
                                    .post = doc->post,
@@ -113,7 +112,6 @@ enum tl_code layer_prediction_new(const struct layer_open *open, struct block_so
     for (uint32_t i = 0; i < doc->source_count; i++)
         TL_TRY(bind_source(&doc->sources[i], opened[i], scratch, &sources[i], err));
     spec.grid = layer_grid(doc, opened, crs);
-    TL_TRY(order_features(open, scratch, &spec.features, err));
     if (doc->mask_source >= 0) {
         spec.mask.source = opened[doc->mask_source];
         spec.mask.band = doc->mask_band;

@@ -407,6 +407,26 @@ class Models(unittest.TestCase):
                 else:
                     scene.is_problem(self, answer, (415, 500, 502), word)
 
+    def test_a_document_that_does_not_fit_its_model_is_refused(self):
+        for features, words in (({"a": "s.x", "b": "s.y"}, "the model wants the feature \"c\""),
+                                ({"a": "s.x", "b": "s.y", "c": "s.z", "d": "s.z"}, "has 4 expressions")):
+            lines, served = self.refusals([self.layer("odd", self.folder / "good.tilth", features=features)])
+            self.assertEqual(served, ["good"])
+            self.assertIn(words, lines[0])
+
+    def test_a_model_is_waited_for_while_its_store_starts(self):
+        with support.ObjectServer({"/m.tilth": self.good}) as store:
+            failures = iter([503] * 7)  # more than one read tries again
+            store.fault = lambda path, first, last: next(failures, None)
+            layer = self.layer("late", store.base + "/m.tilth")
+            with support.Tilth([layer], fetch_retries=1, start_wait="30 s") as tilth:
+                self.assertEqual(tilth.get(scene.path_of("late", TILE)).status, 200)
+                self.assertIn("layer late waits for its model", [t["message"][:29] for t in tilth.troubles()])
+            store.fault = lambda path, first, last: 503
+            with support.Tilth([layer], fetch_retries=0, start_wait="0 s") as tilth:
+                self.assertEqual(tilth.get("/layers").json()["layers"], [])
+                self.assertIn("refused", "".join(tilth.errors))
+
     def test_a_style_of_other_classes_is_refused(self):
         lines, served = self.refusals([self.layer("one", self.folder / "good.tilth", styles=["crop-mask"]),
                                        self.layer("none", self.folder / "good.tilth", styles=["esa-worldcover"])])
