@@ -421,7 +421,7 @@ class Models(unittest.TestCase):
             layer = self.layer("late", store.base + "/m.tilth")
             with support.Tilth([layer], fetch_retries=1, start_wait="30 s") as tilth:
                 self.assertEqual(tilth.get(scene.path_of("late", TILE)).status, 200)
-                self.assertIn("layer late waits for its model", [t["message"][:29] for t in tilth.troubles()])
+                self.assertIn("layer late waits for its model", " ".join(tilth.errors))
             store.fault = lambda path, first, last: 503
             with support.Tilth([layer], fetch_retries=0, start_wait="0 s") as tilth:
                 self.assertEqual(tilth.get("/layers").json()["layers"], [])
