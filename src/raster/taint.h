@@ -12,7 +12,7 @@
  *
  * Threads  any
  * Cost     one round of reading for all levels: of each the richest block and the richest below
- *          it (all below it where blocks are small); what is read stays in the pool. 2 ms of CPU
+ *          it (all below it where blocks are small); what is read stays in the pool. 1 ms of CPU
  *          for a pair of 1024 x 1024
  */
 #ifndef TILTH_RASTER_TAINT_H
