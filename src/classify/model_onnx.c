@@ -65,17 +65,13 @@ static enum tl_code check_opset(const struct onnx_graph *graph, struct wire_byte
 static enum tl_code name_classes(struct reader *reader, struct wire_bytes list, uint32_t strings,
                                  const struct buf *numbers)
 {
-    size_t ints = numbers->size / sizeof(double);
+    size_t ints = wire_count(numbers);
     struct arena *arena = reader->graph.arena;
     struct wire_field field;
     uint32_t count = 0;
 
-    for (; count < ints && count < FOREST_MAX_CLASSES; count++) {
-        double number;
-
-        memcpy(&number, numbers->bytes + count * sizeof(number), sizeof(number));
-        reader->classes[count] = arena_printf(arena, "%.0f", number);
-    }
+    for (; count < ints && count < FOREST_MAX_CLASSES; count++)
+        reader->classes[count] = arena_printf(arena, "%.0f", wire_real(numbers, count));
     while (!ints && count < FOREST_MAX_CLASSES && wire_next(&list, &field))
         if (field.number == strings && field.wire == WIRE_BYTES)
             reader->classes[count++] =
@@ -231,9 +227,9 @@ static enum tl_code read_member(struct reader *reader, struct wire_bytes value, 
         if (swapped)
             weight = onnx_constant(graph, left);
         if (!weight.at || !wire_tensor(weight, &type, &numbers) || type != TYPE_FLOAT ||
-            numbers.size != sizeof(*ret_weight))
+            wire_count(&numbers) != 1)
             return onnx_refuse(graph, node, "a member of a vote has one weight, of float32");
-        memcpy(ret_weight, numbers.bytes, sizeof(*ret_weight));
+        *ret_weight = wire_real(&numbers, 0);
         node = onnx_maker(graph, swapped ? right : left);
     }
     if (!node)

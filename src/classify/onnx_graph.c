@@ -180,19 +180,6 @@ struct wire_bytes onnx_constant(const struct onnx_graph *graph, struct wire_byte
     return found ? found->constant : (struct wire_bytes){NULL, 0};
 }
 
-static size_t length(const struct buf *numbers)
-{
-    return numbers->size / sizeof(double);
-}
-
-static double real_at(const struct buf *numbers, size_t i)
-{
-    double value;
-
-    memcpy(&value, numbers->bytes + i * sizeof(value), sizeof(value));
-    return value;
-}
-
 /* ---- the graph's inputs ---- */
 
 /* The second dimension; 0 when it is not given. */
@@ -321,7 +308,7 @@ static enum tl_code add_steps(struct onnx_graph *graph, const struct onnx_node *
                               enum onnx_step_kind kind, const struct buf *numbers,
                               struct onnx_table *table)
 {
-    size_t given = length(numbers);
+    size_t given = wire_count(numbers);
     bool scales = kind == STEP_MULTIPLY || kind == STEP_DIVIDE;
 
     if (table->wide)
@@ -332,7 +319,7 @@ static enum tl_code add_steps(struct onnx_graph *graph, const struct onnx_node *
         return onnx_refuse(graph, node, "it has not one number for each column");
     for (uint32_t i = 0; i < table->count; i++) {
         struct onnx_column *column = &table->columns[i];
-        float number = (float)real_at(numbers, given == 1 ? 0 : i);
+        float number = (float)wire_real(numbers, given == 1 ? 0 : i);
 
         if (!isfinite(number) || (scales && number == 0))
             return onnx_refuse(graph, node, "a number of it is infinite, NaN or no factor");
@@ -368,7 +355,7 @@ static enum tl_code impute_columns(struct onnx_graph *graph, const struct onnx_n
                     TYPE_FLOAT, &numbers) ||
         !wire_reals(replaced, ATTRIBUTE_F, TYPE_FLOAT, &what))
         return onnx_corrupt(graph, "Imputer", "it does not say what it puts in place of NaN");
-    if (length(&what) != 1 || !isnan(real_at(&what, 0)))
+    if (wire_count(&what) != 1 || !isnan(wire_real(&what, 0)))
         return onnx_refuse(graph, node, "it puts a number in place of something but NaN");
     return add_steps(graph, node, STEP_IMPUTE, &numbers, table);
 }

@@ -75,23 +75,10 @@ static enum tl_code refuse(const struct reader *reader, const char *what)
                    what);
 }
 
-static size_t length(const struct buf *numbers)
-{
-    return numbers->size / sizeof(double);
-}
-
-static double real_at(const struct buf *numbers, size_t i)
-{
-    double value;
-
-    memcpy(&value, numbers->bytes + i * sizeof(value), sizeof(value));
-    return value;
-}
-
 /* Whole numbers come from the file's 64 bits; what is beyond all that is counted is -1. */
 static int64_t int_at(const struct buf *numbers, size_t i)
 {
-    double value = real_at(numbers, i);
+    double value = wire_real(numbers, i);
 
     return fabs(value) < 0x1p52 ? (int64_t)value : -1;
 }
@@ -126,8 +113,8 @@ enum tl_code onnx_count_columns(const char *name, struct wire_bytes node, uint32
                        name);
     if (buf_failed(&features))
         return tl_fail(err, TL_NOMEM, "%s: no memory for the model", name);
-    for (size_t i = 0; i < length(&features); i++)
-        most = fmax(most, real_at(&features, i));
+    for (size_t i = 0; i < wire_count(&features); i++)
+        most = fmax(most, wire_real(&features, i));
     if (most >= FOREST_MAX_FEATURES)
         return tl_fail(err, TL_LIMIT, "%s: %.0f features; a model has 1 to %d", name, most + 1,
                        FOREST_MAX_FEATURES);
@@ -226,20 +213,20 @@ static enum tl_code read_attributes(struct reader *reader, struct wire_bytes nod
             TL_TRY(read_attribute(reader, field.bytes));
     if (c->wide_numbers && !reader->view->wide)
         return refuse(reader, "tensors of doubles on an input of float32; export with both alike");
-    if (length(&c->feature) > MODEL_MAX_NODES)
+    if (wire_count(&c->feature) > MODEL_MAX_NODES)
         return tl_fail(reader->build.err, TL_LIMIT, "%s: more than %ju nodes", reader->build.name,
                        (uintmax_t)MODEL_MAX_NODES);
-    reader->node_count = (uint32_t)length(&c->feature);
+    reader->node_count = (uint32_t)wire_count(&c->feature);
     reader->chain = (uint64_t)CHAIN_BUDGET * reader->node_count;
-    for (size_t i = 0; i < length(&c->weights); i++)
-        if (!(fabs(real_at(&c->weights, i)) <= most_leaf(reader)))
+    for (size_t i = 0; i < wire_count(&c->weights); i++)
+        if (!(fabs(wire_real(&c->weights, i)) <= most_leaf(reader)))
             return corrupt(reader, "class_weights", "one is not a number");
     return TL_OK;
 }
 
 static bool as_long(const struct buf *numbers, size_t count)
 {
-    return length(numbers) == count;
+    return wire_count(numbers) == count;
 }
 
 /* ---- classes and the rule for two of them ---- */
@@ -256,8 +243,8 @@ static enum tl_code read_classes(struct reader *reader)
 
     if (!text && !wire_ints(rest, ATTRIBUTE_INTS, &ints))
         return corrupt(reader, "classlabels", "they are damaged");
-    for (size_t i = 0; i < length(&ints) && count < FOREST_MAX_CLASSES; i++)
-        names[count++] = arena_printf(arena, "%.0f", real_at(&ints, i));
+    for (size_t i = 0; i < wire_count(&ints) && count < FOREST_MAX_CLASSES; i++)
+        names[count++] = arena_printf(arena, "%.0f", wire_real(&ints, i));
     while (text && wire_next(&rest, &field) && count < FOREST_MAX_CLASSES)
         if (field.number == ATTRIBUTE_STRINGS && field.wire == WIRE_BYTES)
             names[count++] =
@@ -278,9 +265,9 @@ static enum tl_code choose_one_column(struct reader *reader, bool none, bool log
     const struct columns *c = &reader->columns;
     bool positive = true;
 
-    for (size_t i = 0; i < length(&c->weights); i++)
-        positive &= !(real_at(&c->weights, i) < 0);
-    if (length(&c->base) > 1)
+    for (size_t i = 0; i < wire_count(&c->weights); i++)
+        positive &= !(wire_real(&c->weights, i) < 0);
+    if (wire_count(&c->base) > 1)
         return refuse(reader, "two base values for one column of weights");
     if (int_at(&c->class_id, 0) != 0)
         return refuse(reader, "two classes, and only the second has weights");
@@ -309,7 +296,7 @@ static enum tl_code choose_output(struct reader *reader)
                        "%s: TreeEnsembleClassifier: post_transform %.*s; NONE, LOGISTIC and "
                        "SOFTMAX are served",
                        reader->build.name, wire_shown(c->transform), wire_text(c->transform));
-    for (size_t i = 0; i < length(&c->class_id); i++) {
+    for (size_t i = 0; i < wire_count(&c->class_id); i++) {
         int64_t id = int_at(&c->class_id, i);
 
         if (id < 0 || id >= classes)
@@ -321,7 +308,7 @@ static enum tl_code choose_output(struct reader *reader)
     model->sigmoid = model->divisor = 1;
     if (one_column)
         return choose_one_column(reader, none, logistic);
-    if (c->base.size && (classes == 2 || length(&c->base) != classes))
+    if (c->base.size && (classes == 2 || wire_count(&c->base) != classes))
         return refuse(reader, "base_values are served with one column of weights, or one value "
                               "for each of three classes or more");
     model->output = softmax ? OUTPUT_SOFTMAX : logistic ? OUTPUT_SIGMOIDS : OUTPUT_SCORES;
@@ -331,14 +318,14 @@ static enum tl_code choose_output(struct reader *reader)
 
 static enum tl_code read_base(struct reader *reader)
 {
-    uint32_t count = (uint32_t)length(&reader->columns.base);
+    uint32_t count = (uint32_t)wire_count(&reader->columns.base);
     double *base =
         arena_zalloc(reader->build.arena, reader->build.model->score_count, sizeof(*base));
 
     if (!base)
         return build_no_memory(&reader->build);
     for (uint32_t i = 0; i < count; i++) {
-        base[i] = real_at(&reader->columns.base, i);
+        base[i] = wire_real(&reader->columns.base, i);
         if (!(fabs(base[i]) <= most_leaf(reader)))
             return corrupt(reader, "base_values", "one is not a number");
     }
@@ -429,7 +416,7 @@ static uint32_t entry_node(const struct reader *reader, size_t i, struct tree_ra
 static enum tl_code choose_width(struct reader *reader)
 {
     struct model *model = reader->build.model;
-    size_t entries = length(&reader->columns.class_id);
+    size_t entries = wire_count(&reader->columns.class_id);
     bool narrow = true;
 
     for (size_t i = 0; i < entries; i++) {
@@ -457,7 +444,7 @@ static enum tl_code fill_rows(struct reader *reader)
 {
     const struct columns *c = &reader->columns;
 
-    for (size_t i = 0; i < length(&c->class_id); i++) {
+    for (size_t i = 0; i < wire_count(&c->class_id); i++) {
         struct tree_range *tree;
         uint32_t node = entry_node(reader, i, &tree);
         uint32_t column = reader->width == 1 ? 0 : (uint32_t)int_at(&c->class_id, i);
@@ -466,7 +453,7 @@ static enum tl_code fill_rows(struct reader *reader)
         if (reader->given[at])
             return corrupt(reader, "class_nodeids", "a leaf weighs a class twice");
         reader->given[at] = 1;
-        reader->rows[at] = real_at(&c->weights, i);
+        reader->rows[at] = wire_real(&c->weights, i);
     }
     return TL_OK;
 }
@@ -504,13 +491,13 @@ static uint32_t follow_chain(struct reader *reader, const struct tree_range *tre
 {
     const struct columns *c = &reader->columns;
     uint32_t no = child_at(reader, tree, &c->no, i);
-    double value = real_at(&c->values, i);
+    double value = wire_real(&c->values, i);
 
     buf_append(values, &value, sizeof(value));
     while (no != UINT32_MAX && reader->chain > 0 && goes_on(reader, i, tree->begin + no)) {
         reader->chain--;
         reader->absorbed[tree->begin + no] = 1;
-        value = real_at(&c->values, tree->begin + no);
+        value = wire_real(&c->values, tree->begin + no);
         buf_append(values, &value, sizeof(value));
         no = child_at(reader, tree, &c->no, tree->begin + no);
     }
@@ -525,7 +512,7 @@ static enum tl_code make_split(struct reader *reader, const struct tree_range *t
     int64_t feature = int_at(&c->feature, i);
     AUTO_BUF values = {0};
     struct onnx_split split = {.mode = mode_at(reader, i),
-                               .value = real_at(&c->values, i),
+                               .value = wire_real(&c->values, i),
                                .tracks = tracks_at(reader, i),
                                .tree = tree->id,
                                .node = int_at(&c->node, i)};
@@ -539,7 +526,7 @@ static enum tl_code make_split(struct reader *reader, const struct tree_range *t
         if (buf_failed(&values))
             return build_no_memory(&reader->build);
         split.members = (double *)(void *)values.bytes;
-        split.member_count = length(&values);
+        split.member_count = wire_count(&values);
     }
     if (yes == UINT32_MAX || no == UINT32_MAX || feature < 0 ||
         feature >= reader->view->column_count)
@@ -598,7 +585,7 @@ static enum tl_code read_classifier(struct reader *reader, struct wire_bytes nod
     TL_TRY(read_attributes(reader, node));
     if (!read_modes(onnx_attribute(node, "nodes_modes"), &c->modes))
         return corrupt(reader, "nodes_modes", "it is no list of words");
-    size_t nodes = reader->node_count, entries = length(&c->class_tree);
+    size_t nodes = reader->node_count, entries = wire_count(&c->class_tree);
     if (nodes == 0 || !as_long(&c->tree, nodes) || !as_long(&c->node, nodes) ||
         !as_long(&c->yes, nodes) || !as_long(&c->no, nodes) || !as_long(&c->values, nodes) ||
         c->modes.size != nodes || (c->missing.size && !as_long(&c->missing, nodes)))
@@ -640,7 +627,7 @@ static enum tl_code choose_targets(struct reader *reader, struct wire_bytes node
     model->score_count = (uint32_t)targets;
     model->sigmoid = model->divisor = 1;
     if (aggregate == AVERAGE)
-        model->divisor = (double)length(&reader->columns.roots);
+        model->divisor = (double)wire_count(&reader->columns.roots);
     return TL_OK;
 }
 
@@ -649,7 +636,7 @@ static uint32_t ensemble_child(const struct reader *reader, const struct buf *li
                                const struct buf *is_leaf, uint32_t i)
 {
     int64_t at = int_at(list, i), leaf = int_at(is_leaf, i);
-    uint32_t count = leaf ? (uint32_t)length(&reader->columns.class_id) : reader->node_count;
+    uint32_t count = leaf ? (uint32_t)wire_count(&reader->columns.class_id) : reader->node_count;
 
     if (leaf < 0 || leaf > 1 || at < 0 || at >= count)
         return UINT32_MAX;
@@ -662,9 +649,9 @@ static enum tl_code take_members(struct reader *reader, size_t *at, struct onnx_
     const struct buf *members = &reader->columns.members;
     size_t end = *at;
 
-    while (end < length(members) && !isnan(real_at(members, end)))
+    while (end < wire_count(members) && !isnan(wire_real(members, end)))
         end++;
-    if (end == length(members))
+    if (end == wire_count(members))
         return corrupt(reader, "membership_values", "there are fewer sets than splits by them");
     split->members = (double *)(void *)members->bytes + *at;
     split->member_count = end - *at;
@@ -680,7 +667,7 @@ static enum tl_code ensemble_node(struct reader *reader, uint32_t i, size_t *mem
     uint32_t no = ensemble_child(reader, &c->no, &c->no_leaf, i);
     int64_t feature = int_at(&c->feature, i);
     struct onnx_split split = {.mode = mode_at(reader, i),
-                               .value = real_at(&c->values, i),
+                               .value = wire_real(&c->values, i),
                                .tracks = tracks_at(reader, i),
                                .node = i};
 
@@ -709,12 +696,12 @@ static enum tl_code ensemble_nodes(struct reader *reader, struct model_node *nod
 
     for (uint32_t i = 0; i < reader->node_count; i++)
         TL_TRY(ensemble_node(reader, i, &member, &nodes[i]));
-    for (uint32_t i = 0; i < length(&c->class_id); i++) {
+    for (uint32_t i = 0; i < wire_count(&c->class_id); i++) {
         int64_t target = int_at(&c->class_id, i);
 
         if (target < 0 || target >= targets)
             return corrupt(reader, "leaf_targetids", "one is no target");
-        row[target] = real_at(&c->weights, i);
+        row[target] = wire_real(&c->weights, i);
         nodes[reader->node_count + i] =
             (struct model_node){.left = -1, .right = build_leaf(&reader->build, row, targets)};
         row[target] = 0;
@@ -725,9 +712,9 @@ static enum tl_code ensemble_nodes(struct reader *reader, struct model_node *nod
 static enum tl_code ensemble_trees(struct reader *reader)
 {
     const struct columns *c = &reader->columns;
-    uint32_t count = reader->node_count + (uint32_t)length(&c->class_id);
+    uint32_t count = reader->node_count + (uint32_t)wire_count(&c->class_id);
     struct model_node *nodes = arena_alloc(reader->scratch, count, sizeof(*nodes));
-    uint32_t roots = (uint32_t)length(&c->roots);
+    uint32_t roots = (uint32_t)wire_count(&c->roots);
 
     if (!nodes)
         return build_no_memory(&reader->build);
@@ -753,7 +740,7 @@ static enum tl_code read_ensemble(struct reader *reader, struct wire_bytes node)
 
     TL_TRY(read_attributes(reader, node));
     AUTO_BUF modes = {0};
-    size_t nodes = reader->node_count, leaves = length(&c->class_id);
+    size_t nodes = reader->node_count, leaves = wire_count(&c->class_id);
     if (!read_numbers(reader, onnx_attribute(node, "nodes_modes"), &modes) || nodes == 0 ||
         !as_long(&modes, nodes) || !as_long(&c->yes, nodes) || !as_long(&c->no, nodes) ||
         !as_long(&c->yes_leaf, nodes) || !as_long(&c->no_leaf, nodes) ||
@@ -761,7 +748,7 @@ static enum tl_code read_ensemble(struct reader *reader, struct wire_bytes node)
         return corrupt(reader, "nodes_*", "the lists are not equally long, or empty");
     if (leaves == 0 || !as_long(&c->weights, leaves) || c->roots.size == 0)
         return corrupt(reader, "leaf_*", "the lists are not equally long, or empty");
-    if (nodes + leaves > MODEL_MAX_NODES || length(&c->roots) > MODEL_MAX_TREES)
+    if (nodes + leaves > MODEL_MAX_NODES || wire_count(&c->roots) > MODEL_MAX_TREES)
         return tl_fail(reader->build.err, TL_LIMIT, "%s: more than %ju nodes or %d trees",
                        reader->build.name, (uintmax_t)MODEL_MAX_NODES, MODEL_MAX_TREES);
     for (size_t i = 0; i < nodes; i++) {

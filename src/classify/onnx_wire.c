@@ -198,3 +198,16 @@ bool wire_tensor(struct wire_bytes tensor, enum wire_type *ret_type, struct buf 
         return wire_reals(tensor, DOUBLES, TYPE_DOUBLE, to);
     return wire_ints(tensor, *ret_type == TYPE_INT64 ? INT64S : INT32S, to);
 }
+
+size_t wire_count(const struct buf *numbers)
+{
+    return numbers->size / sizeof(double);
+}
+
+double wire_real(const struct buf *numbers, size_t i)
+{
+    double value;
+
+    memcpy(&value, numbers->bytes + i * sizeof(value), sizeof(value));
+    return value;
+}

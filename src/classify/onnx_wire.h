@@ -60,5 +60,8 @@ bool wire_ints(struct wire_bytes message, uint32_t number, struct buf *to);
 bool wire_reals(struct wire_bytes message, uint32_t number, enum wire_type type, struct buf *to);
 /* All numbers of a TensorProto, in either of the two ways they may lie in it. */
 bool wire_tensor(struct wire_bytes tensor, enum wire_type *ret_type, struct buf *to);
+/* How many numbers a list has, and one of them. */
+size_t wire_count(const struct buf *numbers);
+double wire_real(const struct buf *numbers, size_t i);
 
 #endif
