@@ -330,31 +330,29 @@ TEST(a_replaced_file_is_noticed)
 }
 
 /*
- * 36 bands of float64 in one block of 512: 75 MB. GDAL gives them one band at a time, and decodes
- * the block for each: slow, so the samples are not compared here.
+ * 36 bands of float64 in blocks of 512: 75 MB where a block holds all of them. GDAL then gives
+ * them one band at a time, and decodes the block for each: slow, so those samples are not compared.
  */
+static void write_deep(const char *options, char path[128])
+{
+    picture_write(
+        &fixture,
+        &(struct picture){
+            .width = 600, .height = 40, .bands = 36, .type = GDT_Float64, .options = options},
+        path);
+}
+
 TEST(blocks_too_large_for_the_fast_path_go_to_gdal_with_advice)
 {
-    char path[128];
+    static const char tiled[] = "TILED=YES BLOCKXSIZE=512 BLOCKYSIZE=512 COMPRESS=DEFLATE";
+    char options[128], path[128];
 
-    picture_write(&fixture,
-                  &(struct picture){.width = 600,
-                                    .height = 40,
-                                    .bands = 36,
-                                    .type = GDT_Float64,
-                                    .options = "TILED=YES BLOCKXSIZE=512 BLOCKYSIZE=512 "
-                                               "INTERLEAVE=PIXEL COMPRESS=DEFLATE"},
-                  path);
+    snprintf(options, sizeof(options), "%s INTERLEAVE=PIXEL", tiled);
+    write_deep(options, path);
     is_for_gdal(path, "INTERLEAVE=BAND");
     unlink(path);
-    picture_write(&fixture,
-                  &(struct picture){.width = 600,
-                                    .height = 40,
-                                    .bands = 36,
-                                    .type = GDT_Float64,
-                                    .options = "TILED=YES BLOCKXSIZE=512 BLOCKYSIZE=512 "
-                                               "INTERLEAVE=BAND COMPRESS=DEFLATE"},
-                  path);
+    snprintf(options, sizeof(options), "%s INTERLEAVE=BAND", tiled);
+    write_deep(options, path);
     compare_file(&fixture, path, "tilth");
     unlink(path);
 }
