@@ -59,7 +59,8 @@ def _pick(thing, path):
     models = _found(thing, _is_classifier)
     encoders = _found(thing, lambda one: type(one).__name__ == "LabelEncoder")
     if len(models) != 1:
-        raise ModelError(f"{path}: {len(models)} classifiers in this pickle (a {type(thing).__name__}): save one of them in a "
+        raise ModelError(f"{path}: {len(models)} classifiers in this pickle (a {type(thing).__name__}): save one of "
+                         "them in a "
                          "file of its own")
     return models[0], encoders[0] if len(encoders) == 1 else None
 
@@ -109,11 +110,13 @@ def export_file(args):
 def parser():
     top = argparse.ArgumentParser(prog="python -m tilth", description="Looks at tilth model files, and writes them.")
     verbs = top.add_subparsers(dest="verb", required=True)
-    for name, run, text in (("info", info, "what the file says of itself"), ("verify", verify, "replays its golden rows")):
+    for name, run, text in (("info", info, "what the file says of itself"), ("verify", verify, "replays its golden "
+                                                                                               "rows")):
         verb = verbs.add_parser(name, help=text)
         verb.add_argument("file")
         verb.set_defaults(run=run)
-    verb = verbs.add_parser("export", help="a pickled classifier of your own to a model file. Opening a pickle runs what "
+    verb = verbs.add_parser("export", help="a pickled classifier of your own to a model file. Opening a pickle runs "
+                                           "what "
                                            "is in it: never one that you did not make")
     verb.add_argument("file", help="written by pickle or joblib: a classifier, or a dict or list with one in it")
     verb.add_argument("-o", "--output", required=True, metavar="X.tilth")
@@ -121,7 +124,8 @@ def parser():
     verb.add_argument("--classes", metavar="FILE", help='JSON: ["name", ..] or [{"value": 1, "name": "maize", "color": '
                                                         '"FFD300"}, ..] in the order of classes_')
     verb.add_argument("--label-encoder", metavar="FILE", help="a pickled LabelEncoder that names the classes")
-    verb.add_argument("--golden", metavar="FILE", help="rows (.npy, .npz, .csv) to prove the file with, best the training "
+    verb.add_argument("--golden", metavar="FILE", help="rows (.npy, .npz, .csv) to prove the file with, best the "
+                                                       "training "
                                                        "rows; else they are made of the model's thresholds")
     verb.add_argument("--provenance", metavar="FILE", help="JSON: data, licence, rows, script, scores")
     verb.add_argument("--name", help="of the model")

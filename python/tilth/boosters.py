@@ -32,7 +32,8 @@ def _lightgbm_tree(info, place):
     while stack:
         node, here = stack.pop()
         if "leaf_const" in node:
-            _refuse(place, "LightGBM with linear_tree=True inside an ensemble: save the Booster as text and serve that, "
+            _refuse(place, "LightGBM with linear_tree=True inside an ensemble: save the Booster as text and serve "
+                           "that, "
                            "or train without")
         if "split_index" not in node:
             continue

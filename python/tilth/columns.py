@@ -107,7 +107,8 @@ def step_map(step, place, width):
         return list(range(width)), {}
     if hasattr(step, "get_support") and type(step).__module__.startswith("sklearn.feature_selection"):
         return [int(i) for i in step.get_support(indices=True)], {}
-    return _refuse(place, f"{name} mixes features, or is not known to tilth: only steps that treat each column by itself "
+    return _refuse(place, f"{name} mixes features, or is not known to tilth: only steps that treat each column by "
+                          "itself "
                           f"can be moved into the trees ({', '.join(SCALERS)}, SimpleImputer, OrdinalEncoder, "
                           "ColumnTransformer of these, feature selection)")
 
@@ -226,7 +227,8 @@ def _floats(categories):
     try:
         return np.asarray(categories, np.float64)
     except (TypeError, ValueError):
-        raise ModelError(f"OrdinalEncoder of {categories[0]!r} and others: a pixel is a number; encode the names before "
+        raise ModelError(f"OrdinalEncoder of {categories[0]!r} and others: a pixel is a number; encode the names "
+                         "before "
                          "fitting and fit the encoder on numbers") from None
 
 

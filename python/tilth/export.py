@@ -52,9 +52,10 @@ def _classes(known, classes, encoder):
 def _features(estimator, features):
     count = getattr(estimator, "n_features_in_", None) or getattr(_last(estimator), "n_features_in_", None)
     if features is None:
-        features = getattr(estimator, "feature_names_in_", None)
+        features = getattr(estimator, "feature_names_in_", getattr(estimator, "feature_names_", None))  # CatBoost's
     if features is None:
-        raise ModelError(f"the estimator was fitted without names: give the names of its {count} features, in the order of "
+        raise ModelError(f"the estimator was fitted without names: give the names of its {count} features, in the "
+                         "order of "
                          "the columns")
     if count is not None and len(features) != count:
         raise ModelError(f"{len(features)} feature names, the estimator has {count} columns")

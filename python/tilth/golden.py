@@ -71,7 +71,8 @@ def rows_of(golden, parts, features, count, seed):
         return made_up(parts, features, 4 * count, seed)
     rows = np.ascontiguousarray(golden, np.float32)
     if rows.ndim != 2 or not len(rows) or rows.shape[1] != features or np.isinf(rows).any():
-        raise ModelError(f"golden must be a table of rows with {features} finite numbers (for example the training rows)")
+        raise ModelError(f"golden must be a table of rows with {features} finite numbers (for example the training "
+                         "rows)")
     rng = np.random.default_rng(seed)
     picked = rows[np.sort(rng.permutation(len(rows))[:count])]
     reading = [p.tensors for p in parts if p.manifest["kind"] == "trees" and "inputs" not in p.manifest]

@@ -2,9 +2,8 @@
 import numpy as np
 
 from . import boosters, sklearn_models
-from .columns import View, as_array, is_sklearn, with_names
+from .columns import View
 from .container import ModelError
-from .trees import COMPARE, DEFAULT_LEFT, SET, SIDED
 
 SEARCHES = ("GridSearchCV", "RandomizedSearchCV", "HalvingGridSearchCV", "HalvingRandomSearchCV")
 ENSEMBLES = sklearn_models.ENSEMBLES | boosters.ENSEMBLES
@@ -63,15 +62,18 @@ class Builder:
         name, module = type(thing).__name__, type(thing).__module__
         known = [*ENSEMBLES, "VotingClassifier", "StackingClassifier", "LogisticRegression"]
         if name not in known or not (module.startswith(ROOTS.get(name, "sklearn.")) or module == "__main__"):
-            raise ModelError(f"{place}: {module}.{name} cannot be exported. What can: {', '.join(known)}, in Pipelines with "
-                             "steps that treat each column by itself. Leave it out of the ensemble, or put one of these in "
+            raise ModelError(f"{place}: {module}.{name} cannot be exported. What can: {', '.join(known)}, in "
+                             "Pipelines with "
+                             "steps that treat each column by itself. Leave it out of the ensemble, or put one of "
+                             "these in "
                              "its place")
         if not hasattr(thing, "classes_"):
             raise ModelError(f"{place}: {name} is not fitted: call fit() first")
         if getattr(thing, "n_outputs_", 1) != 1:
             raise ModelError(f"{place}: the estimator has {thing.n_outputs_} outputs: fit one per class map")
         if len(thing.classes_) != self.classes:
-            raise ModelError(f"{place}: {name} knows {len(thing.classes_)} classes, the whole has {self.classes}: fit every "
+            raise ModelError(f"{place}: {name} knows {len(thing.classes_)} classes, the whole has {self.classes}: "
+                             "fit every "
                              "member on rows of every class")
 
     def _trees(self, thing, view, place):
@@ -81,10 +83,12 @@ class Builder:
             view = view.behind(thing._preprocessor, place)
         on_parts = [c for c in view.columns if c >= self.features]
         if on_parts and not view.plain:
-            raise ModelError(f"{place}: a {name} behind a scaler behind other models: trees need no scaler, fit it without")
+            raise ModelError(f"{place}: a {name} behind a scaler behind other models: trees need no scaler, fit it "
+                             "without")
         if on_parts and ensemble.wide and not all(self._part_of(c).narrow for c in on_parts):
             raise ModelError(f"{place}: {name} compares probabilities in double precision, tilth in single: use "
-                             "LogisticRegression, RandomForestClassifier, ExtraTreesClassifier, GradientBoostingClassifier or "
+                             "LogisticRegression, RandomForestClassifier, ExtraTreesClassifier, "
+                             "GradientBoostingClassifier or "
                              "XGBClassifier on top")
         try:
             tensors = ensemble.tensors(view, len(view.origin))
@@ -104,7 +108,8 @@ class Builder:
 
     def _vote(self, thing, view, place):
         if thing.voting != "soft":
-            raise ModelError(f"{place}: VotingClassifier(voting='hard') gives no probabilities: set voting='soft' (it works on "
+            raise ModelError(f"{place}: VotingClassifier(voting='hard') gives no probabilities: set voting='soft' "
+                             "(it works on "
                              "a fitted one; labels may differ from the hard vote)")
         names = [name for name, member in thing.estimators if member not in ("drop", None)]
         members = self._members(thing, view, place, names)
@@ -131,14 +136,16 @@ class Builder:
         columns = [self.column(m) + c for m in members for c in range(first, self.classes)]
         if thing.passthrough:
             if not view.plain:
-                raise ModelError(f"{place}: StackingClassifier(passthrough=True) behind a scaler: put the scaler into the "
+                raise ModelError(f"{place}: StackingClassifier(passthrough=True) behind a scaler: put the scaler "
+                                 "into the "
                                  "members that need it")
             columns += list(range(self.features))
         return self.estimator(thing.final_estimator_, View(len(columns), columns), f"{place}.final_estimator")
 
     def _logistic(self, thing, view, place):
         if not view.plain or not all(c >= self.features for c in view.columns):
-            raise ModelError(f"{place}: LogisticRegression reads features, or stands behind a scaler: tilth has it only on top "
+            raise ModelError(f"{place}: LogisticRegression reads features, or stands behind a scaler: tilth has it "
+                             "only on top "
                              "of other models (StackingClassifier). Leave it out of the vote, or use trees")
         version = sklearn_models.version()
         ovr = getattr(thing, "multi_class", "auto") == "ovr" or thing.solver == "liblinear"
@@ -175,4 +182,4 @@ def outline(thing):
         elif thing.weights is not None:
             members.append(f"weights={[float(w) for w in thing.weights]}")
         return f"{name}({', '.join(members)})"
-    return name if isinstance(thing, str) is False else thing
+    return thing if isinstance(thing, str) else name

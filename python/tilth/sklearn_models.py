@@ -52,7 +52,8 @@ def bagging(estimator, place, nan):
         raise ModelError(f"{place}: BaggingClassifier of {', '.join(sorted(kinds))}: only of DecisionTreeClassifier; "
                          "use a VotingClassifier of up to 30 members for others")
     if any(len(part.classes_) != len(estimator.classes_) for part in estimator.estimators_):
-        raise ModelError(f"{place}: a tree of the BaggingClassifier has not seen every class: fit with more max_samples")
+        raise ModelError(f"{place}: a tree of the BaggingClassifier has not seen every class: fit with more "
+                         "max_samples")
     trees = [_tree(part.tree_, leaf_probabilities(part.tree_), nan, columns)
              for part, columns in zip(estimator.estimators_, estimator.estimators_features_)]
     return Ensemble(trees, {"output": "mean", "divisor": len(trees)})
@@ -70,7 +71,8 @@ def gradient_boosting(estimator, place, _nan):
     row = np.zeros((1, estimator.n_features_in_), np.float32)
     initial = (estimator._raw_predict_init(row)[0] if hasattr(estimator, "_raw_predict_init") else None)
     if initial is None:
-        raise ModelError(f"{place}: this version of scikit-learn keeps its first scores elsewhere: export with 1.0 or later")
+        raise ModelError(f"{place}: this version of scikit-learn keeps its first scores elsewhere: export with 1.0 "
+                         "or later")
     trees = [_tree(t.tree_, estimator.learning_rate * t.tree_.value[:, 0, 0])
              for stage in estimator.estimators_ for t in stage]
     if hasattr(estimator._loss, "_raw_prediction_to_decision") and estimator.loss != "exponential":
@@ -100,7 +102,8 @@ def _histogram_tree(predictor):
 
 def histogram_boosting(estimator, place, _nan):
     if getattr(estimator, "is_categorical_", None) is not None and getattr(estimator, "_preprocessor", None) is None:
-        raise ModelError(f"{place}: categories of this version of scikit-learn are kept in another way: export with 1.4 "
+        raise ModelError(f"{place}: categories of this version of scikit-learn are kept in another way: export with "
+                         "1.4 "
                          "or later")
     baseline = np.asarray(estimator._baseline_prediction, np.float64).ravel()
     trees = [_histogram_tree(p) for stage in estimator._predictors for p in stage]

@@ -146,7 +146,8 @@ class _Nodes:
             self.threshold[plain] = self.ensemble._plain_thresholds(self.t[plain])
             return
         if self.zero.any():
-            raise ModelError("LightGBM's zero_as_missing behind a scaler: a scaled zero is no zero; train without one of "
+            raise ModelError("LightGBM's zero_as_missing behind a scaler: a scaled zero is no zero; train without "
+                             "one of "
                              "them")
         by_column = {}
         for j in np.unique(self.column[plain]):
@@ -164,7 +165,8 @@ class _Nodes:
         column = int(self.column[node])
         if column not in self.view.encoders:
             if not self.view.plain:
-                raise ModelError("a categorical split behind a step that changes numbers: leave the categories out of it")
+                raise ModelError("a categorical split behind a step that changes numbers: leave the categories out "
+                                 "of it")
             return categories, others
         own, seen, stranger = self.view.encoded(column)
         left = np.isin(np.trunc(seen), categories) != others
