@@ -316,7 +316,7 @@ static enum tl_code run_trees(struct chunk *chunk, uint32_t p, struct tl_err *er
                             .scratch = chunk->inner};
 
     if (p + 1 < chunk->mix->part_count) {
-        task.exact = chunk->given + p * chunk->mix->model->info.class_count * chunk->room;
+        task.exact = chunk->given + (size_t)p * chunk->mix->model->info.class_count * chunk->room;
         task.exact_room = chunk->room;
     } else {
         output.label = wanted->label ? wanted->label + chunk->at : NULL;

@@ -1,6 +1,7 @@
 #include "classify/model_file_private.h"
 
 #include "base/arena.h"
+#include "base/check.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -131,9 +132,10 @@ static enum tl_code read_provenance(struct file_reader *reader, const json_t *ro
 
 static enum tl_code read_kind(struct file_reader *reader, struct json_at at)
 {
-    const char *kind;
+    const char *kind = NULL;
 
     TL_TRY(read_name(reader, at, &kind));
+    TL_CHECK(kind != NULL);
     if (reader->format == 1 && strcmp(kind, "random-forest") != 0 &&
         strcmp(kind, "extra-trees") != 0)
         return tl_fail(reader->err, TL_UNSUPPORTED,

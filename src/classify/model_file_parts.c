@@ -190,7 +190,7 @@ static enum tl_code read_part(struct file_reader *file, struct json_at at, uint3
     static enum tl_code (*const read[])(struct part_reader *) = {read_trees_part, read_mean_part,
                                                                  read_linear_part};
     struct part_reader r = {.file = file, .at = at, .part = part};
-    uint32_t kind;
+    uint32_t kind = 0;
 
     snprintf(file->prefix, sizeof(file->prefix), "p%u.", p);
     TL_TRY(json_read_object(at, file->err));

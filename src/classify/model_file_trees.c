@@ -1,6 +1,7 @@
 #include "classify/model_file_private.h"
 
 #include "base/arena.h"
+#include "base/check.h"
 #include "classify/model_build.h"
 
 #include <math.h>
@@ -132,6 +133,7 @@ static enum tl_code read_nodes(struct file_reader *reader, struct model *model)
     TL_TRY(find_column(reader, "leaf", "U32", from.count, &from.leaf));
     if (reader->format > 1 && file_find(reader, "missing"))
         TL_TRY(find_column(reader, "missing", "U8", from.count, &from.missing));
+    TL_CHECK(from.feature && from.threshold && from.left && from.right && from.leaf);
     model->nodes = arena_alloc(reader->arena, from.count, sizeof(*model->nodes));
     if (!model->nodes)
         return file_no_memory(reader);

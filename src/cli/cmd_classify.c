@@ -29,8 +29,8 @@ static void print_classes(const struct forest_info *model, const struct export_r
                model->classes[c].name, (unsigned long long)pixels,
                all ? 100.0 * (double)pixels / (double)all : 0.0);
     }
-    printf("       %-24s %12llu px\n", "no data or masked",
-           (unsigned long long)(result->pixels[CLASS_NODATA] + result->pixels[CLASS_MASKED]));
+    unsigned long long left_out = result->pixels[CLASS_NODATA] + result->pixels[CLASS_MASKED];
+    printf("       %-24s %12llu px\n", "no data or masked", left_out);
 }
 
 static enum tl_code export(const struct args *args, struct block_source *prediction,

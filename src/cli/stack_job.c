@@ -246,7 +246,7 @@ static enum tl_code fill(struct stack_job *job, const struct stack_wish *wish, s
 enum tl_code stack_job_open(const struct app *app, const struct stack_wish *wish,
                             struct stack_job **ret_job, struct tl_err *err)
 {
-    AUTO(stack_job) job = calloc(1, sizeof(*job));
+    AUTO(stack_job) job = TL_OWNED(calloc(1, sizeof(*job)));
 
     if (!job)
         return tl_fail(err, TL_NOMEM, "no memory to classify");

@@ -116,7 +116,7 @@ static bool create(struct cog_writer *writer, const struct cog_spec *spec)
 enum tl_code cog_writer_new(const struct cog_spec *spec, struct cog_writer **ret_writer,
                             struct tl_err *err)
 {
-    AUTO(cog_writer) writer = calloc(1, sizeof(*writer));
+    AUTO(cog_writer) writer = TL_OWNED(calloc(1, sizeof(*writer)));
 
     if (!writer)
         return tl_fail(err, TL_NOMEM, "no memory to write %s", spec->path);

@@ -177,7 +177,7 @@ static uint8_t plan_round(struct block_source *source, uint8_t level, struct rou
             !plan_probe(source, level, &probe))
             continue;
         bytes += block_bytes(pyramid, level) +
-                 probe.below.cols * probe.below.rows * block_bytes(pyramid, level - 1);
+                 (uint64_t)probe.below.cols * probe.below.rows * block_bytes(pyramid, level - 1);
         if (bytes > ROUND_BYTES && round->probe_count)
             return level;
         add_probe(round, pyramid, probe);
@@ -239,7 +239,7 @@ static void read_row(const struct comparison *c, const struct block *block, uint
 static void read_line(const struct comparison *c, uint32_t y)
 {
     uint32_t height = c->below->block_height;
-    struct block *const *row = c->blocks + (y / height - c->rect.row0) * c->rect.cols;
+    struct block *const *row = c->blocks + (size_t)(y / height - c->rect.row0) * c->rect.cols;
 
     for (uint32_t col = 0; col < c->rect.cols; col++)
         read_row(c, row[col], y % height, c->line + (size_t)col * c->below->block_width);

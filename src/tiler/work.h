@@ -11,10 +11,10 @@
 struct arena;
 
 /* Of a `struct job`. Renders and keeps its tile; lands a struct plain_tile. */
-void run_render(void *job, struct arena *arena);
+void run_render(void *arg, struct arena *arena);
 /* Opens the job's season; lands the address of its struct layer_view *. */
-void run_open(void *job, struct arena *arena);
+void run_open(void *arg, struct arena *arena);
 /* Checks the versions of the season's objects, behind the backs of those who ask for tiles. */
-void run_check(void *job, struct arena *arena);
+void run_check(void *arg, struct arena *arena);
 
 #endif
