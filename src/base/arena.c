@@ -20,7 +20,8 @@ struct chunk {
 };
 
 struct arena {
-    struct chunk *head; /* the newest and largest; allocation happens here */
+    struct chunk *first;
+    struct chunk *at; /* allocation happens here; chunks behind it are empty */
     size_t used;
 };
 
@@ -46,52 +47,51 @@ struct arena *arena_new(void)
     return calloc(1, sizeof(struct arena));
 }
 
-static void free_all_but(struct arena *arena, struct chunk *keep)
-{
-    for (struct chunk *chunk = arena->head; chunk;) {
-        struct chunk *next = chunk->next;
-
-        if (chunk != keep)
-            chunk_free(chunk);
-        chunk = next;
-    }
-    arena->head = keep;
-    arena->used = 0;
-}
-
 void arena_free(struct arena *arena)
 {
     if (!arena)
         return;
-    free_all_but(arena, NULL);
+    for (struct chunk *chunk = arena->first, *next; chunk; chunk = next) {
+        next = chunk->next;
+        chunk_free(chunk);
+    }
     free(arena);
 }
 
 void arena_reset(struct arena *arena)
 {
-    struct chunk *keep = arena->head;
-
-    free_all_but(arena, keep);
-    if (!keep)
-        return;
-    keep->next = NULL;
-    keep->used = 0;
-    POISON(keep->bytes, keep->size);
+    for (struct chunk *chunk = arena->first; chunk; chunk = chunk->next) {
+        chunk->used = 0;
+        POISON(chunk->bytes, chunk->size);
+    }
+    arena->at = arena->first;
+    arena->used = 0;
 }
 
 /* Each chunk doubles the last, so a window of any size costs O(log size) mallocs once. */
 static bool arena_grow(struct arena *arena, size_t need)
 {
-    size_t size = arena->head ? arena->head->size * 2 : FIRST_CHUNK;
+    struct chunk *last = arena->at;
+    size_t size = last ? last->size * 2 : FIRST_CHUNK;
 
     while (size < need)
         size *= 2;
     struct chunk *chunk = chunk_new(size);
     if (!chunk)
         return false;
-    chunk->next = arena->head;
-    arena->head = chunk;
+    *(last ? &last->next : &arena->first) = chunk;
+    arena->at = chunk;
     return true;
+}
+
+/* Where `bytes` fit: here, in a chunk of an earlier round, or in a new one. */
+static struct chunk *chunk_for(struct arena *arena, size_t bytes)
+{
+    while (arena->at && arena->at->size - arena->at->used < bytes && arena->at->next)
+        arena->at = arena->at->next;
+    if (arena->at && arena->at->size - arena->at->used >= bytes)
+        return arena->at;
+    return arena_grow(arena, bytes) ? arena->at : NULL;
 }
 
 void *arena_alloc(struct arena *arena, size_t count, size_t size)
@@ -101,11 +101,11 @@ void *arena_alloc(struct arena *arena, size_t count, size_t size)
     if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX / 4)
         return NULL;
     bytes = (bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-    if ((!arena->head || arena->head->size - arena->head->used < bytes) &&
-        !arena_grow(arena, bytes))
+    struct chunk *chunk = chunk_for(arena, bytes);
+    if (!chunk)
         return NULL;
-    void *at = arena->head->bytes + arena->head->used;
-    arena->head->used += bytes;
+    void *at = chunk->bytes + chunk->used;
+    chunk->used += bytes;
     arena->used += bytes;
     UNPOISON(at, count * size);
     return at;

@@ -2,8 +2,8 @@
  * arena: bump memory for one request or one window, freed at once.
  *
  * Threads  one at a time
- * Memory   arena_new() / arena_free(); arena_reset() keeps the largest chunk so
- *          that a worker's next tile pays no page faults
+ * Memory   arena_new() / arena_free(); arena_reset() keeps all chunks, so that a
+ *          worker's next tile pays no page faults
  */
 #ifndef TILTH_BASE_ARENA_H
 #define TILTH_BASE_ARENA_H

@@ -197,8 +197,10 @@ static enum tl_code classify_region(struct wants *wants, struct partial_region r
                        unit.window.at.height);
     if (code == TL_OK)
         code = classify_units(&unit, err);
-    prediction_give_back(prediction, sources);
+    /* In this order the next read gets each for what it was used for: the last back is the first
+     * out, and its pages are those that it needs. */
     prediction_give_back(prediction, scratch);
+    prediction_give_back(prediction, sources);
     return code;
 }
 

@@ -38,6 +38,28 @@ TEST(a_reset_keeps_the_memory_of_the_next_round)
         assert_int_equal(((uint8_t *)again)[i], 0);
 }
 
+TEST(a_round_like_the_last_one_asks_for_no_memory)
+{
+    AUTO(arena) arena = arena_new();
+
+    if (!FAIL_ALLOC)
+        skip();
+    for (unsigned round = 0; round < 3; round++) {
+        if (round > 0)
+            fail_alloc_at(1);
+        for (unsigned i = 0; i < 40; i++) {
+            uint8_t *bytes = arena_alloc(arena, 100000, 1);
+            assert_non_null(bytes);
+            memset(bytes, (int)i, 100000);
+        }
+        assert_non_null(arena_alloc(arena, 3 << 20, 1));
+        assert_non_null(arena_alloc(arena, 1, 1));
+        if (round > 0)
+            assert_false(fail_alloc_hit());
+        arena_reset(arena);
+    }
+}
+
 TEST(products_that_overflow_are_refused)
 {
     AUTO(arena) arena = arena_new();
@@ -73,5 +95,6 @@ TEST(without_memory_it_returns_null)
 }
 
 RUN(T(every_allocation_starts_a_cache_line_and_keeps_its_bytes),
-    T(a_reset_keeps_the_memory_of_the_next_round), T(products_that_overflow_are_refused),
-    T(printed_text_lives_in_the_arena), T(without_memory_it_returns_null))
+    T(a_reset_keeps_the_memory_of_the_next_round), T(a_round_like_the_last_one_asks_for_no_memory),
+    T(products_that_overflow_are_refused), T(printed_text_lives_in_the_arena),
+    T(without_memory_it_returns_null))
