@@ -60,7 +60,7 @@ static enum tl_code open_catalog(struct app *app, enum app_flags flags, struct t
                                             .pool = app->blocks,
                                             .cache = app->cache,
                                             .start_wait_ns =
-                                                flags & APP_PATIENT ? app->config.start_wait : 0,
+                                                flags & APP_SERVING ? app->config.start_wait : 0,
                                             .revalidate_ns = app->config.revalidate,
                                             .listener = &app->listener};
 
@@ -87,6 +87,8 @@ enum tl_code app_open(struct app *app, const struct config *config, enum app_fla
     app->config = *config;
     TL_TRY(open_store(app, err));
     TL_TRY(block_pool_new((size_t)config->block_pool, &app->blocks, err));
+    if ((flags & APP_SERVING) && config->block_pool_populate)
+        block_pool_populate(app->blocks);
     if (flags & APP_NO_CATALOG)
         return TL_OK;
     if (!(flags & APP_NO_CACHE))

@@ -72,7 +72,7 @@ enum app_flags {
     APP_ALL = 0,
     APP_NO_CACHE = 1 << 0,   /* nothing is read from or written to the tile cache */
     APP_NO_CATALOG = 1 << 1, /* store and block pool only */
-    APP_PATIENT = 1 << 2,    /* waits for stores that hold models (start_wait) */
+    APP_SERVING = 1 << 2,    /* waits for stores of models, claims its memory */
 };
 
 TL_MUST_CHECK enum tl_code app_open(struct app *app, const struct config *config,

@@ -78,7 +78,7 @@ static int run(int argc, char **argv)
         code = log_open(LOG_STDERR, &troubles, &err);
     app.listener = (struct listener){on_trouble, troubles};
     if (code == TL_OK)
-        code = app_open(&app, &args.config, APP_PATIENT, &err);
+        code = app_open(&app, &args.config, APP_SERVING, &err);
     if (code == TL_OK)
         code = serve(&app, log, &err);
     app_close(&app);

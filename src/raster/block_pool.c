@@ -293,6 +293,11 @@ void block_pool_free(struct block_pool *pool)
     free(pool);
 }
 
+void block_pool_populate(struct block_pool *pool)
+{
+    slab_populate(pool->heap);
+}
+
 uint64_t block_pool_source_id(struct block_pool *pool)
 {
     return atomic_fetch_add_explicit(&pool->next_source, 1, memory_order_relaxed) + 1;

@@ -1,6 +1,6 @@
 /*
  * block_pool: the one place where decoded and computed blocks live. A fixed budget of
- * pre-faulted memory cut into slabs (page faults cost as much as inflate), sharded by
+ * memory cut into slabs and never given back (page faults cost as much as inflate), sharded by
  * key, CLOCK eviction, single-flight per block: two tiles that miss the same block
  * decode it once.
  *
@@ -25,6 +25,9 @@ struct block_pool_stats {
 TL_MUST_CHECK enum tl_code block_pool_new(size_t budget_bytes, struct block_pool **ret_pool,
                                           struct tl_err *err);
 void block_pool_free(struct block_pool *pool);
+/* Claims the budget from the system now, as far as half of what is free: no tile waits for it
+ * later. 0.1 to 2 ms a MiB. */
+void block_pool_populate(struct block_pool *pool);
 
 /* Whose block: `source` is unique per opened version of a source (block_pool_source_id()). */
 struct block_key {

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum {
     GRANULE = 16 * 1024,
@@ -176,6 +177,15 @@ static void fault_in(struct slab_heap *heap, size_t offset, size_t size)
         (void)madvise(heap->base + page * HUGE, end - page * HUGE, MADV_POPULATE_WRITE);
 #endif
     }
+}
+
+void slab_populate(struct slab_heap *heap)
+{
+    size_t spare = (size_t)sysconf(_SC_AVPHYS_PAGES) / 2 * (size_t)sysconf(_SC_PAGESIZE);
+    size_t size = TL_MIN(spare, (size_t)heap->granules * GRANULE);
+
+    if (size)
+        fault_in(heap, 0, size);
 }
 
 static size_t granules_of(size_t size)

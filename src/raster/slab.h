@@ -28,6 +28,10 @@ struct slab_heap;
 struct slab_heap *slab_heap_new(size_t budget_bytes);
 void slab_heap_free(struct slab_heap *heap);
 
+/* Faults it in now, as far as half of the machine's free memory, in place of a run at a time as
+ * runs are first handed out. */
+void slab_populate(struct slab_heap *heap);
+
 /* 16 KiB aligned; NULL when no free run is long enough. O(log budget). */
 void *slab_alloc(struct slab_heap *heap, size_t size) TL_MUST_CHECK;
 /* `size` as it was asked for. */

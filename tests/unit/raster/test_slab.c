@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { KIB = 1024, MIB = 1024 * 1024, RUNS = 64 };
 
@@ -20,6 +22,36 @@ TEST(an_empty_heap_hands_out_all_of_its_budget)
     slab_free(heap, first, 4 * MIB);
     slab_free(heap, second, 1 * MIB);
     assert_int_equal(slab_used(heap), 0);
+    slab_heap_free(heap);
+}
+
+/* Of `size` bytes from `bytes` on, which begin a page. */
+static size_t resident_bytes(void *bytes, size_t size)
+{
+    unsigned char pages[4 * MIB / 4096];
+    size_t resident = 0;
+
+    assert_true(size / 4096 <= sizeof(pages));
+    assert_int_equal(mincore(bytes, size, pages), 0);
+    for (size_t i = 0; i < size / 4096; i++)
+        resident += pages[i] & 1 ? 4096 : 0;
+    return resident;
+}
+
+TEST(a_populated_heap_has_its_pages_before_they_are_asked_for)
+{
+    struct slab_heap *heap = slab_heap_new(8 * MIB);
+    /* Its own two pages at most are faulted in with the first run. */
+    uint8_t *first = slab_alloc(heap, 16 * KIB);
+
+    if (sysconf(_SC_PAGESIZE) != 4096 || sysconf(_SC_AVPHYS_PAGES) < 8 * MIB / 4096)
+        skip();
+    assert_int_equal(resident_bytes(first + 4 * MIB, 4 * MIB), 0);
+    slab_populate(heap);
+#ifdef MADV_POPULATE_WRITE
+    assert_int_equal(resident_bytes(first + 4 * MIB, 4 * MIB), 4 * MIB);
+#endif
+    slab_free(heap, first, 16 * KIB);
     slab_heap_free(heap);
 }
 
@@ -83,6 +115,7 @@ TEST(runs_never_overlap_and_all_come_together_again)
 }
 
 RUN(T(an_empty_heap_hands_out_all_of_its_budget),
+    T(a_populated_heap_has_its_pages_before_they_are_asked_for),
     T(three_quarters_of_a_power_of_two_leave_the_last_quarter_free),
     T(a_request_beyond_the_budget_or_of_nothing_is_refused),
     T(runs_never_overlap_and_all_come_together_again))
