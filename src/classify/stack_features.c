@@ -296,6 +296,7 @@ enum tl_code stack_features(const struct stack_window *window, const uint32_t *p
     return TL_OK;
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): of a type */
 #define DEFINE_DROP(name, type)                                             \
     static size_t name(type *values, const struct stack_features *features) \
     {                                                                       \
@@ -307,6 +308,7 @@ enum tl_code stack_features(const struct stack_window *window, const uint32_t *p
         }                                                                   \
         return kept;                                                        \
     }
+/* NOLINTEND(bugprone-macro-parentheses) */
 DEFINE_DROP(drop_values, float)
 DEFINE_DROP(drop_codes, uint16_t)
 
