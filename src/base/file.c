@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -134,7 +135,24 @@ static int fill(int fd, const void *bytes, size_t size)
     return why;
 }
 
-enum tl_code file_write(const char *path, const void *bytes, size_t size, struct tl_err *err)
+enum tl_code file_target(const char *path, char **ret_path, struct tl_err *err)
+{
+    struct stat info;
+    bool exists = stat(path, &info) == 0;
+
+    if (exists && !S_ISREG(info.st_mode))
+        return tl_fail(err, TL_INVALID,
+                       "%.300s: cannot be written: it is not a file, and what is there would be "
+                       "lost",
+                       path);
+    char *target = exists ? realpath(path, NULL) : strdup(path);
+    if (!target)
+        return refuse(err, "written", path, errno);
+    *ret_path = target;
+    return TL_OK;
+}
+
+static enum tl_code replace(const char *path, const void *bytes, size_t size, struct tl_err *err)
 {
     char beside[PATH_MAX];
     int n = snprintf(beside, sizeof(beside), "%s.XXXXXX", path);
@@ -153,4 +171,14 @@ enum tl_code file_write(const char *path, const void *bytes, size_t size, struct
     }
     sync_folder(path);
     return TL_OK;
+}
+
+enum tl_code file_write(const char *path, const void *bytes, size_t size, struct tl_err *err)
+{
+    char *target = NULL;
+
+    TL_TRY(file_target(path, &target, err));
+    enum tl_code code = replace(target, bytes, size, err);
+    free(target);
+    return code;
 }

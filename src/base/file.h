@@ -17,7 +17,12 @@ struct blob;
 /* The whole file; more than `max_bytes` is refused with TL_LIMIT before it is read. */
 TL_MUST_CHECK enum tl_code file_read(const char *path, size_t max_bytes, struct blob **ret_blob,
                                      struct tl_err *err);
-/* Writes beside `path` and renames over it. */
+/*
+ * Where a file that is to replace `path` goes: the path, links followed. TL_INVALID when
+ * something is there that is not a file: a device, a pipe, a folder.
+ */
+TL_MUST_CHECK enum tl_code file_target(const char *path, char **ret_path, struct tl_err *err);
+/* Writes beside `path` (its file_target()) and renames over it. */
 TL_MUST_CHECK enum tl_code file_write(const char *path, const void *bytes, size_t size,
                                       struct tl_err *err);
 

@@ -194,9 +194,11 @@ static enum tl_code halve_all(struct export *export, struct tl_err *err)
     for (uint8_t level = 1; level < pyramid->level_count; level++) {
         const struct pyramid_level *grid = &pyramid->levels[level];
 
-        for (uint32_t row = 0; row < blocks_across(grid->height); row++)
+        for (uint32_t row = 0; row < blocks_across(grid->height); row++) {
+            TL_TRY(errand_check(export->errand, err));
             for (uint32_t col = 0; col < blocks_across(grid->width); col++)
                 TL_TRY(halve_block(export, window_of(export, level, col, row), scratch, err));
+        }
     }
     return TL_OK;
 }
@@ -212,8 +214,9 @@ static enum tl_code open_label(struct export *export, struct tl_err *err)
     uint32_t colors[256] = {0};
     size_t count = 0;
 
-    for (uint32_t c = 0; c < model->class_count; c++) {
-        const struct forest_class *class = &model->classes[c];
+    TL_CHECK(export->request->class_count <= FOREST_MAX_CLASSES);
+    for (uint32_t c = 0; c < export->request->class_count; c++) {
+        const struct forest_class *class = &export->request->classes[c];
 
         colors[class->value] = class->color == FOREST_NO_COLOR ? 0 : class->color;
         snprintf(names[c], sizeof(names[c]), "class_%u", class->value);
@@ -245,12 +248,21 @@ static enum tl_code open_confidence(struct export *export, struct tl_err *err)
 
 static enum tl_code run(struct export *export, struct tl_err *err)
 {
+    const struct export_request *request = export->request;
+
+    if (request->confidence_path && strcmp(request->label_path, request->confidence_path) == 0)
+        return tl_fail(err, TL_INVALID, "%s: classes and confidence need a file each",
+                       request->label_path);
     TL_TRY(open_label(export, err));
     TL_TRY(open_confidence(export, err));
     TL_TRY(classify_all(export, err));
     TL_TRY(halve_all(export, err));
-    TL_TRY(cog_writer_finish(export->label, err));
-    return export->confidence ? cog_writer_finish(export->confidence, err) : TL_OK;
+    TL_TRY(cog_writer_order(export->label, err));
+    if (export->confidence)
+        TL_TRY(cog_writer_order(export->confidence, err));
+    TL_TRY(errand_check(export->errand, err));
+    TL_TRY(cog_writer_publish(export->label, err));
+    return export->confidence ? cog_writer_publish(export->confidence, err) : TL_OK;
 }
 
 enum tl_code export_prediction(const struct export_request *request, struct errand *errand,

@@ -17,11 +17,14 @@
 
 struct block_source;
 struct errand;
+struct forest_class;
 struct forest_info;
 
 struct export_request {
     struct block_source *prediction;
-    const struct forest_info *model;
+    const struct forest_info *model;    /* which one it was is written into the file */
+    const struct forest_class *classes; /* values, names and colours of the file */
+    uint32_t class_count;
     const char *label_path;      /* a COG of class values with the classes' colours */
     const char *confidence_path; /* a COG of percents; NULL: none is written */
     unsigned threads;            /* at least 1 */
@@ -31,7 +34,7 @@ struct export_result {
     uint64_t pixels[256]; /* per class value, CLASS_MASKED and CLASS_NODATA included */
 };
 
-/* On failure nothing half-written is left. */
+/* Both files or none; TL_INVALID when both are to have one name. Stops when the errand says so. */
 TL_MUST_CHECK enum tl_code export_prediction(const struct export_request *request,
                                              struct errand *errand,
                                              struct export_result *ret_result, struct tl_err *err);

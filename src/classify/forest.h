@@ -33,9 +33,9 @@ struct forest_table;
 #define FOREST_MAX_CODES    65536
 
 struct forest_class {
-    uint8_t value;    /* what a class block holds; 255 is nodata and is refused */
     const char *name; /* "maize" */
     uint32_t color;   /* 0xRRGGBB, or FOREST_NO_COLOR */
+    uint8_t value;    /* what a class block holds; 255 is nodata and is refused */
 };
 
 #define FOREST_NO_COLOR UINT32_MAX

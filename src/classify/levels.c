@@ -12,6 +12,7 @@
 #include "classify/stack.h"
 #include "raster/block.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { HALF = CLASS_BLOCK / 2 };
@@ -226,16 +227,21 @@ static enum tl_code not_there(struct prediction *prediction, const struct block_
                               struct tl_err *err)
 {
     uint32_t present, total;
+    char there[32];
 
     prediction_coverage(&prediction->base, request->level, request->col, request->row, &present,
                         &total);
+    if (total > COVERAGE_MAX)
+        snprintf(there, sizeof(there), "not all");
+    else
+        snprintf(there, sizeof(there), "%u", present);
     return tl_fail(
         err, TL_ABSENT,
-        "%s: block %u,%u of level %u needs %u class blocks and %u are there; at most %u "
+        "%s: block %u,%u of level %u needs %u class blocks and %s are there; at most %u "
         "are classified on demand. Look at the area at the native zoom (tilth:native_zoom "
         "of /layers/%s/tilejson.json), which classifies and keeps it, or set "
         "below_native.policy to \"approx\"",
-        prediction->id, request->col, request->row, request->level, total, present,
+        prediction->id, request->col, request->row, request->level, total, there,
         prediction->budget_blocks, prediction->id);
 }
 

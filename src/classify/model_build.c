@@ -237,7 +237,7 @@ enum tl_code build_classes(struct model_build *build, const char *const *names, 
         return build_no_memory(build);
     TL_TRY(make_names(build, "", names, count, made));
     for (uint64_t c = 0; c < count; c++)
-        classes[c] = (struct forest_class){(uint8_t)c, made[c], FOREST_NO_COLOR};
+        classes[c] = (struct forest_class){made[c], FOREST_NO_COLOR, (uint8_t)c};
     build->model->info.classes = classes;
     build->model->info.class_count = (uint32_t)count;
     return TL_OK;

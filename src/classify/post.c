@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/check.h"
+#include "classify/forest.h"
 #include "classify/majority.h"
 #include "classify/sieve.h"
 
@@ -66,6 +67,20 @@ enum tl_code post_check(const struct post *post, struct tl_err *err)
                        "the post-processing looks %u pixels far, at most %d are served: smaller "
                        "filters or fewer of them",
                        post_halo(post), POST_MAX_HALO);
+    return TL_OK;
+}
+
+/* What is unsure must not look like one of the model's classes. */
+enum tl_code post_check_model(const struct post *post, const struct forest_info *model,
+                              struct tl_err *err)
+{
+    for (unsigned i = 0; i < post->count; i++)
+        for (uint32_t c = 0; c < model->class_count && post->steps[i].op == POST_UNSURE; c++)
+            if (model->classes[c].value == post->steps[i].value)
+                return tl_fail(err, TL_INVALID,
+                               "what is unsure becomes %u, which is the model's class \"%s\"; "
+                               "give it a value of its own",
+                               post->steps[i].value, model->classes[c].name);
     return TL_OK;
 }
 

@@ -18,6 +18,7 @@
 
 struct arena;
 struct buf;
+struct forest_info;
 
 #define POST_MAX_STEPS 8
 #define POST_MAX_HALO  256
@@ -43,6 +44,9 @@ struct post {
 
 /* TL_INVALID for a step out of its bounds, TL_LIMIT for a chain that reaches too far. */
 TL_MUST_CHECK enum tl_code post_check(const struct post *post, struct tl_err *err);
+/* TL_INVALID where what is unsure would look like one of the model's classes. */
+TL_MUST_CHECK enum tl_code post_check_model(const struct post *post,
+                                            const struct forest_info *model, struct tl_err *err);
 /* How far a pixel looks: the steps' halos, added. */
 uint32_t post_halo(const struct post *post);
 /* Everything that changes labels, for a fingerprint. */

@@ -315,21 +315,6 @@ static enum tl_code fingerprints_of(const struct prediction_spec *spec,
     return TL_OK;
 }
 
-/* What is unsure must not look like one of the model's classes. */
-static enum tl_code check_post(const struct post *post, const struct forest_info *model,
-                               struct tl_err *err)
-{
-    TL_TRY(post_check(post, err));
-    for (unsigned i = 0; i < post->count; i++)
-        for (uint32_t c = 0; c < model->class_count && post->steps[i].op == POST_UNSURE; c++)
-            if (model->classes[c].value == post->steps[i].value)
-                return tl_fail(err, TL_INVALID,
-                               "what is unsure becomes %u, which is the model's class \"%s\"; "
-                               "give it a value of its own",
-                               post->steps[i].value, model->classes[c].name);
-    return TL_OK;
-}
-
 static enum tl_code check_spec(const struct prediction_spec *spec, struct tl_err *err)
 {
     const struct grid *grid = &spec->grid;
@@ -347,7 +332,8 @@ static enum tl_code check_spec(const struct prediction_spec *spec, struct tl_err
             return tl_fail(
                 err, TL_INVALID, "class \"%s\" has the value %u; %d means masked and %d nodata",
                 model->classes[c].name, model->classes[c].value, CLASS_MASKED, CLASS_NODATA);
-    return check_post(&spec->post, model, err);
+    TL_TRY(post_check(&spec->post, err));
+    return post_check_model(&spec->post, model, err);
 }
 
 static enum tl_code fill(struct prediction *prediction, const struct prediction_env *env,
@@ -416,6 +402,8 @@ void prediction_coverage(struct block_source *source, uint8_t level, uint32_t co
     uint64_t width = TL_MIN(cols - left, UINT64_C(1) << level);
     uint64_t height = TL_MIN(rows - top, UINT64_C(1) << level);
     *ret_total = (uint32_t)TL_MIN(width * height, (uint64_t)UINT32_MAX);
+    if (*ret_total > COVERAGE_MAX)
+        return;
     window = prediction_clip(prediction, &window);
     *ret_present = *ret_total - levels_missing(prediction, &window, UINT32_MAX);
 }

@@ -101,7 +101,13 @@ TL_MUST_CHECK enum tl_code prediction_point(struct block_source *source, struct 
                                             struct errand *errand, struct arena *arena,
                                             struct prediction_point *ret_point, struct tl_err *err);
 
-/* How many of the level-0 blocks under a block of `level` are there already. */
+/* More blocks than this are not counted one by one. */
+#define COVERAGE_MAX 65536
+
+/*
+ * How many of the level-0 blocks under a block of `level` are there already; 0 where there are
+ * more than COVERAGE_MAX.
+ */
 void prediction_coverage(struct block_source *source, uint8_t level, uint32_t col, uint32_t row,
                          uint32_t *ret_present, uint32_t *ret_total);
 

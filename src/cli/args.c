@@ -52,6 +52,9 @@ static enum tl_code read_option(struct args *args, int argc, char **argv, int *i
     bool takes;
     int own = find_own(args, argument, &takes, &value);
 
+    if (own >= 0 && !takes && value)
+        return tl_fail(err, TL_INVALID, "--%.*s takes no value", (int)strcspn(argument, "="),
+                       argument);
     if (own < 0)
         return read_config_flag(args, argument, argc, argv, i, err);
     if (takes && !value) {

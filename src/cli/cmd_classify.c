@@ -13,44 +13,84 @@
 #include "tiler/catalog.h"
 #include "tiler/layer.h"
 
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
-static void print_classes(const struct forest_info *model, const struct export_result *result)
+/* Of the whole process, as signals are: the export ends and takes its scratch files along. */
+static atomic_bool interrupted;
+
+static void on_signal(int number)
+{
+    (void)number;
+    atomic_store(&interrupted, true);
+}
+
+/* Whether two names are of one file that exists. */
+static bool same_file(const char *a, const char *b)
+{
+    struct stat one, other;
+
+    return a && b && stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
+}
+
+/* What is read must not be replaced. */
+static enum tl_code check_outputs(const struct args *args, struct tl_err *err)
+{
+    const char *const outputs[] = {args_value(args, "o="), args_value(args, "confidence=")};
+
+    for (size_t i = 0; i < TL_COUNT(outputs); i++) {
+        bool taken = same_file(outputs[i], args_value(args, "m="));
+
+        for (int p = 0; p < args->positional_count; p++)
+            taken |= same_file(outputs[i], args->positional[p]);
+        if (taken)
+            return tl_fail(err, TL_INVALID, "%s is read here; write somewhere else", outputs[i]);
+    }
+    return TL_OK;
+}
+
+static void print_classes(const struct export_request *request, const struct export_result *result)
 {
     uint64_t all = 0;
 
     for (int value = 0; value < CLASS_MASKED; value++)
         all += result->pixels[value];
-    for (uint32_t c = 0; c < model->class_count; c++) {
-        uint64_t pixels = result->pixels[model->classes[c].value];
+    for (uint32_t c = 0; c < request->class_count; c++) {
+        uint64_t pixels = result->pixels[request->classes[c].value];
 
-        printf("  %3u  %-24s %12llu px  %5.1f %%\n", model->classes[c].value,
-               model->classes[c].name, (unsigned long long)pixels,
+        printf("  %3u  %-24s %12llu px  %5.1f %%\n", request->classes[c].value,
+               request->classes[c].name, (unsigned long long)pixels,
                all ? 100.0 * (double)pixels / (double)all : 0.0);
     }
     unsigned long long left_out = result->pixels[CLASS_NODATA] + result->pixels[CLASS_MASKED];
     printf("       %-24s %12llu px\n", "no data or masked", left_out);
 }
 
-static enum tl_code export(const struct args *args, struct block_source *prediction,
-                           const struct forest_info *model, struct tl_err *err) {
-    const struct export_request request = {.prediction = prediction,
-                                           .model = model,
-                                           .label_path = args_value(args, "o="),
-                                           .confidence_path = args_value(args, "confidence="),
-                                           .threads = cpu_cores()};
-    const struct pyramid_level *grid = &prediction->pyramid->levels[0];
+/* `what` says what is exported; the files and the threads are the same for all. */
+static enum tl_code export(const struct args *args, const struct export_request *what,
+                           struct tl_err *err) {
+    const struct pyramid_level *grid = &what->prediction->pyramid->levels[0];
+    struct export_request request = *what;
     struct errand errand = errand_unbounded();
     struct export_result result;
 
+    request.label_path = args_value(args, "o=");
+    request.confidence_path = args_value(args, "confidence=");
+    request.threads = cpu_cores();
+    errand.cancelled = &interrupted;
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
     int64_t start = clock_now_ns();
     TL_TRY(export_prediction(&request, &errand, &result, err));
     double seconds = (double)(clock_now_ns() - start) / NS_PER_S;
     double mpx = (double)grid->width * grid->height / 1e6;
     printf("%s: %u x %u, %.1f s, %.2f Mpx/s\n", request.label_path, grid->width, grid->height,
            seconds, mpx / seconds);
-    print_classes(model, &result);
+    print_classes(&request, &result);
     return TL_OK;
 }
 
@@ -66,8 +106,15 @@ static enum tl_code classify_stack(const struct args *args, struct tl_err *err)
     enum tl_code code = app_open(&app, &args->config, APP_NO_CATALOG, err);
     if (code == TL_OK)
         code = stack_job_open(&app, &wish, &job, err);
-    if (code == TL_OK)
-        code = export(args, stack_job_prediction(job), stack_job_model(job), err);
+    if (code == TL_OK) {
+        const struct forest_info *model = stack_job_model(job);
+        const struct export_request request = {.prediction = stack_job_prediction(job),
+                                               .model = model,
+                                               .classes = model->classes,
+                                               .class_count = model->class_count};
+
+        code = export(args, &request, err);
+    }
     stack_job_close(job);
     app_close(&app);
     return code;
@@ -85,7 +132,12 @@ static enum tl_code export_layer(const struct app *app, const struct args *args,
         return tl_fail(err, TL_INVALID, "layer %s is a stored raster; a prediction is classified",
                        args->positional[0]);
     TL_TRY(layer_view_get(layer, season ? season : "", &errand, &view, err));
-    return export(args, view->source, forest_info(layer_forest(layer)), err);
+    struct forest_class classes[FOREST_MAX_CLASSES];
+    const struct export_request request = {.prediction = view->source,
+                                           .model = forest_info(layer_forest(layer)),
+                                           .classes = classes,
+                                           .class_count = layer_classes(layer, classes)};
+    return export(args, &request, err);
 }
 
 static enum tl_code classify_layer(const struct args *args, struct tl_err *err)
@@ -116,7 +168,9 @@ static int run(int argc, char **argv)
         return cli_usage(&cmd_classify, "one layer, or rasters and -m MODEL, are needed");
     if (!stack && args_value(&args, "features="))
         return cli_usage(&cmd_classify, "--features is for rasters; a layer has its own");
-    code = stack ? classify_stack(&args, &err) : classify_layer(&args, &err);
+    code = check_outputs(&args, &err);
+    if (code == TL_OK)
+        code = stack ? classify_stack(&args, &err) : classify_layer(&args, &err);
     return code == TL_OK ? EXIT_SUCCESS : cli_fail(&cmd_classify, code, &err);
 }
 
@@ -138,6 +192,6 @@ const struct command cmd_classify = {
         "takes class blocks from the cache, and fills it. Overviews are the exact mode.\n"
         "\n"
         "  tilth classify s2.tif slope.tif -m crops.tilth -o crops.tif\n"
-        "  tilth classify zw-crops -o crops.tif --confidence sure.tif --layers-dir demo/layers\n",
+        "  tilth classify demo-crops -o crops.tif --confidence sure.tif --layers-dir demo/layers\n",
     .run = run,
 };

@@ -88,6 +88,6 @@ const struct command cmd_render = {
             "Renders the tile as the server would. --cache also uses and fills the cache of class\n"
             "blocks; without it every pixel is computed anew.\n"
             "\n"
-            "  tilth render zw-crops 14/9777/8963 -o tile.png --layers-dir demo/layers\n",
+            "  tilth render demo-crops 14/9605/9016 -o tile.png --layers-dir demo/layers\n",
     .run = run,
 };

@@ -213,8 +213,8 @@ enum tl_code cog_check_index(const struct block_source *source, struct tl_err *e
         return TL_OK;
     const struct cog_level *level = &cog->levels[missing.level];
     return tl_fail(err, TL_CORRUPT,
-                   "truncated: %s %llu,%llu of level %u ends at byte %llu of %llu; so do %llu more "
-                   "blocks: copy the file again",
+                   "truncated: %s %llu,%llu of level %u ends at byte %llu of %llu, and %llu other "
+                   "blocks beyond it too: copy the file again",
                    missing.what, (unsigned long long)(missing.block % level->cols),
                    (unsigned long long)(missing.block / level->cols % level->rows), missing.level,
                    (unsigned long long)missing.end, (unsigned long long)cog->common.info.size_bytes,

@@ -1,11 +1,13 @@
 #include "raster/cog_writer.h"
 
+#include "base/file.h"
 #include "geo/crs.h"
 #include "raster/block.h"
 #include "raster/gdal_dataset.h"
 
 #include <cpl_error.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <gdal.h>
 #include <ogr_srs_api.h>
 #include <stdio.h>
@@ -120,10 +122,11 @@ enum tl_code cog_writer_new(const struct cog_spec *spec, struct cog_writer **ret
 
     if (!writer)
         return tl_fail(err, TL_NOMEM, "no memory to write %s", spec->path);
-    writer->path = strdup(spec->path);
+    TL_TRY(file_target(spec->path, &writer->path, err));
     writer->level_count = spec->pyramid->level_count;
-    if (!writer->path || asprintf(&writer->tiled, "%s.tiled", spec->path) < 0 ||
-        asprintf(&writer->ordered, "%s.ordered", spec->path) < 0)
+    /* Names that no other run and no user has. */
+    if (asprintf(&writer->tiled, "%s.%d.tiled", writer->path, (int)getpid()) < 0 ||
+        asprintf(&writer->ordered, "%s.%d.ordered", writer->path, (int)getpid()) < 0)
         return tl_fail(err, TL_NOMEM, "no memory to write %s", spec->path);
     gdal_set_up();
     begin();
@@ -197,12 +200,22 @@ static bool order(struct cog_writer *writer)
     return cog != NULL;
 }
 
-enum tl_code cog_writer_finish(struct cog_writer *writer, struct tl_err *err)
+enum tl_code cog_writer_order(struct cog_writer *writer, struct tl_err *err)
+{
+    begin();
+    return end(writer, order(writer), TL_NOSPACE, err);
+}
+
+enum tl_code cog_writer_publish(struct cog_writer *writer, struct tl_err *err)
 {
     char why[128];
+    int fd = open(writer->ordered, O_RDONLY | O_CLOEXEC);
 
-    begin();
-    TL_TRY(end(writer, order(writer), TL_NOSPACE, err));
+    /* The name must not survive a power cut that the bytes did not. */
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
     if (rename(writer->ordered, writer->path) == 0)
         return TL_OK;
     return tl_fail(err, TL_INVALID, "%s cannot be written: %s", writer->path,

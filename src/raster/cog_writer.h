@@ -21,7 +21,7 @@ struct pyramid;
 
 /* What is written. Borrowed until cog_writer_new() returns. */
 struct cog_spec {
-    const char *path;              /* of a local file; one that is there is replaced at the end */
+    const char *path;              /* of a file (file_target()), replaced at the end */
     const struct pyramid *pyramid; /* grid and levels, each half of the one before; nodata */
     const char *band_name;         /* "label" */
     const uint32_t *colors;        /* 0xRRGGBB of the 256 values; NULL: no palette */
@@ -45,8 +45,10 @@ TL_MUST_CHECK enum tl_code cog_writer_put(struct cog_writer *writer, struct cog_
 /* What was put there. */
 TL_MUST_CHECK enum tl_code cog_writer_get(struct cog_writer *writer, struct cog_window window,
                                           uint8_t *ret_samples, size_t stride, struct tl_err *err);
-/* Once every level has been put: makes the COG and gives it its name. */
-TL_MUST_CHECK enum tl_code cog_writer_finish(struct cog_writer *writer, struct tl_err *err);
+/* Once every level has been put: makes the COG, beside its name. */
+TL_MUST_CHECK enum tl_code cog_writer_order(struct cog_writer *writer, struct tl_err *err);
+/* Gives it its name; when several belong together, after all of them are ordered. */
+TL_MUST_CHECK enum tl_code cog_writer_publish(struct cog_writer *writer, struct tl_err *err);
 
 AUTO_DEFINE(cog_writer, cog_writer_free)
 

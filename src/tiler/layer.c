@@ -16,6 +16,9 @@
 #include <string.h>
 #include <time.h>
 
+/* Grey: what the model does not dare to say. */
+#define UNSURE_RGB 0x9E9E9Eu
+
 #define MAX_MODEL_BYTES ((size_t)1 << 30)
 
 /* A failure to open is answered from memory this long. */
@@ -59,6 +62,38 @@ const struct layer_info *layer_info(const struct layer *layer)
 const struct forest *layer_forest(const struct layer *layer)
 {
     return layer->forest;
+}
+
+static bool has_class(const struct forest_class *classes, uint32_t count, uint8_t value)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (classes[i].value == value)
+            return true;
+    return false;
+}
+
+uint32_t layer_classes(const struct layer *layer, struct forest_class *ret_classes)
+{
+    const struct forest_info *model = forest_info(layer->forest);
+    const struct post *post = &layer->doc.post;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < model->class_count; i++)
+        ret_classes[count++] = model->classes[i];
+    for (unsigned i = 0; i < post->count && count < FOREST_MAX_CLASSES; i++)
+        if (post->steps[i].op == POST_UNSURE &&
+            !has_class(ret_classes, count, post->steps[i].value))
+            ret_classes[count++] =
+                (struct forest_class){"unsure", UNSURE_RGB, post->steps[i].value};
+    for (uint32_t i = 0; i < count; i++) {
+        const struct style_class *shown =
+            style_class_of(layer->info.styles[0], ret_classes[i].value);
+
+        if (shown)
+            ret_classes[i].color = (uint32_t)shown->rgba[0] << 16 | (uint32_t)shown->rgba[1] << 8 |
+                                   (uint32_t)shown->rgba[2];
+    }
+    return count;
 }
 
 enum tl_code layer_style(const struct layer *layer, const char *id, const struct style **ret_style,
@@ -107,11 +142,9 @@ static enum tl_code load_model(struct layer *layer, struct arena *arena, struct 
 
     TL_TRY(read_model(layer, &file, err));
     TL_TRY(forest_load(layer->doc.model, file, &layer->forest, err));
-    return layer_features(&layer->doc, forest_info(layer->forest), arena, &layer->features, err);
+    return layer_prediction_prepare(&layer->doc, forest_info(layer->forest), arena,
+                                    &layer->features, err);
 }
-
-/* Grey: what the model does not dare to say. */
-#define UNSURE_RGB 0x9E9E9Eu
 
 static void add_class(struct style *style, uint8_t value, const char *name, uint32_t rgb)
 {

@@ -10,13 +10,17 @@
 
 #include <string.h>
 
-enum tl_code layer_features(const struct layer_doc *doc, const struct forest_info *model,
-                            struct arena *arena, const char *const **ret_features,
-                            struct tl_err *err)
+enum tl_code layer_prediction_prepare(const struct layer_doc *doc, const struct forest_info *model,
+                                      struct arena *arena, const char *const **ret_features,
+                                      struct tl_err *err)
 {
     const char **features = arena_zalloc(arena, model->feature_count, sizeof(*features));
     uint32_t used = 0;
+    AUTO(crs) crs = NULL;
 
+    TL_TRY(post_check_model(&doc->post, model, err));
+    if (doc->grid_like < 0)
+        TL_TRY(crs_new(doc->grid_crs, &crs, err));
     if (!features)
         return tl_fail(err, TL_NOMEM, "no memory for %u features", model->feature_count);
     for (uint32_t f = 0; f < model->feature_count; f++) {

@@ -18,12 +18,13 @@ struct layer_doc;
 struct layer_open;
 
 /*
- * The expressions of the document in the order of the model's features. TL_INVALID where one
- * names what the other does not have.
+ * All that can be known of a prediction before a source is opened: the expressions of the
+ * document in the order of the model's features. TL_INVALID where document and model do not fit
+ * together, or the grid's coordinate system does not exist.
  */
-TL_MUST_CHECK enum tl_code layer_features(const struct layer_doc *doc,
-                                          const struct forest_info *model, struct arena *arena,
-                                          const char *const **ret_features, struct tl_err *err);
+TL_MUST_CHECK enum tl_code
+layer_prediction_prepare(const struct layer_doc *doc, const struct forest_info *model,
+                         struct arena *arena, const char *const **ret_features, struct tl_err *err);
 
 /* `opened[i]` is source i of the document. TL_INVALID where document, sources and model do not
  * fit together, in the document's words. */

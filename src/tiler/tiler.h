@@ -3,7 +3,7 @@
  *
  *   tiler_get --> cache --hit--> done
  *                  | miss
- *                flight (one render per key) --> pool lane of the layer --> tile_render
+ *                flight (one render per key) --> pool lane of the layer --> render_tile
  *                                                     cache_put, flight_land --> done
  *
  * Threads  tiler_get() from any thread, never blocks; `done` runs on a worker, or at once
@@ -94,7 +94,7 @@ typedef void tiler_task_fn(void *udata, struct arena *arena);
 TL_MUST_CHECK enum tl_code tiler_task(struct tiler *tiler, struct layer *layer, tiler_task_fn *run,
                                       void *udata, struct tl_err *err);
 
-/* The same, in the calling thread, without cache or flight: CLI and tests. */
+/* A tile as tiler_get() has it, in the calling thread, without cache or flight: CLI and tests. */
 TL_MUST_CHECK enum tl_code tiler_render(struct tiler *tiler, const struct tile_query *query,
                                         struct errand *errand, struct arena *arena,
                                         struct tile *ret_tile, struct tl_err *err);

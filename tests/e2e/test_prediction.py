@@ -2,7 +2,9 @@
 import concurrent.futures
 import json
 import pathlib
+import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -273,9 +275,8 @@ class NativeZoom(OnScene):
 
     def test_what_is_unsure_has_a_value_of_its_own(self):
         tilth = self.serve(self.scene.layer("taken", post=[{"op": "unsure", "below": 60, "value": CLASSES[0]["value"]}]))
-        answer = tilth.get(scene.path_of("taken", scene.tiles_over(self.bounds, 14)[0]))
-        self.assertGreaterEqual(answer.status, 400)
-        self.assertIn("give it a value of its own", answer.body.decode())
+        self.assertIn("give it a value of its own", " ".join(tilth.errors))
+        self.assertEqual(tilth.get("/layers").json()["layers"], [])
 
     def test_pixels_are_classified_once(self):
         """All tiles of two zooms over the scene cost its pixels, and the strips of no halo twice."""
@@ -608,6 +609,49 @@ class Export(OnScene):
         (self.out / "features.json").write_text('{"x": "s1.b1"}')
         self.classify(slope, "-m", model, "-o", here, "--features", self.out / "features.json", status=2)
         self.assertFalse(here.exists())
+
+    def test_what_is_unsure_is_a_class_of_the_file_too(self):
+        document = self.scene.layer("doubt", post=[{"op": "unsure", "below": 29}])
+        done = self.classify("doubt", "-o", self.out / "doubt.tif", *self.layers(document))
+        self.assertRegex(done.stdout, r"253  unsure +[1-9]")
+        file = gdal.Open(str(self.out / "doubt.tif"))
+        self.assertEqual(file.GetMetadataItem("class_253"), "unsure")
+        self.assertEqual(file.GetRasterBand(1).GetColorTable().GetColorEntry(253), (0x9E, 0x9E, 0x9E, 255))
+
+    def test_nothing_is_lost_by_where_it_is_written(self):
+        """Inputs, devices, links, scratch names, and the first of two files when the second fails."""
+        slope = self.scene.sources["slope"]["href"]
+        mine = self.out / "slope.tif"
+        mine.write_bytes(pathlib.Path(slope).read_bytes())
+        self.assertIn("is read here", self.classify(mine, "-m", self.scene.model, "-o", mine, status=2).stderr)
+        document = self.layers(self.scene.layer("plain", post=[]))
+        a, pipe, link, dot = (self.out / name for name in ("a.tif", "pipe", "link.tif", "a.tif.tiled"))
+        done = self.classify("plain", "-o", a, "--confidence", a, *document, status=2)
+        self.assertIn("a file each", done.stderr)
+        os.mkfifo(pipe)
+        done = self.classify("plain", "-o", a, "--confidence", pipe, *document, status=2)
+        self.assertIn("not a file", done.stderr)
+        self.assertFalse(a.exists())
+        dot.write_text("mine")
+        a.write_text("old")
+        link.symlink_to(a)
+        self.classify("plain", "-o", link, *document)
+        self.assertTrue(link.is_symlink())
+        self.assertGreater(a.stat().st_size, 1000)
+        self.assertEqual(dot.read_text(), "mine")
+        tile = ["render", "plain", "14/9605/9016", "-o", pipe, *document]
+        done = subprocess.run([support.program(), *map(str, tile)], capture_output=True, text=True)
+        self.assertIn("not a file", done.stderr)
+        self.assertTrue(pipe.is_fifo())
+
+    def test_an_interrupted_export_leaves_nothing(self):
+        document = self.layers(self.scene.layer("plain", post=[{"op": "majority", "size": 25}]))
+        process = subprocess.Popen([support.program(), "classify", "plain", "-o", str(self.out / "x.tif"),
+                                    *map(str, document)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        support.wait_until(lambda: list(self.out.glob("x.tif.*")) or process.poll() is not None, "the export has begun")
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, [p.name for p in self.out.iterdir()]), (1, ["layers"]), said)
 
     def test_a_folder_that_cannot_be_written_is_said_before_anything_is_classified(self):
         document = self.scene.layer("plain", post=[])

@@ -97,7 +97,7 @@ static void fake_reset(void)
     for (size_t i = 0; i < LAND_PIXELS; i++)
         atomic_store(&fake.seen[i], 0);
     for (uint8_t c = 0; c < 8; c++)
-        fake.classes[c] = (struct forest_class){(uint8_t)(c * 3), "class", FOREST_NO_COLOR};
+        fake.classes[c] = (struct forest_class){"class", FOREST_NO_COLOR, (uint8_t)(c * 3)};
     fake.info.features = fake.features;
     fake.info.classes = fake.classes;
     fake.info.fingerprint = (struct hash128){1, 2};
