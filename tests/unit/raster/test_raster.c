@@ -413,7 +413,7 @@ TEST(an_index_that_points_past_the_end_is_told)
         assert_ok(cog_check_index(source, &err));
         block_source_free(source);
 
-        snprintf(words, sizeof(words), "of %ld;", cut(path, 0.7));
+        snprintf(words, sizeof(words), "of %ld,", cut(path, 0.7));
         source = open_as(path, NULL);
         assert_refused(cog_check_index(source, &err), TL_CORRUPT, words);
         assert_non_null(strstr(err.msg, "of level 0 ends at byte"));
