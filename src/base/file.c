@@ -135,6 +135,22 @@ static int fill(int fd, const void *bytes, size_t size)
     return why;
 }
 
+/* The one name of a file that is not there yet: its folder resolved. NULL with errno. */
+static char *resolve_new(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    char *given = slash ? strndup(path, (size_t)(name - path)) : strdup(".");
+    char *folder = given ? realpath(given, NULL) : NULL, *whole = NULL;
+
+    if (folder && asprintf(&whole, "%s/%s", folder, name) < 0)
+        whole = NULL;
+    int why = errno;
+    free(given);
+    free(folder);
+    errno = why;
+    return whole;
+}
+
 enum tl_code file_target(const char *path, char **ret_path, struct tl_err *err)
 {
     struct stat info;
@@ -145,7 +161,7 @@ enum tl_code file_target(const char *path, char **ret_path, struct tl_err *err)
                        "%.300s: cannot be written: it is not a file, and what is there would be "
                        "lost",
                        path);
-    char *target = exists ? realpath(path, NULL) : strdup(path);
+    char *target = exists ? realpath(path, NULL) : resolve_new(path);
     if (!target)
         return refuse(err, "written", path, errno);
     *ret_path = target;

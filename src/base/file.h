@@ -18,8 +18,9 @@ struct blob;
 TL_MUST_CHECK enum tl_code file_read(const char *path, size_t max_bytes, struct blob **ret_blob,
                                      struct tl_err *err);
 /*
- * Where a file that is to replace `path` goes: the path, links followed. TL_INVALID when
- * something is there that is not a file: a device, a pipe, a folder.
+ * Where a file that is to replace `path` goes, as the one absolute name it has: links are
+ * followed. The caller frees it. TL_INVALID when something is there that is not a file: a
+ * device, a pipe, a folder; TL_ABSENT when its folder is not there.
  */
 TL_MUST_CHECK enum tl_code file_target(const char *path, char **ret_path, struct tl_err *err);
 /* Writes beside `path` (its file_target()) and renames over it. */

@@ -1,8 +1,8 @@
 #include "classify/export.h"
 
-#include "base/buf.h"
 #include "base/check.h"
 #include "base/errand.h"
+#include "base/file.h"
 #include "classify/class_block.h"
 #include "classify/forest.h"
 #include "classify/mode.h"
@@ -15,8 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct export
-{
+struct exporting {
     const struct export_request *request;
     struct errand *errand;
     pthread_mutex_t mu; /* guards: the rest */
@@ -27,7 +26,7 @@ struct export
     struct export_result result;
 };
 
-static const struct pyramid *pyramid_of(const struct export *export)
+static const struct pyramid *pyramid_of(const struct exporting *export)
 {
     return export->request->prediction->pyramid;
 }
@@ -38,7 +37,7 @@ static uint32_t blocks_across(uint32_t pixels)
 }
 
 /* What of a block is inside its level. */
-static struct cog_window window_of(const struct export *export, uint8_t level, uint32_t col,
+static struct cog_window window_of(const struct exporting *export, uint8_t level, uint32_t col,
                                    uint32_t row)
 {
     const struct pyramid_level *grid = &pyramid_of(export)->levels[level];
@@ -60,7 +59,7 @@ static void count_pixels(const struct cog_window *window, const struct class_map
 }
 
 /* With the mutex held. A file of percents has the labels' nodata: nothing was said there. */
-static enum tl_code put(struct export *export, struct cog_window window, struct class_map *map,
+static enum tl_code put(struct exporting *export, struct cog_window window, struct class_map *map,
                         struct tl_err *err)
 {
     TL_TRY(cog_writer_put(export->label, window, map->label, CLASS_BLOCK, err));
@@ -74,7 +73,7 @@ static enum tl_code put(struct export *export, struct cog_window window, struct 
 
 /* ---- level 0 ---- */
 
-static enum tl_code classify_block(struct export *export, uint32_t block, struct class_map *map,
+static enum tl_code classify_block(struct exporting *export, uint32_t block, struct class_map *map,
                                    struct tl_err *err)
 {
     struct block_source *source = export->request->prediction;
@@ -97,7 +96,7 @@ static enum tl_code classify_block(struct export *export, uint32_t block, struct
 }
 
 /* The next block that nobody has; false when there is none or somebody failed. */
-static bool take(struct export *export, uint32_t *ret_block)
+static bool take(struct exporting *export, uint32_t *ret_block)
 {
     const struct pyramid_level *grid = &pyramid_of(export)->levels[0];
     uint64_t count = (uint64_t)blocks_across(grid->width) * blocks_across(grid->height);
@@ -112,7 +111,7 @@ static bool take(struct export *export, uint32_t *ret_block)
 
 static void *classify_blocks(void *arg)
 {
-    struct export *export = arg;
+    struct exporting *export = arg;
     AUTO(class_map) map = class_map_new();
     struct tl_err err;
     uint32_t block;
@@ -133,7 +132,7 @@ static void *classify_blocks(void *arg)
     return NULL;
 }
 
-static enum tl_code classify_all(struct export *export, struct tl_err *err)
+static enum tl_code classify_all(struct exporting *export, struct tl_err *err)
 {
     unsigned wanted = TL_MAX(export->request->threads, 1u), started = 0;
     pthread_t *threads = calloc(wanted, sizeof(*threads));
@@ -152,7 +151,7 @@ static enum tl_code classify_all(struct export *export, struct tl_err *err)
 
 /* ---- coarser levels ---- */
 
-static enum tl_code halve_child(struct export *export, struct cog_window child,
+static enum tl_code halve_child(struct exporting *export, struct cog_window child,
                                 struct class_map *scratch, struct class_map *parent,
                                 struct tl_err *err)
 {
@@ -165,7 +164,7 @@ static enum tl_code halve_child(struct export *export, struct cog_window child,
     return TL_OK;
 }
 
-static enum tl_code halve_block(struct export *export, struct cog_window window,
+static enum tl_code halve_block(struct exporting *export, struct cog_window window,
                                 struct class_map *scratch, struct tl_err *err)
 {
     const struct pyramid_level *below = &pyramid_of(export)->levels[window.level - 1];
@@ -184,7 +183,7 @@ static enum tl_code halve_block(struct export *export, struct cog_window window,
     return put(export, window, map, err);
 }
 
-static enum tl_code halve_all(struct export *export, struct tl_err *err)
+static enum tl_code halve_all(struct exporting *export, struct tl_err *err)
 {
     const struct pyramid *pyramid = pyramid_of(export);
     AUTO(class_map) scratch = class_map_new();
@@ -206,7 +205,7 @@ static enum tl_code halve_all(struct export *export, struct tl_err *err)
 /* ---- the files ---- */
 
 /* "class_11" = "maize" for every class, and which model said so. */
-static enum tl_code open_label(struct export *export, struct tl_err *err)
+static enum tl_code open_label(struct exporting *export, struct tl_err *err)
 {
     const struct forest_info *model = export->request->model;
     const char *metadata[2 * (FOREST_MAX_CLASSES + 2) + 1];
@@ -237,7 +236,7 @@ static enum tl_code open_label(struct export *export, struct tl_err *err)
     return cog_writer_new(&spec, &export->label, err);
 }
 
-static enum tl_code open_confidence(struct export *export, struct tl_err *err)
+static enum tl_code open_confidence(struct exporting *export, struct tl_err *err)
 {
     const struct cog_spec spec = {.path = export->request->confidence_path,
                                   .pyramid = pyramid_of(export),
@@ -246,13 +245,28 @@ static enum tl_code open_confidence(struct export *export, struct tl_err *err)
     return spec.path ? cog_writer_new(&spec, &export->confidence, err) : TL_OK;
 }
 
-static enum tl_code run(struct export *export, struct tl_err *err)
+/* One file cannot be both; what cannot be written at all is the writers' to say. */
+static enum tl_code check_paths(const struct export_request *request, struct tl_err *err)
+{
+    char *label = NULL, *confidence = NULL;
+    struct tl_err ignored;
+
+    bool same = request->confidence_path &&
+                file_target(request->label_path, &label, &ignored) == TL_OK &&
+                file_target(request->confidence_path, &confidence, &ignored) == TL_OK &&
+                strcmp(label, confidence) == 0;
+    free(label);
+    free(confidence);
+    return same ? tl_fail(err, TL_INVALID, "%s: classes and confidence need a file each",
+                          request->label_path)
+                : TL_OK;
+}
+
+static enum tl_code run(struct exporting *export, struct tl_err *err)
 {
     const struct export_request *request = export->request;
 
-    if (request->confidence_path && strcmp(request->label_path, request->confidence_path) == 0)
-        return tl_fail(err, TL_INVALID, "%s: classes and confidence need a file each",
-                       request->label_path);
+    TL_TRY(check_paths(request, err));
     TL_TRY(open_label(export, err));
     TL_TRY(open_confidence(export, err));
     TL_TRY(classify_all(export, err));
@@ -268,7 +282,7 @@ static enum tl_code run(struct export *export, struct tl_err *err)
 enum tl_code export_prediction(const struct export_request *request, struct errand *errand,
                                struct export_result *ret_result, struct tl_err *err)
 {
-    struct export export = {.request = request, .errand = errand};
+    struct exporting export = {.request = request, .errand = errand};
 
     pthread_mutex_init(&export.mu, NULL);
     enum tl_code code = run(&export, err);

@@ -122,7 +122,9 @@ enum tl_code cog_writer_new(const struct cog_spec *spec, struct cog_writer **ret
 
     if (!writer)
         return tl_fail(err, TL_NOMEM, "no memory to write %s", spec->path);
-    TL_TRY(file_target(spec->path, &writer->path, err));
+    enum tl_code code = file_target(spec->path, &writer->path, err);
+    if (code != TL_OK)
+        return code == TL_ABSENT ? TL_INVALID : code;
     writer->level_count = spec->pyramid->level_count;
     /* Names that no other run and no user has. */
     if (asprintf(&writer->tiled, "%s.%d.tiled", writer->path, (int)getpid()) < 0 ||

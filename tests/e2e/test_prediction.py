@@ -628,6 +628,8 @@ class Export(OnScene):
         a, pipe, link, dot = (self.out / name for name in ("a.tif", "pipe", "link.tif", "a.tif.tiled"))
         done = self.classify("plain", "-o", a, "--confidence", a, *document, status=2)
         self.assertIn("a file each", done.stderr)
+        done = self.classify("plain", "-o", a, "--confidence", f"{self.out}/./a.tif", *document, status=2)
+        self.assertIn("a file each", done.stderr)
         os.mkfifo(pipe)
         done = self.classify("plain", "-o", a, "--confidence", pipe, *document, status=2)
         self.assertIn("not a file", done.stderr)
