@@ -2,7 +2,6 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
-#include "base/check.h"
 #include "classify/forest.h"
 #include "classify/majority.h"
 #include "classify/sieve.h"

@@ -71,8 +71,9 @@ static void print_classes(const struct export_request *request, const struct exp
 }
 
 /* `what` says what is exported; the files and the threads are the same for all. */
-static enum tl_code export(const struct args *args, const struct export_request *what,
-                           struct tl_err *err) {
+static enum tl_code write_cog(const struct args *args, const struct export_request *what,
+                              struct tl_err *err)
+{
     const struct pyramid_level *grid = &what->prediction->pyramid->levels[0];
     struct export_request request = *what;
     struct errand errand = errand_unbounded();
@@ -113,7 +114,7 @@ static enum tl_code classify_stack(const struct args *args, struct tl_err *err)
                                                .classes = model->classes,
                                                .class_count = model->class_count};
 
-        code = export(args, &request, err);
+        code = write_cog(args, &request, err);
     }
     stack_job_close(job);
     app_close(&app);
@@ -137,7 +138,7 @@ static enum tl_code export_layer(const struct app *app, const struct args *args,
                                            .model = forest_info(layer_forest(layer)),
                                            .classes = classes,
                                            .class_count = layer_classes(layer, classes)};
-    return export(args, &request, err);
+    return write_cog(args, &request, err);
 }
 
 static enum tl_code classify_layer(const struct args *args, struct tl_err *err)
