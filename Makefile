@@ -46,7 +46,8 @@ test:
 	@tools/install_packages.sh build demo test
 	@cmake --preset ci >/dev/null
 	@cmake --build --preset ci
-	@status=0; TILTH_MINIO="$$(tools/install_minio.sh)" ctest --preset ci || status=$$?; \
+	@status=0; TILTH_MINIO="$$(tools/install_minio.sh)" TILTH_LIBRARIES="$$(tools/install_libraries.sh)" \
+	    ctest --preset ci || status=$$?; \
 	    tools/list_skipped.sh build/ci; exit $$status
 
 soak:

@@ -21,14 +21,28 @@ add_test(NAME lint.size COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tools
                                 ${PROJECT_SOURCE_DIR}/src)
 set_tests_properties(lint.layers lint.size PROPERTIES LABELS lint)
 
-# The Python package, the tools and the viewer: unittest.
+# Rows through the engine, for the tests that ask the libraries the same.
+if(TARGET tilth_classify)
+  add_executable(predict_rows ${PROJECT_SOURCE_DIR}/tests/support/predict_rows.c)
+  target_link_libraries(predict_rows PRIVATE tilth_classify tilth_flags m)
+endif()
+
+# The Python package, the tools and the viewer: unittest. Those that compare with the libraries models come from
+# run under the Python that has them (tools/install_libraries.sh), where TILTH_LIBRARIES names one.
 file(GLOB python_tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/python/test_*.py)
 foreach(source ${python_tests})
   get_filename_component(name ${source} NAME_WE)
   string(REPLACE "test_" "" short ${name})
-  add_test(NAME python.${short} COMMAND Python3::Interpreter -m unittest -v ${name}
+  set(python ${Python3_EXECUTABLE})
+  if(short MATCHES "^(engine|export|libraries)$")
+    set(python "\${TILTH_LIBRARIES:-${Python3_EXECUTABLE}}")
+  endif()
+  add_test(NAME python.${short} COMMAND sh -c "exec ${python} -m unittest -v ${name}"
            WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}/tests/python)
   set_tests_properties(python.${short} PROPERTIES LABELS python TIMEOUT 600)
+  if(TARGET predict_rows)
+    set_tests_properties(python.${short} PROPERTIES ENVIRONMENT "TILTH_PREDICT_ROWS=$<TARGET_FILE:predict_rows>")
+  endif()
 endforeach()
 
 # End to end: every tests/e2e/test_*.py is one ctest, run by unittest with TILTH set.

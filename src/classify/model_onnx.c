@@ -121,6 +121,17 @@ static enum tl_code check_argmax(struct reader *reader, const struct onnx_node *
                : onnx_refuse(&reader->graph, node, "it is not over the classes, the first first");
 }
 
+/* onnxmltools ends a LightGBM model so when it is told to leave ZipMap out. */
+static bool by_one(const struct reader *reader, const struct onnx_node *node)
+{
+    struct wire_bytes factor = onnx_constant(&reader->graph, onnx_input(node, 1));
+    AUTO_BUF numbers = {0};
+    enum wire_type type;
+
+    return node->op == OP_MUL && factor.at && wire_tensor(factor, &type, &numbers) &&
+           wire_count(&numbers) == 1 && wire_real(&numbers, 0) == 1;
+}
+
 /* Goes back from a value to the node that makes the probabilities; labels are passed. */
 static enum tl_code trace(struct reader *reader, struct wire_bytes value,
                           const struct onnx_node **ret_node)
@@ -137,7 +148,8 @@ static enum tl_code trace(struct reader *reader, struct wire_bytes value,
             TL_TRY(check_argmax(reader, node));
         else if (node->op == OP_EXTRACT)
             TL_TRY(name_by_list(reader, node));
-        else if (node->op != OP_IDENTITY && node->op != OP_CAST && node->op != OP_RESHAPE) {
+        else if (node->op != OP_IDENTITY && node->op != OP_CAST && node->op != OP_RESHAPE &&
+                 !by_one(reader, node)) {
             *ret_node = node;
             return TL_OK;
         }

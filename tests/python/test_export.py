@@ -1,4 +1,5 @@
-"""tilth.export against the real libraries: labels equal on every row, probabilities to the last bits of exp().
+"""tilth.export against the real libraries: labels equal on every row, probabilities to the last bits of exp(), by
+tilth's reader in Python and by the C engine.
 
 Rows are the training rows, rows exactly on thresholds and one ulp beside them, NaN where the estimator takes it and
 categories it has never seen. Each library that is not installed skips its tests by name.
@@ -19,6 +20,7 @@ sys.path.insert(0, str(ROOT / "python"))
 import tilth  # noqa: E402
 from tilth import floats  # noqa: E402
 from tilth.golden import predict  # noqa: E402
+import engine  # noqa: E402
 
 try:
     import sklearn
@@ -107,6 +109,10 @@ class Exported(unittest.TestCase):
             p, winner = predict(model, probe, np.dtype(dtype))
             np.testing.assert_array_equal(read.labels(probe), read.values[winner], f"labels of {count} classes")
             self.assertLessEqual(np.abs(read.probabilities(probe) - p).max(), within, f"{count} classes")
+            if engine.PROGRAM:
+                _, label, share = engine.predict(self.path, probe)
+                np.testing.assert_array_equal(label, winner, f"the engine's labels of {count} classes")
+                np.testing.assert_allclose(share, p, rtol=0, atol=1e-6)
         return read
 
     def refused(self, words, estimator, **options):
