@@ -64,10 +64,15 @@ enum tl_code forest_run(const struct forest *forest, const struct forest_pixels 
     struct run_task task = {.planes = pixels->planes,
                             .count = pixels->count,
                             .output = output,
+                            .room = pixels->count,
                             .errand = errand,
                             .scratch = scratch,
                             .codes = pixels->codes};
 
+    if (output->votes && !forest->model.info.has_votes)
+        return tl_fail(err, TL_UNSUPPORTED,
+                       "%s: votes are of forests, whose trees each name a class; this is %s",
+                       forest->model.info.name, forest->model.info.kind);
     return mix_run(&forest->mix, &task, err);
 }
 
@@ -199,8 +204,11 @@ static enum tl_code prove(const char *name, const struct forest *forest, struct 
     struct forest_pixels pixels = {.planes = proof.planes, .count = proof.rows};
     forest_run_scalar(forest, &pixels, &proof.walked);
     mix.walk_below = 0;
-    struct run_task task = {
-        .planes = proof.planes, .count = proof.rows, .output = &proof.swept, .scratch = arena};
+    struct run_task task = {.planes = proof.planes,
+                            .count = proof.rows,
+                            .output = &proof.swept,
+                            .room = proof.rows,
+                            .scratch = arena};
     TL_TRY(mix_run(&mix, &task, err));
     return compare(&proof, err);
 }
@@ -253,6 +261,20 @@ static enum tl_code read_model(const char *name, const struct blob *file, struct
     return model_read_file(name, bytes, size, forest->memory, &forest->model, err);
 }
 
+/* What the outputs of a model are, which the last of its parts says. */
+static void describe_outputs(struct model *model)
+{
+    const struct model_part *last = model->part_count ? &model->parts[model->part_count - 1] : NULL;
+    const struct model *trees = last ? last->model : model;
+
+    if (last && last->kind == PART_MEAN) {
+        model->info.score_count = model->info.class_count;
+        return;
+    }
+    model->info.score_count = trees->score_count;
+    model->info.has_votes = trees->output == OUTPUT_MEAN && (!last || last->kind == PART_TREES);
+}
+
 enum tl_code forest_load(const char *name, const struct blob *file, struct forest **ret_forest,
                          struct tl_err *err)
 {
@@ -265,6 +287,7 @@ enum tl_code forest_load(const char *name, const struct blob *file, struct fores
     if (!forest->memory)
         return tl_fail(err, TL_NOMEM, "%s: no memory for a model", name);
     TL_TRY(read_model(name, file, forest, err));
+    describe_outputs(&forest->model);
     forest->model.info.fingerprint = hash128(blob_bytes(file), blob_size(file));
     enum tl_code code = mix_compile(&forest->model, forest->memory, &forest->mix, err);
     if (code != TL_OK)

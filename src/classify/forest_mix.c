@@ -1,10 +1,10 @@
 #include "classify/forest_mix.h"
 
 #include "base/arena.h"
+#include "base/check.h"
 #include "classify/forest_walk.h"
 
 #include <math.h>
-#include <string.h>
 
 /* MAX_VALUES: of all parts, which is more than a linear part may read. */
 enum { MAX_VALUES = MODEL_MAX_PARTS * FOREST_MAX_CLASSES, CHUNK_PX = RUN_MAX_UNIT_PX };
@@ -17,9 +17,9 @@ static uint32_t part_count(const struct model *model)
 
 /* ---- what is made of numbers: one code for oracle and kernel ---- */
 
-/* values: [member][class] */
-static void mean(const struct model_part *part, uint32_t classes, const double *values,
-                 double *ret_p)
+/* values: [member][class]. The sums over the members, which mean() divides. */
+static void mean_sums(const struct model_part *part, uint32_t classes, const double *values,
+                      double *ret_sums)
 {
     for (uint32_t c = 0; c < classes; c++) {
         double sum = 0;
@@ -32,8 +32,15 @@ static void mean(const struct model_part *part, uint32_t classes, const double *
             sum += weight * p;
             narrow += (float)weight * (float)p;
         }
-        ret_p[c] = part->narrow ? (double)(narrow / (float)part->divisor) : sum / part->divisor;
+        ret_sums[c] = part->narrow ? (double)narrow : sum;
     }
+}
+
+static void mean(const struct model_part *part, uint32_t classes, const double *sums, double *ret_p)
+{
+    for (uint32_t c = 0; c < classes; c++)
+        ret_p[c] = part->narrow ? (double)((float)sums[c] / (float)part->divisor)
+                                : sums[c] / part->divisor;
 }
 
 static void linear(const struct model_part *part, const double *values, double *ret_sums)
@@ -54,7 +61,8 @@ static void combine(const struct model *model, const struct model_part *part, co
     double sums[FOREST_MAX_CLASSES];
 
     if (part->kind == PART_MEAN) {
-        mean(part, model->info.class_count, values, ret_p);
+        mean_sums(part, model->info.class_count, values, sums);
+        mean(part, model->info.class_count, sums, ret_p);
         return;
     }
     linear(part, values, sums);
@@ -66,15 +74,20 @@ static void combine_write(const struct model *model, const struct model_part *pa
                           const double *values, size_t at, size_t count,
                           const struct forest_output *output)
 {
-    double result[FOREST_MAX_CLASSES];
+    double sums[FOREST_MAX_CLASSES], p[FOREST_MAX_CLASSES];
+    uint32_t classes = model->info.class_count;
 
-    if (part->kind == PART_MEAN) {
-        mean(part, model->info.class_count, values, result);
-        walk_write(model, result, at, count, output);
+    TL_CHECK(classes > 0); /* every loader sees to it */
+    if (part->kind != PART_MEAN) {
+        linear(part, values, sums);
+        walk_write_sums(part->model, sums, at, count, output);
         return;
     }
-    linear(part, values, result);
-    walk_write_sums(part->model, result, at, count, output);
+    mean_sums(part, classes, values, sums);
+    mean(part, classes, sums, p);
+    walk_write(model, p, at, count, output);
+    for (uint32_t c = 0; output->scores && c < classes; c++)
+        output->scores[c * count + at] = sums[c];
 }
 
 /* ---- the oracle ---- */
@@ -107,18 +120,17 @@ static void walk_values(struct walk *walk, const struct model_part *part)
             walk->values[i * each + c] = walk_column(walk, part->inputs[i] + c);
 }
 
-/* Sums of a part that has trees. */
-static void walk_trees(struct walk *walk, const struct model_part *part, double *ret_sums)
+/* What the trees of a part read of pixel `to` of `count`. */
+static struct walk_place walk_columns(struct walk *walk, const struct model_part *part,
+                                      size_t count)
 {
-    if (!part->inputs) {
-        walk_sums(part->model, walk->planes, walk->at, ret_sums);
-        return;
-    }
+    if (!part->inputs)
+        return (struct walk_place){walk->planes, walk->at, walk->at, count};
     for (uint32_t i = 0; i < part->input_count; i++) {
         walk->row[i] = (float)walk_column(walk, part->inputs[i]);
         walk->row_planes[i] = &walk->row[i];
     }
-    walk_sums(part->model, walk->row_planes, 0, ret_sums);
+    return (struct walk_place){walk->row_planes, 0, walk->at, count};
 }
 
 static void walk_part(struct walk *walk, uint32_t p)
@@ -128,7 +140,9 @@ static void walk_part(struct walk *walk, uint32_t p)
     double sums[FOREST_MAX_CLASSES];
 
     if (part->kind == PART_TREES) {
-        walk_trees(walk, part, sums);
+        struct walk_place columns = walk_columns(walk, part, 1);
+
+        walk_sums(part->model, columns.planes, columns.at, sums);
         walk_probabilities(part->model, sums, given);
     } else {
         walk_values(walk, part);
@@ -139,11 +153,11 @@ static void walk_part(struct walk *walk, uint32_t p)
 static void walk_last(struct walk *walk, size_t count, const struct forest_output *output)
 {
     const struct model_part *part = &walk->model->parts[walk->model->part_count - 1];
-    double sums[FOREST_MAX_CLASSES];
 
     if (part->kind == PART_TREES) {
-        walk_trees(walk, part, sums);
-        walk_write_sums(part->model, sums, walk->at, count, output);
+        struct walk_place columns = walk_columns(walk, part, count);
+
+        walk_write_pixel(part->model, &columns, output);
     } else {
         walk_values(walk, part);
         combine_write(walk->model, part, walk->values, walk->at, count, output);
@@ -154,14 +168,14 @@ void mix_walk(const struct model *model, const struct forest_pixels *pixels,
               const struct forest_output *output)
 {
     struct walk walk;
-    double sums[FOREST_MAX_CLASSES];
 
     walk.model = model;
     walk.planes = pixels->planes;
     for (walk.at = 0; walk.at < pixels->count; walk.at++) {
         if (!model->part_count) {
-            walk_sums(model, pixels->planes, walk.at, sums);
-            walk_write_sums(model, sums, walk.at, pixels->count, output);
+            const struct walk_place pixel = {pixels->planes, walk.at, walk.at, pixels->count};
+
+            walk_write_pixel(model, &pixel, output);
             continue;
         }
         for (uint32_t p = 0; p + 1 < model->part_count; p++)
@@ -238,7 +252,6 @@ struct chunk {
     double *given; /* [part but the last][class][room] */
     float *cast;   /* [input][room] of the part on columns that reads most */
     const float **planes;
-    float *probability; /* [class][room] */
 };
 
 /* Of the parts with trees on columns, the most that one reads. */
@@ -265,8 +278,7 @@ static bool alloc_chunk(struct chunk *chunk)
                                sizeof(*chunk->given));
     chunk->cast = arena_alloc(arena, inputs * chunk->room + 1, sizeof(*chunk->cast));
     chunk->planes = arena_alloc(arena, planes, sizeof(*chunk->planes));
-    chunk->probability = arena_alloc(arena, classes * chunk->room, sizeof(*chunk->probability));
-    return chunk->given && chunk->cast && chunk->planes && chunk->probability;
+    return chunk->given && chunk->cast && chunk->planes;
 }
 
 static const double *given_column(const struct chunk *chunk, uint32_t column)
@@ -294,42 +306,44 @@ static void fill_planes(struct chunk *chunk, const struct model_part *part)
     }
 }
 
-/* The chunk's probabilities to where the task wants them. */
-static void keep_probability(const struct chunk *chunk)
+/* The task's outputs from the chunk's first pixel on. */
+static struct forest_output chunk_output(const struct chunk *chunk)
 {
-    const struct forest_output *output = chunk->task->output;
+    const struct forest_output *all = chunk->task->output;
+    size_t at = chunk->at;
 
-    for (uint32_t c = 0; output->probability && c < chunk->mix->model->info.class_count; c++)
-        memcpy(output->probability + c * chunk->task->count + chunk->at,
-               chunk->probability + c * chunk->count, chunk->count * sizeof(*chunk->probability));
+    return (struct forest_output){
+        .label = all->label ? all->label + at : NULL,
+        .confidence = all->confidence ? all->confidence + at : NULL,
+        .probability = all->probability ? all->probability + at : NULL,
+        .margin = all->margin ? all->margin + at : NULL,
+        .entropy = all->entropy ? all->entropy + at : NULL,
+        .scores = all->scores ? all->scores + at : NULL,
+        .votes = all->votes ? all->votes + at : NULL,
+    };
 }
 
 static enum tl_code run_trees(struct chunk *chunk, uint32_t p, struct tl_err *err)
 {
-    const struct forest_output *wanted = chunk->task->output;
     struct forest_output output = {0};
     struct run_plan plan = chunk->mix->parts[p].plan;
     struct run_task task = {.planes = chunk->planes,
                             .count = chunk->count,
                             .output = &output,
+                            .room = chunk->task->room,
                             .errand = chunk->task->errand,
                             .scratch = chunk->inner};
 
     if (p + 1 < chunk->mix->part_count) {
         task.exact = chunk->given + (size_t)p * chunk->mix->model->info.class_count * chunk->room;
-        task.exact_room = chunk->room;
+        task.room = chunk->room;
     } else {
-        output.label = wanted->label ? wanted->label + chunk->at : NULL;
-        output.confidence = wanted->confidence ? wanted->confidence + chunk->at : NULL;
-        output.probability = wanted->probability ? chunk->probability : NULL;
+        output = chunk_output(chunk);
     }
     plan.walk_below = chunk->mix->walk_below;
     fill_planes(chunk, &chunk->mix->model->parts[p]);
     arena_reset(chunk->inner);
-    TL_TRY(run_flat(&chunk->mix->parts[p].flat, &plan, &task, err));
-    if (p + 1 == chunk->mix->part_count)
-        keep_probability(chunk);
-    return TL_OK;
+    return run_flat(&chunk->mix->parts[p].flat, &plan, &task, err);
 }
 
 static void gather(const struct chunk *chunk, const struct model_part *part, size_t at,
@@ -358,7 +372,7 @@ static void run_combine(struct chunk *chunk, uint32_t p)
     for (size_t at = 0; at < chunk->count; at++) {
         gather(chunk, part, at, values);
         if (p + 1 == model->part_count) {
-            combine_write(model, part, values, chunk->at + at, chunk->task->count,
+            combine_write(model, part, values, chunk->at + at, chunk->task->room,
                           chunk->task->output);
             continue;
         }

@@ -414,6 +414,21 @@ static uint32_t votes_for(const struct run *run, uint32_t class, uint32_t i)
     return run->totals ? run->totals[at] : run->sweep.counts[at];
 }
 
+/* What no table knows of whole votes. */
+static void write_more_votes(const struct run *run, const uint32_t *votes, size_t pixel)
+{
+    const struct forest_output *output = run->task->output;
+    uint32_t classes = model_of(run)->info.class_count;
+    double sums[FOREST_MAX_CLASSES];
+
+    for (uint32_t c = 0; c < classes; c++) {
+        sums[c] = votes[c];
+        if (output->votes)
+            output->votes[c * run->task->room + pixel] = votes[c];
+    }
+    walk_write_sums(model_of(run), sums, pixel, run->task->room, output);
+}
+
 /* Whole votes only: the base class has what the others leave, and tables do the rest. */
 static void write_votes(const struct run *run, uint32_t i, size_t pixel)
 {
@@ -426,6 +441,10 @@ static void write_votes(const struct run *run, uint32_t i, size_t pixel)
         base -= votes[c];
     }
     votes[run->flat->base_class] = base;
+    if (output->margin || output->entropy || output->scores || output->votes) {
+        write_more_votes(run, votes, pixel);
+        return;
+    }
     for (uint32_t c = 1; c < model->info.class_count; c++)
         best = votes[c] > votes[best] ? c : best;
     if (output->label)
@@ -433,7 +452,7 @@ static void write_votes(const struct run *run, uint32_t i, size_t pixel)
     if (output->confidence)
         output->confidence[pixel] = run->flat->percent[votes[best]];
     for (uint32_t c = 0; output->probability && c < model->info.class_count; c++)
-        output->probability[c * run->task->count + pixel] = run->flat->probability[votes[c]];
+        output->probability[c * run->task->room + pixel] = run->flat->probability[votes[c]];
 }
 
 /* Sums of a pixel that landed on rows, in another order than the library's. */
@@ -464,7 +483,33 @@ static void keep_exact(const struct model *model, const double *sums, size_t pix
 
     walk_probabilities(model, sums, p);
     for (uint32_t c = 0; c < model->info.class_count; c++)
-        task->exact[c * task->exact_room + pixel] = p[c];
+        task->exact[c * task->room + pixel] = p[c];
+}
+
+/* The greatest may be less and the next more, or the other way round. */
+static bool margin_doubtful(const struct run *run, const double *sums, double slack)
+{
+    double first, second, divisor = model_of(run)->divisor;
+
+    walk_two_greatest(sums, model_of(run)->info.class_count, &first, &second);
+    return (float)((first - slack) / divisor - (second + slack) / divisor) !=
+           (float)((first + slack) / divisor - (second - slack) / divisor);
+}
+
+/*
+ * p may be `slack` off in each class. f(p) = -p ln p is concave and f(0) = 0, so it is f(slack) off
+ * at most; the library's logarithm and the additions are a few last places off, each of at most 1.
+ */
+static bool entropy_doubtful(const struct run *run, const double *sums, double slack)
+{
+    double p[FOREST_MAX_CLASSES], divisor = model_of(run)->divisor;
+    uint32_t count = model_of(run)->info.class_count;
+
+    for (uint32_t c = 0; c < count; c++)
+        p[c] = sums[c] / divisor;
+    double entropy = walk_entropy(p, count), off = slack / divisor;
+    off = count * (off * -log(off) + 0x1p-50);
+    return (float)(entropy - off) != (float)(entropy + off);
 }
 
 /*
@@ -485,7 +530,10 @@ static bool doubtful(const struct run *run, const double *sums, double slack)
             return true;
     }
     double low = TL_MAX(0, (sums[best] - slack) / divisor);
-    return output->confidence && walk_percent(low) != walk_percent((sums[best] + slack) / divisor);
+    if (output->confidence && walk_percent(low) != walk_percent((sums[best] + slack) / divisor))
+        return true;
+    return output->scores || (output->margin && margin_doubtful(run, sums, slack)) ||
+           (output->entropy && entropy_doubtful(run, sums, slack));
 }
 
 /* Each of the T additions of either order rounds a sum of at most T: T * T * 2^-53 twice. */
@@ -496,17 +544,25 @@ static double rounding_slack(const struct run *run)
     return trees * trees * 0x1p-51;
 }
 
+/* As the oracle has it. */
+static void walk_and_write(const struct run *run, size_t pixel)
+{
+    const struct walk_place walk = {pixel_planes(run, pixel), run->row ? 0 : pixel, pixel,
+                                    run->task->room};
+
+    walk_write_pixel(model_of(run), &walk, run->task->output);
+}
+
 static void write_rows(const struct run *run, uint32_t i, size_t pixel)
 {
     uint64_t inexact = run->sweep.inexact[i / PACKET_PX] >> (i % PACKET_PX) & 1;
-    double p[FOREST_MAX_CLASSES];
+    double sums[FOREST_MAX_CLASSES];
 
-    sum_rows(run, i, p);
-    if (inexact && doubtful(run, p, rounding_slack(run)))
-        walk_pixel(model_of(run), pixel_planes(run, pixel), run->row ? 0 : pixel, p);
+    sum_rows(run, i, sums);
+    if (run->task->output->votes || (inexact && doubtful(run, sums, rounding_slack(run))))
+        walk_and_write(run, pixel);
     else
-        walk_probabilities(model_of(run), p, p);
-    walk_write(model_of(run), p, pixel, run->task->count, run->task->output);
+        walk_write_sums(model_of(run), sums, pixel, run->task->room, run->task->output);
 }
 
 static void sum_scores(const struct run *run, uint32_t i, double *ret_sums)
@@ -524,7 +580,7 @@ static void write_scores(const struct run *run, uint32_t i, size_t pixel)
     double sums[FOREST_MAX_CLASSES];
 
     sum_scores(run, i, sums);
-    walk_write_sums(model_of(run), sums, pixel, run->task->count, run->task->output);
+    walk_write_sums(model_of(run), sums, pixel, run->task->room, run->task->output);
 }
 
 /* Of a forest, sums that are the same in any order: the run's maker sees to it. */
@@ -599,11 +655,12 @@ static enum tl_code walk_all(const struct run *run, struct tl_err *err)
     for (size_t i = 0; i < task->count; i++) {
         if (task->errand && i % MIN_BLOCK_PX == 0)
             TL_TRY(errand_check(task->errand, err));
+        if (!task->exact) {
+            walk_and_write(run, i);
+            continue;
+        }
         walk_sums(model_of(run), pixel_planes(run, i), run->row ? 0 : i, sums);
-        if (task->exact)
-            keep_exact(model_of(run), sums, i, task);
-        else
-            walk_write_sums(model_of(run), sums, i, task->count, task->output);
+        keep_exact(model_of(run), sums, i, task);
     }
     return TL_OK;
 }

@@ -39,13 +39,13 @@ struct run_task {
     const float *const *planes;
     size_t count;
     const struct forest_output *output;
+    size_t room; /* number c of pixel i of an output is at [c * room + i]; at least `count` */
     const struct errand *errand; /* NULL: never stopped */
     struct arena *scratch;
     /* For what is made of several models, and then instead of the output: probabilities in
-     * double, class c of pixel i at [c * exact_room + i]; NULL when they are not wanted. Only
+     * double, class c of pixel i at [c * room + i]; NULL when they are not wanted. Only
      * of forests whose sums are exact in any order, and of scores. */
     double *exact;
-    size_t exact_room;
     const struct forest_codes *codes; /* as in struct forest_pixels */
 };
 

@@ -232,6 +232,40 @@ uint8_t walk_percent(double p)
     return (uint8_t)(100 * fmin(fmax(p, 0), 1) + 0.5);
 }
 
+void walk_two_greatest(const double *p, uint32_t class_count, double *ret_first, double *ret_second)
+{
+    double first = (double)-INFINITY, second = class_count > 1 ? (double)-INFINITY : 0;
+
+    for (uint32_t c = 0; c < class_count; c++) {
+        if (p[c] > first) {
+            second = class_count > 1 ? first : 0;
+            first = p[c];
+        } else if (p[c] > second) {
+            second = p[c];
+        }
+    }
+    *ret_first = first;
+    *ret_second = second;
+}
+
+double walk_entropy(const double *p, uint32_t class_count)
+{
+    double sum = 0;
+
+    for (uint32_t c = 0; c < class_count; c++)
+        if (p[c] > 0 && p[c] < 1)
+            sum -= p[c] * log(p[c]);
+    return class_count > 1 ? sum / log(class_count) : 0;
+}
+
+static float margin_of(const double *p, uint32_t class_count)
+{
+    double first, second;
+
+    walk_two_greatest(p, class_count, &first, &second);
+    return (float)(first - second);
+}
+
 static void write_winner(const struct model *model, const double *p, uint32_t best,
                          const struct forest_output *output, size_t at, size_t count)
 {
@@ -241,6 +275,10 @@ static void write_winner(const struct model *model, const double *p, uint32_t be
         output->confidence[at] = walk_percent(p[best]);
     for (uint32_t c = 0; output->probability && c < model->info.class_count; c++)
         output->probability[c * count + at] = (float)p[c];
+    if (output->margin)
+        output->margin[at] = margin_of(p, model->info.class_count);
+    if (output->entropy)
+        output->entropy[at] = (float)walk_entropy(p, model->info.class_count);
 }
 /* NOLINTEND(clang-analyzer-core.*) */
 
@@ -257,4 +295,33 @@ void walk_write_sums(const struct model *model, const double *sums, size_t at, s
 
     walk_probabilities(model, sums, p);
     write_winner(model, p, winner_of_sums(model, sums, p), output, at, count);
+    for (uint32_t s = 0; output->scores && s < model->score_count; s++)
+        output->scores[s * count + at] =
+            model->divisor == 1 ? final_score(model, sums, s) : sums[s];
+}
+
+static void write_votes(const struct model *model, const struct walk_place *pixel,
+                        const struct forest_output *output)
+{
+    uint32_t classes = model->info.class_count;
+
+    for (uint32_t c = 0; c < classes; c++)
+        output->votes[c * pixel->count + pixel->to] = 0;
+    for (uint32_t t = 0; t < model->info.tree_count; t++) {
+        size_t leaf = walk_tree(model, t, pixel->planes, pixel->at);
+        uint32_t first = walk_winner(model->leaf_values + leaf * classes, classes);
+
+        output->votes[first * pixel->count + pixel->to]++;
+    }
+}
+
+void walk_write_pixel(const struct model *model, const struct walk_place *pixel,
+                      const struct forest_output *output)
+{
+    double sums[FOREST_MAX_CLASSES];
+
+    walk_sums(model, pixel->planes, pixel->at, sums);
+    walk_write_sums(model, sums, pixel->to, pixel->count, output);
+    if (output->votes)
+        write_votes(model, pixel, output);
 }

@@ -32,12 +32,29 @@ uint32_t walk_winner(const double *p, uint32_t class_count);
 /* 0..1 to whole percent, halves up: the one rounding of confidences. */
 uint8_t walk_percent(double p);
 
-/* Writes what is wanted of pixel `at` of `count`. */
+/* The two greatest of `class_count` numbers; the second of one is 0. */
+void walk_two_greatest(const double *p, uint32_t class_count, double *ret_first,
+                       double *ret_second);
+
+/* struct forest_output's entropy, before it is rounded. */
+double walk_entropy(const double *p, uint32_t class_count);
+
+/* Writes what of pixel `at` of `count` follows from its probabilities. */
 void walk_write(const struct model *model, const double *p, size_t at, size_t count,
                 const struct forest_output *output);
 
-/* The same from the sums, with the label the library would name for them. */
+/* The same from the sums, with the label the library would name for them, and the scores. */
 void walk_write_sums(const struct model *model, const double *sums, size_t at, size_t count,
                      const struct forest_output *output);
+
+/* Everything that is wanted of a pixel: where its features are, where its outputs go. */
+struct walk_place {
+    const float *const *planes;
+    size_t at; /* of the planes */
+    size_t to, count;
+};
+
+void walk_write_pixel(const struct model *model, const struct walk_place *pixel,
+                      const struct forest_output *output);
 
 #endif

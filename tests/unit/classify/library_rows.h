@@ -109,17 +109,17 @@ static inline void library_check_oracle(const struct library_case *c, const stru
                                         const struct library_rows *rows, bool check_raw)
 {
     for (size_t r = 0; r < rows->count; r++) {
-        double sums[FOREST_MAX_CLASSES], p[FOREST_MAX_CLASSES];
+        double sums[FOREST_MAX_CLASSES], p[FOREST_MAX_CLASSES], scores[FOREST_MAX_CLASSES];
         uint8_t label;
-        struct forest_output output = {.label = &label};
+        struct forest_output output = {.label = &label, .scores = scores};
 
         walk_sums(model, rows->planes, r, sums);
         walk_probabilities(model, sums, p);
         walk_write_sums(model, sums, 0, 1, &output);
         for (uint32_t s = 0; check_raw && s < model->score_count; s++)
-            if (!library_near(sums[s], rows->raw[r][s], c->raw_within))
+            if (!library_near(scores[s], rows->raw[r][s], c->raw_within))
                 fail_msg("%s: row %zu, score %u: %.17g, the library says %.17g", c->file, r, s,
-                         sums[s], rows->raw[r][s]);
+                         scores[s], rows->raw[r][s]);
         for (uint32_t k = 0; k < model->info.class_count; k++)
             if (!library_near(p[k], rows->p[r][k], c->p_within))
                 fail_msg("%s: row %zu, class %u: %.17g, the library says %.17g", c->file, r, k,
@@ -145,8 +145,10 @@ static inline void library_check_kernels(const struct model *model, const struct
 {
     struct library_pixels *px = calloc(1, sizeof(*px));
     size_t count = LIBRARY_TIMES * rows->count;
-    struct forest_output walked = {px->label[0], px->confidence[0], px->p[0]};
-    struct forest_output swept = {px->label[1], px->confidence[1], px->p[1]};
+    struct forest_output walked = {
+        .label = px->label[0], .confidence = px->confidence[0], .probability = px->p[0]};
+    struct forest_output swept = {
+        .label = px->label[1], .confidence = px->confidence[1], .probability = px->p[1]};
     struct flat flat;
     struct tl_err err;
 
@@ -164,8 +166,11 @@ static inline void library_check_kernels(const struct model *model, const struct
     }
     for (enum cpu_isa isa = ISA_SCALAR; isa <= cpu_isa(); isa++) {
         struct run_plan plan = run_plan(&flat, sweep_kernel(isa));
-        struct run_task task = {
-            .planes = px->planes, .count = count, .output = &swept, .scratch = arena};
+        struct run_task task = {.planes = px->planes,
+                                .count = count,
+                                .output = &swept,
+                                .room = count,
+                                .scratch = arena};
 
         plan.walk_below = 0;
         memset(px->label[1], 0xEE, sizeof(px->label[1]));
@@ -182,11 +187,16 @@ static inline void library_check_mix(const struct library_case *c, const struct 
                                      const struct library_rows *rows, struct arena *arena)
 {
     struct library_pixels *px = calloc(1, sizeof(*px));
-    struct forest_output walked = {px->label[0], px->confidence[0], px->p[0]};
-    struct forest_output swept = {px->label[1], px->confidence[1], px->p[1]};
+    struct forest_output walked = {
+        .label = px->label[0], .confidence = px->confidence[0], .probability = px->p[0]};
+    struct forest_output swept = {
+        .label = px->label[1], .confidence = px->confidence[1], .probability = px->p[1]};
     struct forest_pixels pixels = {.planes = rows->planes, .count = rows->count};
-    struct run_task task = {
-        .planes = rows->planes, .count = rows->count, .output = &swept, .scratch = arena};
+    struct run_task task = {.planes = rows->planes,
+                            .count = rows->count,
+                            .output = &swept,
+                            .room = rows->count,
+                            .scratch = arena};
     uint32_t classes = model->info.class_count;
     struct tl_err err;
     struct mix mix;
@@ -208,7 +218,7 @@ static inline void library_check_mix(const struct library_case *c, const struct 
     free(px);
 }
 
-/* `check_raw`: the rows' raw scores are the sums themselves. */
+/* `check_raw`: the rows have the library's raw scores. */
 static inline void library_check(const struct library_case *c, bool check_raw)
 {
     AUTO(arena) arena = arena_new();

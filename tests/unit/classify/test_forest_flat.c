@@ -97,7 +97,7 @@ TEST(sets_decide_in_every_kernel_as_in_the_oracle)
     for (enum cpu_isa isa = ISA_SCALAR; isa <= cpu_isa(); isa++) {
         struct run_plan plan = run_plan(&flat, sweep_kernel(isa));
         struct run_task task = {
-            .planes = planes, .count = VALUES, .output = &swept, .scratch = arena};
+            .planes = planes, .count = VALUES, .output = &swept, .room = VALUES, .scratch = arena};
 
         assert_ok(run_flat(&flat, &plan, &task, &err));
         assert_memory_equal(p[0], p[1], sizeof(p[0]));

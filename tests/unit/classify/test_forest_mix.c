@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "classify/forest_walk.h"
 #include "forest_fixture.h"
+#include "forest_outputs.h"
 #include "tl_test.h"
 
 enum { FEATURES = 5, CLASSES = 3, MEMBERS = 3, MAX_PX = 70000 };
@@ -103,50 +104,46 @@ static void member_p(const struct setting *s, uint32_t m, size_t at, double *ret
     fixture_predict(s->fixture[m], x, ret_p);
 }
 
-static struct forest_output output_new(const struct setting *s)
+/* Kernel and oracle give the same, `set` of outputs.h; the oracle's, for the caller to look at. */
+static struct outputs check_set(struct setting *s, unsigned set)
 {
-    return (struct forest_output){fixture_room(s->pixels, 1), fixture_room(s->pixels, 1),
-                                  fixture_room((size_t)s->pixels * CLASSES, sizeof(float))};
-}
-
-static void output_free(struct forest_output *output)
-{
-    free(output->label);
-    free(output->confidence);
-    free(output->probability);
-}
-
-/* Kernel and oracle give the same; the oracle's output, for the caller to look at. */
-static struct forest_output check(struct setting *s)
-{
-    struct forest_output walked = output_new(s), run = output_new(s);
+    struct outputs walked = outputs_new(s->pixels, CLASSES, CLASSES);
+    struct outputs run = outputs_new(s->pixels, CLASSES, CLASSES);
+    const struct forest_output from_walk = outputs_of(&walked, set),
+                               from_run = outputs_of(&run, set);
     struct forest_pixels pixels = {.planes = s->planes, .count = s->pixels};
     struct tl_err err;
     struct mix mix;
 
     assert_ok(model_check_parts("made up", &s->whole, &err));
     assert_ok(mix_compile(&s->whole, s->memory, &mix, &err));
-    mix_walk(&s->whole, &pixels, &walked);
+    mix_walk(&s->whole, &pixels, &from_walk);
     for (mix.walk_below = 0; mix.walk_below < 5; mix.walk_below += 4) {
         AUTO(arena) scratch = arena_new();
-        struct run_task task = {
-            .planes = s->planes, .count = s->pixels, .output = &run, .scratch = scratch};
+        struct run_task task = {.planes = s->planes,
+                                .count = s->pixels,
+                                .output = &from_run,
+                                .room = s->pixels,
+                                .scratch = scratch};
 
-        memset(run.label, 0xEE, s->pixels);
+        outputs_clear(&run);
         assert_ok(mix_run(&mix, &task, &err));
-        assert_memory_equal(walked.label, run.label, s->pixels);
-        assert_memory_equal(walked.confidence, run.confidence, s->pixels);
-        assert_memory_equal(walked.probability, run.probability,
-                            (size_t)s->pixels * CLASSES * sizeof(float));
+        outputs_assert(&run, &walked, set, mix.walk_below ? "walked" : "swept");
     }
-    output_free(&run);
+    outputs_free(&run);
     return walked;
 }
 
+static struct outputs check(struct setting *s)
+{
+    return check_set(s, OUTPUTS_NO_VOTES);
+}
+
 /* The output is what p[pixel] says. */
-static void check_pixel(const struct setting *s, const struct forest_output *output, size_t at,
+static void check_pixel(const struct setting *s, const struct outputs *outputs, size_t at,
                         const double *p)
 {
+    const struct forest_output output[] = {outputs_of(outputs, OUTPUTS_ALL)};
     uint32_t best = walk_winner(p, CLASSES);
 
     for (uint32_t c = 0; c < CLASSES; c++)
@@ -165,7 +162,7 @@ TEST(a_weighted_vote_is_the_weighted_mean_in_the_order_of_its_members)
     AUTO(setting) s = setting_new(3000);
 
     add_mean(s, 3, 3, members, weights, 1.9);
-    struct forest_output output = check(s);
+    struct outputs output = check(s);
     for (size_t at = 0; at < s->pixels; at++) {
         double p[MEMBERS][CLASSES], mean[CLASSES];
 
@@ -174,8 +171,11 @@ TEST(a_weighted_vote_is_the_weighted_mean_in_the_order_of_its_members)
         for (uint32_t c = 0; c < CLASSES; c++)
             mean[c] = (0.2 * p[0][c] + 1 * p[1][c] + 0.7 * p[2][c]) / 1.9;
         check_pixel(s, &output, at, mean);
+        for (uint32_t c = 0; c < CLASSES; c++)
+            assert_true(outputs_of(&output, OUTPUTS_ALL).scores[(size_t)c * s->pixels + at] ==
+                        0.2 * p[0][c] + 1 * p[1][c] + 0.7 * p[2][c]);
     }
-    output_free(&output);
+    outputs_free(&output);
 }
 
 TEST(a_vote_in_float32_rounds_every_step)
@@ -184,7 +184,7 @@ TEST(a_vote_in_float32_rounds_every_step)
 
     add_mean(s, 3, 3, members, NULL, 3);
     s->part[3].narrow = true;
-    struct forest_output output = check(s);
+    struct outputs output = check(s);
     for (size_t at = 0; at < s->pixels; at++) {
         double p[MEMBERS][CLASSES], mean[CLASSES];
 
@@ -197,7 +197,7 @@ TEST(a_vote_in_float32_rounds_every_step)
         }
         check_pixel(s, &output, at, mean);
     }
-    output_free(&output);
+    outputs_free(&output);
 }
 
 TEST(a_vote_of_votes_is_a_vote_over_more_than_one_chunk)
@@ -207,7 +207,7 @@ TEST(a_vote_of_votes_is_a_vote_over_more_than_one_chunk)
 
     add_mean(s, 3, 2, members, NULL, 2);
     add_mean(s, 4, 2, both, NULL, 2);
-    struct forest_output output = check(s);
+    struct outputs output = check(s);
     for (size_t at = 0; at < s->pixels; at += 97) {
         double p[MEMBERS][CLASSES], mean[CLASSES];
 
@@ -217,7 +217,7 @@ TEST(a_vote_of_votes_is_a_vote_over_more_than_one_chunk)
             mean[c] = ((p[0][c] + p[1][c]) / 2 + p[2][c]) / 2;
         check_pixel(s, &output, at, mean);
     }
-    output_free(&output);
+    outputs_free(&output);
 }
 
 TEST(a_vote_of_a_model_with_itself_is_that_model)
@@ -226,14 +226,14 @@ TEST(a_vote_of_a_model_with_itself_is_that_model)
     AUTO(setting) s = setting_new(500);
 
     add_mean(s, 1, 2, twice, NULL, 2);
-    struct forest_output output = check(s);
+    struct outputs output = check(s);
     for (size_t at = 0; at < s->pixels; at++) {
         double p[CLASSES];
 
         member_p(s, 0, at, p);
         check_pixel(s, &output, at, p);
     }
-    output_free(&output);
+    outputs_free(&output);
 }
 
 TEST(a_forest_on_top_sees_the_members_probabilities_as_float32)
@@ -243,7 +243,7 @@ TEST(a_forest_on_top_sees_the_members_probabilities_as_float32)
     s->part[3] = (struct model_part){
         .kind = PART_TREES, .model = &s->member[3], .input_count = FEATURES, .inputs = on_top};
     s->whole.part_count = 4;
-    struct forest_output output = check(s);
+    struct outputs output = check_set(s, OUTPUTS_ALL);
     for (size_t at = 0; at < s->pixels; at++) {
         double p[MEMBERS][CLASSES], top[CLASSES];
 
@@ -253,8 +253,12 @@ TEST(a_forest_on_top_sees_the_members_probabilities_as_float32)
                      s->planes[2][at]};
         fixture_predict(s->fixture[3], x, top);
         check_pixel(s, &output, at, top);
+        uint32_t votes = 0;
+        for (uint32_t c = 0; c < CLASSES; c++)
+            votes += outputs_of(&output, OUTPUTS_ALL).votes[(size_t)c * s->pixels + at];
+        assert_int_equal(votes, s->member[3].info.tree_count);
     }
-    output_free(&output);
+    outputs_free(&output);
 }
 
 static void add_linear(struct setting *s, const double *weights, const double *base)
@@ -281,7 +285,7 @@ TEST(logistic_regression_on_top_is_softmax_of_its_scores)
     AUTO(setting) s = setting_new(3000);
 
     add_linear(s, weights, base);
-    struct forest_output output = check(s);
+    struct outputs output = check(s);
     for (size_t at = 0; at < s->pixels; at++) {
         double p[MEMBERS][CLASSES], score[CLASSES], total = 0;
 
@@ -296,10 +300,10 @@ TEST(logistic_regression_on_top_is_softmax_of_its_scores)
         for (uint32_t c = 0; c < CLASSES; c++)
             total += exp(score[c]);
         for (uint32_t c = 0; c < CLASSES && isfinite(s->planes[2][at]); c++)
-            assert_near((double)output.probability[(size_t)c * s->pixels + at],
+            assert_near((double)outputs_of(&output, 4).probability[(size_t)c * s->pixels + at],
                         exp(score[c]) / total, 1e-7);
     }
-    output_free(&output);
+    outputs_free(&output);
 }
 
 TEST(parts_that_do_not_fit_together_are_refused)

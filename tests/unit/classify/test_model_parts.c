@@ -59,8 +59,10 @@ static void check_kernel(const struct forest *forest, const struct library_rows 
     AUTO(arena) scratch = arena_new();
     size_t count = LIBRARY_TIMES * rows->count;
     struct forest_pixels pixels = {.planes = px->planes, .count = count};
-    struct forest_output walked = {px->label[0], px->confidence[0], px->p[0]};
-    struct forest_output swept = {px->label[1], px->confidence[1], px->p[1]};
+    struct forest_output walked = {
+        .label = px->label[0], .confidence = px->confidence[0], .probability = px->p[0]};
+    struct forest_output swept = {
+        .label = px->label[1], .confidence = px->confidence[1], .probability = px->p[1]};
     struct tl_err err;
 
     for (unsigned f = 0; f < LIBRARY_MAX_FEATURES; f++) {
