@@ -43,7 +43,8 @@ class Model:
     def _check_manifest(self):
         m = self.manifest
         if m.get("format") not in (1, 2):
-            self._refuse(f"format {m.get('format')!r}, this reader knows 1 and 2")
+            self._refuse(f"format {m.get('format')!r}, this reader knows 1 and 2; `tilth model check` reads what "
+                         "`tilth model convert` writes")
         if m["format"] == 1 and m.get("kind") not in KINDS:
             self._refuse(f"kind {m.get('kind')!r}, this reader knows {', '.join(KINDS)}")
         features, classes = m.get("features"), m.get("classes")

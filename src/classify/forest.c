@@ -146,6 +146,11 @@ static bool proof_planes(struct proof *proof, struct arena *arena)
     return true;
 }
 
+static const char *whose_word(const struct proof *proof)
+{
+    return proof->forest->model.info.golden_own ? "the file" : "the library";
+}
+
 static enum tl_code check_label(const struct proof *proof, uint32_t row, const char *how,
                                 uint8_t got, struct tl_err *err)
 {
@@ -154,9 +159,9 @@ static enum tl_code check_label(const struct proof *proof, uint32_t row, const c
     if (got == expected)
         return TL_OK;
     return tl_fail(err, TL_CORRUPT,
-                   "%s: golden row %u: the library says class %u, tilth's %s says %u; the file is "
-                   "not what its exporter meant to write",
-                   proof->name, row, expected, how, got);
+                   "%s: golden row %u: %s says class %u, tilth's %s says %u; the file is not what "
+                   "its exporter meant to write",
+                   proof->name, row, whose_word(proof), expected, how, got);
 }
 
 static enum tl_code check_probability(const struct proof *proof, uint32_t row, const char *how,
@@ -169,11 +174,12 @@ static enum tl_code check_probability(const struct proof *proof, uint32_t row, c
         double here = (double)got[(size_t)c * proof->rows + row];
 
         if (!(fabs(here - expected) <= GOLDEN_TOLERANCE))
-            return tl_fail(err, TL_CORRUPT,
-                           "%s: golden row %u, class %u: the library says %.9g, tilth's %s says "
-                           "%.9g; the file is not what its exporter meant to write",
-                           proof->name, row, proof->forest->model.info.classes[c].value, expected,
-                           how, here);
+            return tl_fail(
+                err, TL_CORRUPT,
+                "%s: golden row %u, class %u: %s says %.9g, tilth's %s says %.9g; the file "
+                "is not what its exporter meant to write",
+                proof->name, row, proof->forest->model.info.classes[c].value, whose_word(proof),
+                expected, how, here);
     }
     return TL_OK;
 }
@@ -215,52 +221,6 @@ static enum tl_code prove(const char *name, const struct forest *forest, struct 
 
 /* ---- load ---- */
 
-static bool is_lightgbm(const uint8_t *bytes, size_t size)
-{
-    static const char first_line[] = "tree";
-
-    return size > sizeof(first_line) - 1 &&
-           memcmp(bytes, first_line, sizeof(first_line) - 1) == 0 &&
-           (bytes[sizeof(first_line) - 1] == '\n' || bytes[sizeof(first_line) - 1] == '\r');
-}
-
-/* Of a tilth model file the first byte is a multiple of 8; a brace is none. */
-static bool is_document(const uint8_t *bytes, size_t size)
-{
-    return size > 0 && bytes[0] == '{';
-}
-
-/* ONNX opens with its ir_version, field 1. A tilth file that opened like that would have a
- * header beyond its limit: bytes 4 to 7 of the length are zero there. */
-static bool is_onnx(const uint8_t *bytes, size_t size)
-{
-    static const uint8_t none[4] = {0};
-
-    return size > 8 && bytes[0] == 0x08 && memcmp(bytes + 4, none, sizeof(none)) != 0;
-}
-
-static enum tl_code read_model(const char *name, const struct blob *file, struct forest *forest,
-                               struct tl_err *err)
-{
-    const uint8_t *bytes = blob_bytes(file);
-    size_t size = blob_size(file);
-    /* No key of CatBoost's holds it, and XGBoost has it first. */
-    static const char xgboost[] = "gradient_booster";
-
-    if (size > MODEL_MAX_FILE_BYTES)
-        return tl_fail(err, TL_LIMIT, "%s: %zu bytes, a model has at most %zu", name, size,
-                       MODEL_MAX_FILE_BYTES);
-    if (is_lightgbm(bytes, size))
-        return model_read_lightgbm(name, bytes, size, forest->memory, &forest->model, err);
-    if (is_document(bytes, size) && memmem(bytes, size, xgboost, sizeof(xgboost) - 1))
-        return model_read_xgboost(name, bytes, size, forest->memory, &forest->model, err);
-    if (is_document(bytes, size))
-        return model_read_catboost(name, bytes, size, forest->memory, &forest->model, err);
-    if (is_onnx(bytes, size))
-        return model_read_onnx(name, bytes, size, forest->memory, &forest->model, err);
-    return model_read_file(name, bytes, size, forest->memory, &forest->model, err);
-}
-
 /* What the outputs of a model are, which the last of its parts says. */
 static void describe_outputs(struct model *model)
 {
@@ -286,7 +246,8 @@ enum tl_code forest_load(const char *name, const struct blob *file, struct fores
     forest->memory = arena_new();
     if (!forest->memory)
         return tl_fail(err, TL_NOMEM, "%s: no memory for a model", name);
-    TL_TRY(read_model(name, file, forest, err));
+    TL_TRY(
+        model_read(name, blob_bytes(file), blob_size(file), forest->memory, &forest->model, err));
     describe_outputs(&forest->model);
     forest->model.info.fingerprint = hash128(blob_bytes(file), blob_size(file));
     enum tl_code code = mix_compile(&forest->model, forest->memory, &forest->mix, err);

@@ -26,7 +26,7 @@ enum tl_code file_no_memory(const struct file_reader *reader)
     return tl_fail(reader->err, TL_NOMEM, "%s: no memory for the model", reader->name);
 }
 
-static size_t dtype_bytes(const char *dtype)
+size_t file_dtype_bytes(const char *dtype)
 {
     static const struct {
         const char *dtype;
@@ -92,7 +92,7 @@ static enum tl_code read_tensor(struct file_reader *reader, struct json_at at,
     TL_TRY(json_read_string(json_key(&at, "dtype"), &tensor->dtype, reader->err));
     TL_TRY(read_shape(reader, shape, tensor));
     TL_TRY(read_offsets(reader, offsets, tensor));
-    size_t item = dtype_bytes(tensor->dtype);
+    size_t item = file_dtype_bytes(tensor->dtype);
     if (item == 0)
         return json_refuse(&at, reader->err, "the dtype %s is not one of F64 F32 I32 U32 U8",
                            tensor->dtype);

@@ -27,7 +27,7 @@ static enum tl_code read_name(struct file_reader *reader, struct json_at at, con
     return TL_OK;
 }
 
-static enum tl_code read_features(struct file_reader *reader, struct json_at at)
+enum tl_code file_read_features(struct file_reader *reader, struct json_at at)
 {
     size_t count;
 
@@ -85,7 +85,7 @@ static enum tl_code read_class(struct file_reader *reader, struct json_at at,
     return read_color(reader, color, &class->color);
 }
 
-static enum tl_code read_classes(struct file_reader *reader, struct json_at at)
+enum tl_code file_read_classes(struct file_reader *reader, struct json_at at)
 {
     bool used[FOREST_MAX_CLASSES] = {false};
     size_t count;
@@ -146,6 +146,19 @@ static enum tl_code read_kind(struct file_reader *reader, struct json_at at)
     return TL_OK;
 }
 
+/* Whose word the golden rows are. */
+static enum tl_code read_golden_origin(struct file_reader *reader, struct json_at at)
+{
+    const char *whose;
+
+    TL_TRY(json_read_string_or(at, "library", &whose, reader->err));
+    reader->model->info.golden_own = strcmp(whose, "tilth") == 0;
+    if (!reader->model->info.golden_own && strcmp(whose, "library") != 0)
+        return json_refuse(&at, reader->err, "\"library\" or \"tilth\" is needed, not \"%.32s\"",
+                           whose);
+    return TL_OK;
+}
+
 static enum tl_code read_checksum(struct file_reader *reader, struct json_at at)
 {
     const char *text;
@@ -162,23 +175,25 @@ static enum tl_code read_checksum(struct file_reader *reader, struct json_at at)
 
 enum tl_code file_read_manifest(struct file_reader *reader, const char *text)
 {
-    static const char *const known[] = {"format",  "name",       "kind",  "features", "classes",
-                                        "library", "provenance", "crc32", "parts",    NULL};
+    static const char *const known[] = {"format",  "name",    "kind",       "features",
+                                        "classes", "library", "provenance", "crc32",
+                                        "parts",   "golden",  NULL};
 
     TL_TRY(json_parse(reader->name, text, strlen(text), &reader->manifest, reader->err));
     struct json_at root = json_root(reader->name, reader->manifest);
     TL_TRY(json_read_object(root, reader->err));
     struct json_at at = json_key(&root, "format");
     TL_TRY(json_read_int(at, 0, INT32_MAX, &reader->format, reader->err));
-    if (reader->format != 1 && reader->format != 2)
+    if (reader->format < 1 || reader->format > FILE_LAST_FORMAT)
         return tl_fail(reader->err, TL_UNSUPPORTED,
-                       "%s: format %d; this tilth reads formats 1 and 2", reader->name,
-                       (int)reader->format);
+                       "%s: format %d; this tilth reads formats 1 to %d", reader->name,
+                       (int)reader->format, FILE_LAST_FORMAT);
     TL_TRY(json_known_keys(root, known, reader->err));
     TL_TRY(read_checksum(reader, json_key(&root, "crc32")));
+    TL_TRY(read_golden_origin(reader, json_key(&root, "golden")));
     TL_TRY(read_name(reader, json_key(&root, "name"), &reader->model->info.name));
     TL_TRY(read_kind(reader, json_key(&root, "kind")));
-    TL_TRY(read_features(reader, json_key(&root, "features")));
-    TL_TRY(read_classes(reader, json_key(&root, "classes")));
+    TL_TRY(file_read_features(reader, json_key(&root, "features")));
+    TL_TRY(file_read_classes(reader, json_key(&root, "classes")));
     return read_provenance(reader, reader->manifest);
 }

@@ -6,6 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
+const char *const file_kinds[] = {"trees", "mean", "linear", NULL};
+const char *const file_outputs[] = {"mean",   "binary", "softmax", "sigmoids",
+                                    "scores", "share",  NULL};
+const char *const file_arithmetics[] = {"double", "xgboost", "onnx", NULL};
+
 /* A part on its way in. */
 struct part_reader {
     struct file_reader *file;
@@ -83,19 +88,15 @@ static enum tl_code read_doubles(const struct part_reader *r, const char *key, u
 /* How scores become probabilities and a label. */
 static enum tl_code read_output(const struct part_reader *r)
 {
-    static const char *const outputs[] = {"mean", "binary", "softmax", "sigmoids", "scores", NULL};
-    static const enum model_output output[] = {OUTPUT_MEAN, OUTPUT_BINARY, OUTPUT_SOFTMAX,
-                                               OUTPUT_SIGMOIDS, OUTPUT_SCORES};
-    static const char *const arithmetics[] = {"double", "xgboost", NULL};
     static const char *const labels[] = {"probability", "score", NULL};
     struct model *model = r->model;
     struct tl_err *err = r->file->err;
     uint32_t word;
 
-    TL_TRY(read_word(r, "output", outputs, &word));
-    model->output = output[word];
-    TL_TRY(read_word(r, "arithmetic", arithmetics, &word));
-    model->arithmetic = word ? ARITHMETIC_XGBOOST : ARITHMETIC_DOUBLE;
+    TL_TRY(read_word(r, "output", file_outputs, &word));
+    model->output = (enum model_output)word;
+    TL_TRY(read_word(r, "arithmetic", file_arithmetics, &word));
+    model->arithmetic = (enum model_arithmetic)word;
     TL_TRY(read_word(r, "label", labels, &word));
     model->winner_by_score = word;
     TL_TRY(read_number_or(r, "above", 0, &model->winner_above));
@@ -104,9 +105,10 @@ static enum tl_code read_output(const struct part_reader *r)
     TL_TRY(read_number_or(r, "scale", 0, &model->scale));
     if (!(model->sigmoid > 0 && model->divisor > 0))
         return json_refuse(&r->at, err, "slope and divisor must be above 0");
-    if (model->output == OUTPUT_BINARY && model->info.class_count != 2)
-        return json_refuse(&r->at, err, "binary output needs two classes");
-    model->score_count = model->output == OUTPUT_BINARY ? 1 : model->info.class_count;
+    bool one = model->output == OUTPUT_BINARY || model->output == OUTPUT_SHARE;
+    if (one && model->info.class_count != 2)
+        return json_refuse(&r->at, err, "%s output needs two classes", file_outputs[model->output]);
+    model->score_count = one ? 1 : model->info.class_count;
     return TL_OK;
 }
 
@@ -186,7 +188,6 @@ static enum tl_code read_mean_part(struct part_reader *r)
 static enum tl_code read_part(struct file_reader *file, struct json_at at, uint32_t p,
                               struct model_part *part)
 {
-    static const char *const kinds[] = {"trees", "mean", "linear", NULL};
     static enum tl_code (*const read[])(struct part_reader *) = {read_trees_part, read_mean_part,
                                                                  read_linear_part};
     struct part_reader r = {.file = file, .at = at, .part = part};
@@ -194,8 +195,8 @@ static enum tl_code read_part(struct file_reader *file, struct json_at at, uint3
 
     snprintf(file->prefix, sizeof(file->prefix), "p%u.", p);
     TL_TRY(json_read_object(at, file->err));
-    TL_TRY(read_word(&r, "kind", kinds, &kind));
-    part->kind = (enum part_kind)kind; /* in the order of the words */
+    TL_TRY(read_word(&r, "kind", file_kinds, &kind));
+    part->kind = (enum part_kind)kind;
     if (part->kind != PART_MEAN) {
         r.model = arena_zalloc(file->arena, 1, sizeof(*r.model));
         if (!r.model)

@@ -4,7 +4,8 @@
  *   model_file.c           the container: header, tensors, checksum; the golden rows
  *   model_file_manifest.c  what the manifest says of the model as a whole
  *   model_file_trees.c     the tensors of one ensemble
- *   model_file_parts.c     format 2: parts, and how they are put together
+ *   model_file_parts.c     from format 2 on: parts, and how they are put together
+ *   model_file_write.c     all of it the other way round
  */
 #ifndef TILTH_CLASSIFY_MODEL_FILE_PRIVATE_H
 #define TILTH_CLASSIFY_MODEL_FILE_PRIVATE_H
@@ -16,7 +17,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FILE_MAX_TENSORS = 1024, FILE_MAX_NAME_BYTES = 256 };
+enum { FILE_MAX_TENSORS = 1024, FILE_MAX_NAME_BYTES = 256, FILE_LAST_FORMAT = 3 };
+
+/* How a byte of `missing` is written: the rule's place in file_missing, and the default side. */
+enum { FILE_DEFAULT_LEFT = 0x80, FILE_MISSING_COUNT = 6 };
+
+extern const uint8_t file_missing[FILE_MISSING_COUNT]; /* enum model_missing */
+
+/* The words of a part, NULL at the end: of each enum in the order of its values. */
+extern const char *const file_kinds[], *const file_outputs[], *const file_arithmetics[];
 
 struct file_tensor {
     const char *key, *dtype;
@@ -41,6 +50,9 @@ struct file_reader {
     struct file_tensor tensors[FILE_MAX_TENSORS];
 };
 
+/* Bytes of one number of a tensor; 0 for a dtype that no tensor has. */
+size_t file_dtype_bytes(const char *dtype);
+
 enum tl_code file_corrupt(const struct file_reader *reader, const char *key, const char *what);
 enum tl_code file_no_memory(const struct file_reader *reader);
 
@@ -51,6 +63,10 @@ TL_MUST_CHECK enum tl_code file_take(struct file_reader *reader, const char *key
                                      uint64_t columns, const struct file_tensor **ret_tensor);
 /* In the arena; NULL when memory is out. */
 void *file_copy(const struct file_reader *reader, const struct file_tensor *tensor);
+
+/* Names that are all different, into the model's info; classes in the order of probabilities. */
+TL_MUST_CHECK enum tl_code file_read_features(struct file_reader *reader, struct json_at at);
+TL_MUST_CHECK enum tl_code file_read_classes(struct file_reader *reader, struct json_at at);
 
 /* Keeps the document for file_read_parts(). */
 TL_MUST_CHECK enum tl_code file_read_manifest(struct file_reader *reader, const char *text);

@@ -43,10 +43,8 @@ struct columns {
     const uint8_t *missing; /* NULL: compare throughout */
 };
 
-/* How a byte of `missing` is read; docs/model-file.md. */
-enum { FILE_DEFAULT_LEFT = 0x80 };
-
-static const uint8_t file_missing[] = {MISSING_COMPARE, MISSING_SIDED, MISSING_ZERO, MISSING_SET};
+const uint8_t file_missing[FILE_MISSING_COUNT] = {MISSING_COMPARE, MISSING_SIDED, MISSING_ZERO,
+                                                  MISSING_SET,     MISSING_NONE,  MISSING_NAN};
 
 static enum tl_code find_column(struct file_reader *reader, const char *key, const char *dtype,
                                 uint64_t count, const uint8_t **ret_bytes)
@@ -82,7 +80,7 @@ static enum tl_code read_missing(const struct file_reader *reader, const struct 
     uint8_t byte = from->missing ? from->missing[i] : 0;
     uint8_t rule = byte & (FILE_DEFAULT_LEFT - 1);
 
-    if (rule >= TL_COUNT(file_missing) || (rule == 0 && byte != 0))
+    if (rule >= FILE_MISSING_COUNT || (rule == 0 && byte != 0))
         return tl_fail(
             reader->err, TL_CORRUPT,
             "%s: node %ju: %u is no rule for missing values; docs/model-file.md has them",
@@ -244,6 +242,106 @@ static enum tl_code read_leaf_values(struct file_reader *reader, struct model *m
     return check_scores(reader, model);
 }
 
+/* Where trees do not add to the scores in turn. */
+static enum tl_code read_tree_scores(struct file_reader *reader, struct model *model)
+{
+    const struct file_tensor *tensor;
+
+    if (!file_find(reader, "tree_scores"))
+        return TL_OK;
+    TL_TRY(file_take(reader, "tree_scores", "U32", 0, &tensor));
+    if (tensor->shape[0] != model->info.tree_count || model->leaf_width != 1)
+        return file_corrupt(reader, "tree_scores",
+                            "it has not one number per tree, or leaves have several");
+    const uint32_t *from = file_copy(reader, tensor);
+    uint16_t *scores = arena_alloc(reader->arena, model->info.tree_count, sizeof(*scores));
+    if (!from || !scores)
+        return file_no_memory(reader);
+    for (uint32_t t = 0; t < model->info.tree_count; t++) {
+        if (from[t] >= model->score_count)
+            return file_corrupt(reader, "tree_scores", "a tree adds to a score that is not there");
+        scores[t] = (uint16_t)from[t];
+    }
+    model->tree_scores = scores;
+    return TL_OK;
+}
+
+/* ---- linear trees ---- */
+
+static enum tl_code take_doubles(struct file_reader *reader, const char *key, uint64_t count,
+                                 const double **ret_numbers)
+{
+    const struct file_tensor *tensor;
+
+    TL_TRY(file_take(reader, key, "F64", 0, &tensor));
+    const double *numbers = file_copy(reader, tensor);
+    if (!numbers)
+        return file_no_memory(reader);
+    if (tensor->shape[0] != count)
+        return file_corrupt(reader, key, "it has another length than the tensors it goes with");
+    for (uint64_t i = 0; i < count; i++)
+        if (!(fabs(numbers[i]) <= BUILD_MAX_LEAF))
+            return file_corrupt(reader, key, "it holds what is no number within 1e100");
+    *ret_numbers = numbers;
+    return TL_OK;
+}
+
+static enum tl_code read_terms(struct file_reader *reader, struct model *model, uint64_t *ret_count)
+{
+    const struct file_tensor *tensor;
+    const double *coefficients;
+
+    TL_TRY(file_take(reader, "term_feature", "U32", 0, &tensor));
+    uint64_t count = tensor->shape[0];
+    TL_TRY(take_doubles(reader, "term_coefficient", count, &coefficients));
+    const uint32_t *features = file_copy(reader, tensor);
+    struct model_term *terms = arena_alloc(reader->arena, count + 1, sizeof(*terms));
+    if (!features || !terms)
+        return file_no_memory(reader);
+    for (uint64_t i = 0; i < count; i++) {
+        if (features[i] >= model->info.feature_count)
+            return file_corrupt(reader, "term_feature", "it names a feature that is not there");
+        terms[i] = (struct model_term){coefficients[i], features[i]};
+    }
+    model->terms = terms;
+    *ret_count = count;
+    return TL_OK;
+}
+
+/* What leaves of linear trees add; a model without any has none of these tensors. */
+static enum tl_code read_lines(struct file_reader *reader, struct model *model)
+{
+    const struct file_tensor *tensor;
+    const double *constants = NULL;
+    uint64_t terms = 0;
+
+    if (!file_find(reader, "line_offsets"))
+        return TL_OK;
+    if (model->leaf_width != 1 || model->output == OUTPUT_MEAN ||
+        model->arithmetic != ARITHMETIC_DOUBLE)
+        return file_corrupt(reader, "line_offsets",
+                            "only leaves of one score, in double, are lines");
+    TL_TRY(read_terms(reader, model, &terms));
+    TL_TRY(take_doubles(reader, "line_constant", model->leaf_count, &constants));
+    TL_TRY(file_take(reader, "line_offsets", "U32", 0, &tensor));
+    const uint32_t *offsets = file_copy(reader, tensor);
+    struct model_line *lines = arena_alloc(reader->arena, model->leaf_count + 1, sizeof(*lines));
+    if (!offsets || !lines)
+        return file_no_memory(reader);
+    if (tensor->shape[0] != model->leaf_count + 1 || offsets[0] != 0 ||
+        offsets[model->leaf_count] != terms)
+        return file_corrupt(reader, "line_offsets", "they do not go from 0 to the last term");
+    for (uint64_t i = 0; i < model->leaf_count; i++) {
+        if (offsets[i + 1] < offsets[i] || offsets[i + 1] - offsets[i] > FOREST_MAX_FEATURES)
+            return file_corrupt(reader, "line_offsets",
+                                "they do not rise, or a line has more than "
+                                "4,096 terms");
+        lines[i] = (struct model_line){constants[i], offsets[i], offsets[i + 1] - offsets[i]};
+    }
+    model->lines = lines;
+    return TL_OK;
+}
+
 enum tl_code file_read_trees(struct file_reader *reader, struct model *model)
 {
     TL_TRY(read_tree_offsets(reader, model));
@@ -251,5 +349,9 @@ enum tl_code file_read_trees(struct file_reader *reader, struct model *model)
     if (reader->format > 1)
         TL_TRY(read_sets(reader, model));
     TL_TRY(read_leaf_values(reader, model));
+    if (reader->format > 1) {
+        TL_TRY(read_tree_scores(reader, model));
+        TL_TRY(read_lines(reader, model));
+    }
     return model_check_trees(reader->name, model, reader->err);
 }

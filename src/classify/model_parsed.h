@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 struct arena;
+struct buf;
 
 #define MODEL_MAX_FILE_BYTES ((size_t)1 << 30)
 #define MODEL_MAX_TREES      100000
@@ -163,7 +164,14 @@ static inline uint32_t model_tree_score(const struct model *model, uint32_t tree
 /* Whether the set holds x, which is not NaN. */
 bool model_set_holds(const struct model_set *set, float x);
 
-/* The file formats. `name` goes into messages. */
+/* A model of any format, told by its first bytes. `name` goes into messages. */
+TL_MUST_CHECK enum tl_code model_read(const char *name, const uint8_t *bytes, size_t size,
+                                      struct arena *arena, struct model *ret_model,
+                                      struct tl_err *err);
+/* "LightGBM text": the format that model_read() takes the bytes for. */
+const char *model_format(const uint8_t *bytes, size_t size);
+
+/* The file formats. */
 TL_MUST_CHECK enum tl_code model_read_file(const char *name, const uint8_t *bytes, size_t size,
                                            struct arena *arena, struct model *ret_model,
                                            struct tl_err *err);
@@ -179,6 +187,14 @@ TL_MUST_CHECK enum tl_code model_read_catboost(const char *name, const uint8_t *
 TL_MUST_CHECK enum tl_code model_read_onnx(const char *name, const uint8_t *bytes, size_t size,
                                            struct arena *arena, struct model *ret_model,
                                            struct tl_err *err);
+
+/*
+ * Appends the model as a file of tilth's own, which model_read_file() reads to the same outputs
+ * bit for bit. It needs golden rows; info.provenance is "" or a JSON object whose keys `library`
+ * and `provenance` are kept.
+ */
+TL_MUST_CHECK enum tl_code model_write_file(const char *name, const struct model *model,
+                                            struct buf *ret_file, struct tl_err *err);
 
 /*
  * Checks that every tree is a tree: children greater than their parent and inside, each

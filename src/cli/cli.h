@@ -43,7 +43,7 @@ extern const struct command cmd_serve, cmd_check, cmd_model, cmd_render, cmd_cla
 struct args {
     struct config config;
     const char *const *own;
-    const char *values[8]; /* of own[i]: its value, "" for a flag that was given, NULL */
+    const char *values[16]; /* of own[i]: its value, "" for a flag that was given, NULL */
     int positional_count;
     const char *positional[64];
 };

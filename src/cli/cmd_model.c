@@ -1,12 +1,34 @@
+#include "cli/cmd_model.h"
+
 #include "base/blob.h"
 #include "base/errand.h"
 #include "classify/forest.h"
-#include "cli/cli.h"
 #include "store/store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static const char *const no_options[] = {NULL};
+
+enum tl_code model_fetch(const struct app *app, const char *href, struct blob **ret_file,
+                         struct tl_err *err)
+{
+    struct errand errand = errand_unbounded();
+
+    return store_read_all(app->store, href, (size_t)1 << 30, &errand, ret_file, err);
+}
+
+static enum tl_code load(const struct app *app, const char *href, struct forest **ret_forest,
+                         struct tl_err *err)
+{
+    AUTO(blob) file = NULL;
+
+    TL_TRY(model_fetch(app, href, &file, err));
+    return forest_load(href, file, ret_forest, err);
+}
+
+/* ---- info ---- */
 
 static void print_class(const struct forest_class *class)
 {
@@ -24,7 +46,8 @@ static void print_info(const struct forest_info *info)
     printf("name         %s\nkind         %s\nfingerprint  %s\n", info->name, info->kind, hex);
     printf("trees        %u, %llu nodes, depth %u\n", info->tree_count,
            (unsigned long long)info->node_count, info->max_depth);
-    printf("golden rows  %u%s\n", info->golden_rows, info->golden_rows ? ", replayed" : "");
+    printf("golden rows  %u%s%s\n", info->golden_rows, info->golden_rows ? ", replayed" : "",
+           info->golden_own ? ", made by tilth" : "");
     printf("classes      %u\n", info->class_count);
     for (uint32_t i = 0; i < info->class_count; i++)
         print_class(&info->classes[i]);
@@ -35,49 +58,75 @@ static void print_info(const struct forest_info *info)
         printf("provenance   %s\n", info->provenance);
 }
 
-static void print_verdict(const char *href, uint32_t golden_rows)
+static enum tl_code run_info(const struct app *app, const struct args *args, struct tl_err *err)
 {
-    if (golden_rows)
-        printf("ok: %s: %u golden rows give the labels and probabilities of the library\n", href,
-               golden_rows);
-    else
+    AUTO(forest) forest = NULL;
+
+    TL_TRY(load(app, args->positional[1], &forest, err));
+    print_info(forest_info(forest));
+    return TL_OK;
+}
+
+const struct model_verb model_verb_info = {.name = "info", .own = no_options, .run = run_info};
+
+/* ---- check ---- */
+
+static void print_verdict(const char *href, const struct forest_info *info)
+{
+    if (!info->golden_rows)
         printf("valid: %s: it has no golden rows, so nothing here proves that it gives what the "
                "library gives\n",
                href);
+    else if (info->golden_own)
+        printf("ok: %s: %u golden rows give what tilth gave when it converted the model; what the "
+               "library gives they cannot say\n",
+               href, info->golden_rows);
+    else
+        printf("ok: %s: %u golden rows give the labels and probabilities of the library\n", href,
+               info->golden_rows);
 }
 
-static enum tl_code load(const struct app *app, const char *href, struct forest **ret_forest,
-                         struct tl_err *err)
+static enum tl_code run_check(const struct app *app, const struct args *args, struct tl_err *err)
 {
-    struct errand errand = errand_unbounded();
-    AUTO(blob) file = NULL;
+    AUTO(forest) forest = NULL;
 
-    TL_TRY(store_read_all(app->store, href, (size_t)1 << 30, &errand, &file, err));
-    return forest_load(href, file, ret_forest, err);
+    TL_TRY(load(app, args->positional[1], &forest, err));
+    print_verdict(args->positional[1], forest_info(forest));
+    return TL_OK;
 }
 
-static int inspect(const struct args *args, bool print)
+const struct model_verb model_verb_check = {.name = "check", .own = no_options, .run = run_check};
+
+/* ---- the table ---- */
+
+static const struct model_verb *const verbs[] = {&model_verb_info, &model_verb_check,
+                                                 &model_verb_convert};
+
+/* The verb is the first argument, so that it can say which options there are. */
+static const struct model_verb *find_verb(int argc, char **argv)
+{
+    for (size_t i = 0; argc > 0 && i < TL_COUNT(verbs); i++)
+        if (strcmp(argv[0], verbs[i]->name) == 0)
+            return verbs[i];
+    return NULL;
+}
+
+static int run_verb(const struct model_verb *verb, const struct args *args)
 {
     struct app app = {0};
     struct tl_err err;
-    AUTO(forest) forest = NULL;
 
     enum tl_code code = app_open(&app, &args->config, APP_NO_CATALOG, &err);
     if (code == TL_OK)
-        code = load(&app, args->positional[1], &forest, &err);
+        code = verb->run(&app, args, &err);
     app_close(&app);
-    if (code != TL_OK)
-        return cli_fail_file(&cmd_model, &err);
-    if (print)
-        print_info(forest_info(forest));
-    else
-        print_verdict(args->positional[1], forest_info(forest)->golden_rows);
-    return EXIT_SUCCESS;
+    return code == TL_OK ? EXIT_SUCCESS : cli_fail_file(&cmd_model, &err);
 }
 
 static int run(int argc, char **argv)
 {
-    struct args args = {.own = (const char *const[]){NULL}};
+    const struct model_verb *verb = find_verb(argc, argv);
+    struct args args = {.own = verb ? verb->own : no_options};
     struct tl_err err;
 
     enum tl_code code = args_read(&args, &cmd_model, argc, argv, &err);
@@ -85,24 +134,34 @@ static int run(int argc, char **argv)
         return cli_fail(&cmd_model, code, &err);
     if (args.positional_count != 2)
         return cli_usage(&cmd_model, "a verb and a file are needed");
-    if (strcmp(args.positional[0], "info") == 0)
-        return inspect(&args, true);
-    if (strcmp(args.positional[0], "check") == 0)
-        return inspect(&args, false);
-    return cli_usage(&cmd_model, "the verbs are info and check");
+    if (!verb)
+        return cli_usage(&cmd_model, "the verbs are info, check and convert; one comes first");
+    return run_verb(verb, &args);
 }
 
 const struct command cmd_model = {
     .name = "model",
-    .summary = "say what a model is, or prove that it gives what it gave when it was trained",
-    .help = "usage: tilth model info FILE|URL\n"
-            "       tilth model check FILE|URL\n"
-            "\n"
-            "Reads tilth's own model file (written by the Python package in python/), LightGBM's\n"
-            "text, XGBoost's JSON or UBJSON, CatBoost's JSON and ONNX (docs/model-formats.md),\n"
-            "validates it and replays its golden rows. `info` prints features in the order the\n"
-            "trees use them, classes and provenance; `check` says ok or why not.\n"
-            "A pickle is never opened: export it with `tilth.export(model, \"model.tilth\", ...)`\n"
-            "where it was trained.\n",
+    .summary = "say what a model is, prove it, or write it as a file of tilth's own",
+    .help =
+        "usage: tilth model info FILE|URL\n"
+        "       tilth model check FILE|URL\n"
+        "       tilth model convert FILE|URL -o OUT.tilth [--name NAME] [--features FILE]\n"
+        "                   [--classes FILE] [--class WHICH=NAME[:#RRGGBB],..] [--golden ROWS]\n"
+        "\n"
+        "Reads tilth's own model file (written by the Python package in python/, or by convert),\n"
+        "LightGBM's text, XGBoost's JSON or UBJSON, CatBoost's JSON and ONNX\n"
+        "(docs/model-formats.md), validates it and replays its golden rows. A pickle is never\n"
+        "opened: export it with `tilth.export(model, \"model.tilth\", ...)` where it was trained.\n"
+        "\n"
+        "  info      features in the order the trees use them, classes, provenance\n"
+        "  check     ok, or why not\n"
+        "  convert   the same model as a file of tilth's own (docs/model-file.md): equal outputs\n"
+        "            bit for bit, with names, where it came from, and golden rows\n"
+        "\n"
+        "  --features FILE   one name per line, in the order the trees use them\n"
+        "  --classes FILE    JSON in the order of the model's classes: [\"maize\", ..], or\n"
+        "                    [{\"value\": 1, \"name\": \"maize\", \"color\": \"FFCC00\"}, ..]\n"
+        "  --class LIST      names some: 0=maize:#FFCC00,1=soya\n"
+        "  --golden ROWS     golden rows to make where the model has none (256)\n",
     .run = run,
 };

@@ -180,6 +180,24 @@ class Model(Cli):
         _, said = self.run_tilth("model", "check", self.folder / "liar.tilth", status=FAILED)
         self.assertIn("golden row 3", said)
 
+    def test_a_model_is_converted_named_and_proved_again(self):
+        made = self.folder / "crops.tilth"
+        (self.folder / "names.txt").write_text("red\nnir\nswir\ngreen\n")
+        out, _ = self.run_tilth("model", "convert", self.LIGHTGBM, "-o", made, "--features",
+                                self.folder / "names.txt", "--class", "0=maize:#ffcc00,2=other", "--golden", "40")
+        self.assertIn("crops.tilth", out)
+        info, _ = self.run_tilth("model", "info", made)
+        for text in ("name         lightgbm_multiclass\n", "  0  #FFCC00  maize\n", "  2  other\n", "  1  nir\n",
+                     "golden rows  40, replayed, made by tilth\n", "lightgbm_multiclass.txt"):
+            self.assertIn(text, info)
+        self.assertIn("what the library gives they cannot say", self.run_tilth("model", "check", made)[0])
+        _, said = self.run_tilth("model", "convert", self.LIGHTGBM, "-o", self.folder / "x", "--class", "9=maize",
+                                 status=FAILED)
+        self.assertIn('"9=maize" names no class', said)
+        self.assertFalse((self.folder / "x").exists())
+        _, said = self.run_tilth("model", "convert", self.LIGHTGBM, status=FAILED)
+        self.assertIn("-o OUT.tilth", said)
+
     def test_a_pickle_is_never_opened(self):
         import pickle
         path = self.folder / "model.pkl"

@@ -52,7 +52,7 @@ TEST(a_manifest_that_asks_for_something_else_is_refused)
 {
     struct tl_err err;
 
-    assert_refused(load_with("format\\\":1", "format\\\":3", &err), TL_UNSUPPORTED, "format 3");
+    assert_refused(load_with("format\\\":1", "format\\\":4", &err), TL_UNSUPPORTED, "format 4");
     assert_refused(load_with("random-forest", "random-thicke", &err), TL_UNSUPPORTED,
                    "random-thicke");
     assert_refused(load_with("\\\"f1\\\"", "\\\"f0\\\"", &err), TL_INVALID, "f0 is there twice");

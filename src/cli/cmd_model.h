@@ -1,0 +1,27 @@
+/*
+ * cmd_model: the verbs of `tilth model`; cmd_model.c has their table.
+ *
+ * Threads  main thread only
+ */
+#ifndef TILTH_CLI_CMD_MODEL_H
+#define TILTH_CLI_CMD_MODEL_H
+
+#include "cli/cli.h"
+
+struct blob;
+
+/* `tilth model VERB FILE`: options of its own besides the configuration's. positional[1] of the
+ * arguments is the model. */
+struct model_verb {
+    const char *name;
+    const char *const *own; /* as args.own */
+    enum tl_code (*run)(const struct app *app, const struct args *args, struct tl_err *err);
+};
+
+extern const struct model_verb model_verb_info, model_verb_check, model_verb_convert;
+
+/* The bytes of a model of at most 1 GiB, or of a smaller document beside it. */
+TL_MUST_CHECK enum tl_code model_fetch(const struct app *app, const char *href,
+                                       struct blob **ret_file, struct tl_err *err);
+
+#endif

@@ -1,0 +1,86 @@
+#include "cli/cmd_model.h"
+
+#include "base/blob.h"
+#include "base/buf.h"
+#include "base/file.h"
+#include "classify/model_convert.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { GOLDEN_ROWS = 256, MAX_GOLDEN_ROWS = 65536 };
+
+static const char *const options[] = {
+    "o=", "name=", "features=", "classes=", "class=", "golden=", NULL};
+
+/* A document that goes with the model, as text; NULL where it is not wanted. */
+static enum tl_code read_text(const struct app *app, const char *href, char **ret_text,
+                              struct tl_err *err)
+{
+    AUTO(blob) file = NULL;
+
+    *ret_text = NULL;
+    if (!href)
+        return TL_OK;
+    TL_TRY(model_fetch(app, href, &file, err));
+    *ret_text = strndup((const char *)blob_bytes(file), blob_size(file));
+    return *ret_text ? TL_OK : tl_fail(err, TL_NOMEM, "no memory for %s", href);
+}
+
+static enum tl_code read_rows(const struct args *args, uint32_t *ret_rows, struct tl_err *err)
+{
+    const char *text = args_value(args, "golden=");
+    char *end = NULL;
+    long rows = text ? strtol(text, &end, 10) : GOLDEN_ROWS;
+
+    if (rows < 1 || rows > MAX_GOLDEN_ROWS || (text && (*end || end == text)))
+        return tl_fail(err, TL_INVALID, "--golden: a number from 1 to %d is needed, not \"%s\"",
+                       MAX_GOLDEN_ROWS, text);
+    *ret_rows = (uint32_t)rows;
+    return TL_OK;
+}
+
+static enum tl_code write_converted(const struct app *app, const char *href, const char *path,
+                                    const struct convert_wish *wish, struct tl_err *err)
+{
+    AUTO(blob) source = NULL;
+    AUTO_BUF made = {0};
+    char *target = NULL;
+
+    TL_TRY(model_fetch(app, href, &source, err));
+    TL_TRY(model_convert(href, source, wish, &made, err));
+    TL_TRY(file_target(path, &target, err));
+    enum tl_code code = file_write(target, made.bytes, made.size, err);
+    free(target);
+    if (code == TL_OK)
+        printf("%s: %zu bytes, of %zu\n", path, made.size, blob_size(source));
+    return code;
+}
+
+static enum tl_code run_convert(const struct app *app, const struct args *args, struct tl_err *err)
+{
+    const char *href = args->positional[1], *path = args_value(args, "o=");
+    struct convert_wish wish = {.name = args_value(args, "name="),
+                                .class_names = args_value(args, "class=")};
+    char *features = NULL, *classes = NULL;
+
+    if (!path || strcmp(path, href) == 0)
+        return tl_fail(err, TL_INVALID,
+                       "-o OUT.tilth is needed, where the converted model goes: another file than "
+                       "the source");
+    TL_TRY(read_rows(args, &wish.golden_rows, err));
+    enum tl_code code = read_text(app, args_value(args, "features="), &features, err);
+    if (code == TL_OK)
+        code = read_text(app, args_value(args, "classes="), &classes, err);
+    wish.features = features;
+    wish.classes = classes;
+    if (code == TL_OK)
+        code = write_converted(app, href, path, &wish, err);
+    free(features);
+    free(classes);
+    return code;
+}
+
+const struct model_verb model_verb_convert = {
+    .name = "convert", .own = options, .run = run_convert};
