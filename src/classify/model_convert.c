@@ -385,7 +385,10 @@ static enum tl_code run_tile(const struct conversion *c, const struct forest *fo
     ret_output->confidence = arena_alloc(c->arena, count, 1);
     ret_output->probability =
         arena_alloc(c->arena, count, c->model.info.class_count * sizeof(*ret_output->probability));
-    if (!scratch || !ret_output->label || !ret_output->confidence || !ret_output->probability)
+    ret_output->scores = arena_alloc(
+        c->arena, count, forest_info(forest)->score_count * sizeof(*ret_output->scores));
+    if (!scratch || !ret_output->label || !ret_output->confidence || !ret_output->probability ||
+        !ret_output->scores)
         return no_memory(c);
     return forest_run(forest, &pixels, NULL, scratch, ret_output, c->err);
 }
@@ -401,6 +404,7 @@ static bool same_outputs(const struct conversion *c, const struct forest_info *f
         if (as[a->label[i]] != b->label[i])
             return false;
     return memcmp(a->confidence, b->confidence, count) == 0 &&
+           memcmp(a->scores, b->scores, count * from->score_count * sizeof(*a->scores)) == 0 &&
            memcmp(a->probability, b->probability,
                   count * from->class_count * sizeof(*a->probability)) == 0;
 }

@@ -16,6 +16,7 @@ static const struct convert_wish plain = {.golden_rows = 64};
 struct answers {
     uint8_t label[2][PIXELS], confidence[2][PIXELS]; /* of the oracle, of the kernel */
     float *probability[2];
+    double *scores[2];
 };
 
 static float **make_pixels(const struct model *model, struct arena *arena)
@@ -46,9 +47,12 @@ static struct answers *ask(const struct forest *forest, float *const *planes, st
 
     for (int way = 0; way < 2; way++) {
         answers->probability[way] = arena_alloc(arena, classes, PIXELS * sizeof(float));
+        answers->scores[way] =
+            arena_alloc(arena, forest_info(forest)->score_count, PIXELS * sizeof(double));
         struct forest_output output = {.label = answers->label[way],
                                        .confidence = answers->confidence[way],
-                                       .probability = answers->probability[way]};
+                                       .probability = answers->probability[way],
+                                       .scores = answers->scores[way]};
 
         if (way == 0)
             forest_run_scalar(forest, &pixels, &output);
