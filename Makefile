@@ -5,7 +5,7 @@ SIZE   ?= 4096
 PYTHON ?= /usr/bin/python3
 TILTH   = build/release/tilth
 
-.PHONY: all release demo demo-data test soak bench lint format asan tsan fuzz coverage clean help
+.PHONY: all release demo demo-data test soak bench bench-forest lint format asan tsan fuzz coverage clean help
 .NOTPARALLEL: # two of the steps may install packages; the builds below are parallel in themselves
 
 all: release
@@ -15,6 +15,7 @@ help:
 	@echo "make test                          install, build and run every test"
 	@echo "make soak                          the tests that take minutes: every float32 there is"
 	@echo "make bench                         measure against the peers, bench/results/latest.json"
+	@echo "make bench-forest                  the forests against the libraries that people use"
 	@echo "make lint | format | asan | tsan | fuzz | coverage"
 	@echo "make clean                         remove the builds and the demo scene"
 
@@ -59,6 +60,9 @@ soak:
 bench:
 	@tools/install_packages.sh build demo test
 	@bench/run.sh
+
+bench-forest:
+	@bench/forest/run.sh
 
 lint:
 	@tools/install_packages.sh build demo test lint

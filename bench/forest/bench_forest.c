@@ -4,10 +4,11 @@
  *
  *   bench_forest MODEL ROWS.f32 [PIXELS [ROUNDS [OUTPUT]]]
  *
- * ROWS.f32 are real feature rows, row-major float32 (bench/forest/peers.py writes them, and
- * reads the labels back that OUTPUT gets). Four tiles are made of them: "rows" repeats them
- * in random order, "smooth" and "noisy" have fields of one row each with smooth texture
- * and 2 or 8 % noise, "structureless" draws every feature of every pixel on its own.
+ * ROWS.f32 are real feature rows, row-major float32 (bench/forest/compare.py keeps a rows.f32
+ * beside each model); OUTPUT gets the tiles and their labels. Four tiles are made of the rows:
+ * "rows" repeats them in random order, "smooth" and "noisy" have fields of one row each with
+ * smooth texture and 2 or 8 % noise, "structureless" draws every feature of every pixel on its
+ * own.
  */
 #include "base/arena.h"
 #include "base/blob.h"

@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""tilth's forests against the libraries that people use, from bands to labels, one thread each.
+
+usage: bench/forest/run.sh [--quick] [--only FAMILY] [--rounds N] ...     (or: make bench-forest)
+
+Every family of models on every tile: all engines take turns in each round, best and median of the rounds, labels
+compared with those of the library that trained the model. tilth starts from the bands as a layer does (integer codes,
+feature programs), the libraries from the finished float matrix, which is made outside their time. A label of tilth's that
+differs fails the run; those of the peers are counted.
+"""
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import families
+import report
+import rounds
+import scenes
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = families.ROOT
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "tilth"
+VENVS = {"lleaves": "lleaves-venv", "xgboost1": "xgboost1-venv"}  # of those that do not get along with the others
+SLOW = {"treelite": 16384, "tl2cgen": 16384, "ydf": 16384}  # pixels: a tile would take them 3 to 13 seconds
+TARGETS = {"onnxruntime": "model.onnx", "ydf": "model.ydf", "treelite": "model.treelite", "tl2cgen": "model.so",
+           "lleaves": "model.lleaves", "xgboost1": "model-1.7.json"}
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+class Missing(RuntimeError):
+    """A peer that is not installed here, or what the run can do without."""
+
+
+def python_of(engine):
+    python = CACHE / VENVS.get(engine, "forest-venv") / "bin" / "python"
+    if not python.exists():
+        raise Missing(f"{engine}: {python.parents[1]} is not there (bench/forest/run.sh makes it)")
+    return python
+
+
+def file_of(engine, family, folder):
+    """What the engine loads; made first where it is not what was trained."""
+    if engine not in TARGETS:
+        return folder / family.source
+    target, note = folder / TARGETS[engine], folder / (TARGETS[engine] + ".seconds")
+    if not note.exists():
+        print(f"  {engine}: making {target.name}", flush=True)
+        made = subprocess.run([python_of(engine), HERE / "engines.py", "--build", engine, folder / family.source, target],
+                              env=ONE_THREAD, stdout=subprocess.PIPE, text=True)
+        if made.returncode:
+            raise Missing(f"{engine}: cannot be made from {family.name}")
+        note.write_text(made.stdout)
+    return target
+
+
+def peer(engine, family, folder, scene):
+    path = file_of(engine, family, folder)
+    argv = [python_of(engine), HERE / "engines.py", engine, path, str(len(scene.features))]
+    return rounds.Worker(engine, argv, "tile.rows", SLOW.get(engine), ONE_THREAD)
+
+
+def tilth(options, path, scene, work):
+    bands = rounds.write_bands(scene, work / "bands.txt")
+    return rounds.Worker("tilth", [options.build / "bench_bands", path, bands], "tile.bands")
+
+
+def start_all(options, family, folder, scene, work):
+    """tilth, then the library that trained the model, then the others."""
+    workers = [tilth(options, folder / family.tilth, scene, work)]
+    for engine in family.peers:
+        if engine in options.skip:
+            continue
+        try:
+            workers.append(peer(engine, family, folder, scene))
+        except (Missing, rounds.Failed) as missing:
+            if engine == family.peers[0]:
+                raise
+            print(f"  {missing}: skipped", flush=True)
+            options.skipped.append(str(missing))
+    return workers
+
+
+def compare(options, family, scene_name, scene, folder, work):
+    """All tiles of one family; one row of the results per tile and peer."""
+    workers, rows = start_all(options, family, folder, scene, work), []
+    for tile, planes in scene.tiles.items():
+        pixels = rounds.write_tile(scene, planes, work)
+        for worker in workers:
+            worker.tile(work, pixels)
+        found = rounds.alternate(workers, work, options.rounds)
+        for worker in workers[1:]:
+            rows.append(report.row(family, scene_name, tile, worker.name, found))
+            print(report.line(rows[-1]), flush=True)
+    for worker in workers:
+        worker.close()
+    return rows
+
+
+def open_scenes(options):
+    """name -> scene; what its data is missing for is left out, and said."""
+    found = {"synthetic": scenes.synthetic()}
+    image = options.data / "sentinel2/ftw_two_date_8band.tif"
+    if image.exists():
+        found["sentinel2"] = scenes.sentinel2(image)
+    else:
+        options.skipped.append(f"the real Sentinel-2 tile: {image} is not here")
+    if (options.data / "crop-mask").exists():
+        demo = options.demo if (options.demo / "s1.tif").exists() else None
+        if demo is None:
+            options.skipped.append(f"the golden model on the demo's scene: {options.demo} is not here (make demo-data)")
+        found["golden"] = scenes.golden(*families.golden_table(options.data), demo)
+    else:
+        options.skipped.append(f"the golden model: {options.data / 'crop-mask'} is not here")
+    return found
+
+
+def run(options, work):
+    opened, rows = open_scenes(options), []
+    for family in families.FAMILIES:
+        if options.only and family.name not in options.only:
+            continue
+        for scene_name in family.scenes:
+            if scene_name not in opened:
+                continue
+            scene = opened[scene_name]
+            chosen = families.golden_family(family) if scene_name == "golden" else family
+            folder = families.trained(chosen, scene_name, scene, options.cache)
+            print(f"== {chosen.title}, {scene_name}", flush=True)
+            rows += compare(options, chosen, scene_name, scene, folder, work)
+    return rows
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/bench")
+    parser.add_argument("--data", type=pathlib.Path, default=ROOT.parent / "shared/data")
+    parser.add_argument("--demo", type=pathlib.Path, default=ROOT / "demo")
+    parser.add_argument("--cache", type=pathlib.Path, default=CACHE / "bench-models")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", action="append", metavar="FAMILY", help="this family alone; may be repeated")
+    parser.add_argument("--skip", action="append", default=[], metavar="PEER", help="not this peer")
+    parser.add_argument("--quick", action="store_true", help="two rounds, without the slow peers")
+    options = parser.parse_args()
+    options.skipped = []
+    if options.quick:
+        options.rounds = 2
+        options.skip += ["treelite", "tl2cgen", "ydf", "xgboost1", "lleaves"]
+    return options
+
+
+def main():
+    options = parse()
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as name:
+        rows = run(options, pathlib.Path(name))
+    print(report.table(rows))
+    for text in options.skipped:
+        print(f"skipped: {text}")
+    print(f"{time.monotonic() - start:.0f} s")
+    sys.exit(report.verdict(rows))
+
+
+if __name__ == "__main__":
+    main()
