@@ -196,12 +196,16 @@ static void rank(const struct flat_ranker *r, const float *values, size_t count,
 
 #include "classify/forest_kernel.h"
 
+#define VECTOR_BYTES 32
+#include "classify/forest_oblivious_kernel.h"
+
 const struct sweep_kernel sweep_avx2 = {
     .isa = ISA_AVX2,
     .rank = rank,
     .tree = {sweep_tree_u8, sweep_tree_u16, sweep_tree_f32},
     .count_votes = count_votes,
     .guide = {guide_u16, guide_u16, guide_f32},
+    .oblivious = {oblivious_u8, oblivious_u16, oblivious_f32},
 };
 
 TARGET_END

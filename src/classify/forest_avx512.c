@@ -164,12 +164,16 @@ static inline uint32_t keep_side(const struct entries *from, uint64_t flip, uint
 #define SPLIT_LISTS
 #include "classify/forest_kernel.h"
 
+#define VECTOR_BYTES 64
+#include "classify/forest_oblivious_kernel.h"
+
 const struct sweep_kernel sweep_avx512 = {
     .isa = ISA_AVX512,
     .rank = rank,
     .tree = {sweep_tree_u8, sweep_tree_u16, sweep_tree_f32},
     .count_votes = count_votes,
     .guide = {guide_u16, guide_u16, guide_f32},
+    .oblivious = {oblivious_u8, oblivious_u16, oblivious_f32},
 };
 
 TARGET_END

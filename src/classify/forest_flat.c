@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "classify/forest_oblivious.h"
 #include "classify/forest_walk.h"
 
 #include <float.h>
@@ -520,7 +521,8 @@ enum tl_code flat_compile(const struct model *model, struct arena *arena, struct
                        "with fewer categories, or encode them as numbers",
                        map.use_count, FLAT_MAX_SETS);
     if (!listed || !make_planes(&flat, &map, arena) || !gather(&flat, &map, scratch, &all) ||
-        !make_rankers(&flat, &all, arena) || !compile_nodes(&flat, &map, arena, scratch))
+        !make_rankers(&flat, &all, arena) || !compile_nodes(&flat, &map, arena, scratch) ||
+        !oblivious_compile(&flat, arena, &flat.oblivious))
         return tl_fail(err, TL_NOMEM, "no memory to compile %ju nodes",
                        (uintmax_t)model->info.node_count);
     make_guide(&flat, &map);

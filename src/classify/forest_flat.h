@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 struct arena;
+struct oblivious;
 
 /* What the values of a block's planes are. */
 enum flat_type {
@@ -99,6 +100,7 @@ struct flat {
     const uint8_t *percent;
     const float *probability;
     struct flat_guide guide;
+    const struct oblivious *oblivious; /* NULL: not all trees are (forest_oblivious.h) */
 };
 
 /* `model` is borrowed and must outlive the flat form. */

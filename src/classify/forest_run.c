@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/errand.h"
+#include "classify/forest_oblivious.h"
 #include "classify/forest_order.h"
 #include "classify/forest_table.h"
 #include "classify/forest_walk.h"
@@ -73,13 +74,21 @@ static uint32_t block_count(const struct run *run, uint32_t block)
 
 /* ---- plan and scratch ---- */
 
+/* Numbers that the scores of a pixel take. */
+static size_t scores_room(const struct flat *flat)
+{
+    uint32_t scores = flat->model->score_count;
+
+    return flat->oblivious ? oblivious_room(scores) : scores;
+}
+
 static size_t bytes_per_pixel(const struct flat *flat)
 {
     const struct model *model = flat->model;
     size_t bytes = flat->plane_count * value_bytes(flat->type);
 
     if (model->output != OUTPUT_MEAN)
-        return bytes + model->score_count * sizeof(double);
+        return bytes + scores_room(flat) * sizeof(double);
     return bytes + model->info.class_count + flat->row_stride * sizeof(double);
 }
 
@@ -87,14 +96,16 @@ struct run_plan run_plan(const struct flat *flat, const struct sweep_kernel *ker
 {
     uint32_t block = RUN_MAX_BLOCK_PX, unit = RUN_MAX_UNIT_PX;
 
-    while (block > MIN_BLOCK_PX && block * bytes_per_pixel(flat) > BLOCK_BYTES)
+    size_t bytes = flat->oblivious ? BLOCK_BYTES / 2 : BLOCK_BYTES;
+
+    while (block > MIN_BLOCK_PX && block * bytes_per_pixel(flat) > bytes)
         block /= 2;
     while (unit > block && unit * bytes_per_pixel(flat) > UNIT_BYTES)
         unit /= 2;
     return (struct run_plan){.kernel = kernel,
                              .unit_px = unit,
                              .block_px = block,
-                             .sorted = true,
+                             .sorted = !flat->oblivious, /* which cost the same in any order */
                              .walk_below = WALK_BELOW_PX};
 }
 
@@ -136,8 +147,7 @@ static bool alloc_votes(struct run *run, struct arena *arena)
 static bool alloc_scores(struct run *run, struct arena *arena)
 {
     struct sweep *sweep = &run->sweep;
-
-    size_t count = (size_t)model_of(run)->score_count * sweep->room;
+    size_t count = scores_room(run->flat) * sweep->room;
 
     if (model_of(run)->arithmetic == ARITHMETIC_DOUBLE)
         sweep->scores = arena_alloc(arena, count, sizeof(*sweep->scores));
@@ -308,15 +318,28 @@ static void fetch_plane(const struct run *run, uint32_t plane)
         __builtin_prefetch(from + at);
 }
 
+/* A plane of the raster as it lies. Nobody asks for its range: oblivious trees do not. */
+static void copy_u8(struct run *run, uint32_t block, uint32_t plane)
+{
+    size_t room = run->sweep.room, first = block * room;
+    const uint16_t *from = (const uint16_t *)run->raster.values + plane * run->raster.room + first;
+    uint8_t *to = (uint8_t *)run->values + ((size_t)block * run->flat->plane_count + plane) * room;
+
+    for (uint32_t i = 0, n = round_to_packets(block_count(run, block)); i < n; i++)
+        to[i] = (uint8_t)from[i];
+}
+
 static void fill_planes(struct run *run)
 {
     static void (*const permute[])(struct run *, uint32_t, uint32_t) = {permute_u8, permute_u16,
                                                                         permute_f32};
+    bool copied = run->flat->oblivious && !run->plan->sorted && run->flat->type == FLAT_U8;
+    void (*fill)(struct run *, uint32_t, uint32_t) = copied ? copy_u8 : permute[run->flat->type];
 
     for (uint32_t plane = 0; plane < run->flat->plane_count; plane++) {
         fetch_plane(run, plane);
         for (uint32_t block = 0; block * run->sweep.room < run->unit_count; block++)
-            permute[run->flat->type](run, block, plane);
+            fill(run, block, plane);
     }
 }
 
@@ -329,12 +352,15 @@ static void clear_scores(struct run *run)
     size_t room = run->sweep.room;
 
     walk_start(model_of(run), start);
-    for (uint32_t s = 0; s < model_of(run)->score_count; s++)
-        for (size_t i = 0; i < room; i++)
-            if (run->sweep.scores)
-                run->sweep.scores[s * room + i] = start[s];
-            else
-                run->sweep.float_scores[s * room + i] = (float)start[s];
+    if (run->flat->oblivious)
+        memset(run->sweep.scores, 0, scores_room(run->flat) * room * sizeof(*run->sweep.scores));
+    else
+        for (uint32_t s = 0; s < model_of(run)->score_count; s++)
+            for (size_t i = 0; i < room; i++)
+                if (run->sweep.scores)
+                    run->sweep.scores[s * room + i] = start[s];
+                else
+                    run->sweep.float_scores[s * room + i] = (float)start[s];
 }
 
 static void clear_sums(struct run *run)
@@ -395,7 +421,9 @@ static void sweep_scores(struct run *run, uint32_t tree)
 static void sweep_block(struct run *run)
 {
     clear_sums(run);
-    for (uint32_t t = 0; t < model_of(run)->info.tree_count; t++) {
+    if (run->flat->oblivious)
+        run->plan->kernel->oblivious[run->flat->type](&run->sweep);
+    for (uint32_t t = 0; !run->flat->oblivious && t < model_of(run)->info.tree_count; t++) {
         if (model_of(run)->output == OUTPUT_MEAN)
             sweep_votes(run, t);
         else
@@ -568,7 +596,9 @@ static void write_rows(const struct run *run, uint32_t i, size_t pixel)
 static void sum_scores(const struct run *run, uint32_t i, double *ret_sums)
 {
     for (uint32_t s = 0; s < model_of(run)->score_count; s++) {
-        size_t at = (size_t)s * run->sweep.room + i;
+        size_t at = run->flat->oblivious
+                        ? oblivious_sum_at(run->flat->oblivious, run->sweep.room, s, i)
+                        : (size_t)s * run->sweep.room + i;
 
         ret_sums[s] =
             run->sweep.scores ? run->sweep.scores[at] : (double)run->sweep.float_scores[at];

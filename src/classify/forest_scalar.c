@@ -43,10 +43,14 @@ static void add_doubles(double *to, const double *from, uint32_t n)
 
 #include "classify/forest_kernel.h"
 
+#define VECTOR_BYTES 16
+#include "classify/forest_oblivious_kernel.h"
+
 const struct sweep_kernel sweep_scalar = {
     .isa = ISA_SCALAR,
     .rank = flat_rank,
     .tree = {sweep_tree_u8, sweep_tree_u16, sweep_tree_f32},
     .count_votes = count_votes,
     .guide = {guide_u16, guide_u16, guide_f32},
+    .oblivious = {oblivious_u8, oblivious_u16, oblivious_f32},
 };

@@ -55,7 +55,8 @@ struct sweep {
     double *rows, *packet_rows;
     uint64_t *rowed, *inexact;
 
-    /* Scores, [score][room]; where the tree at hand adds. One of the two pairs is in use. */
+    /* Scores, [score][room]; where the tree at hand adds. One of the two pairs is in use. The
+     * scores of oblivious trees lie as oblivious_sum_at() says. */
     double *scores, *score;
     float *float_scores, *float_score;
 };
@@ -80,6 +81,8 @@ struct sweep_kernel {
      * `at`, a multiple of PACKET_PX, on: ret_bits[tree * GUIDE_LEVELS + level]. */
     void (*guide[FLAT_F32 + 1])(const struct flat_guide *guide, const struct raster *raster,
                                 size_t at, uint64_t *ret_bits);
+    /* All trees over the block, where flat->oblivious; the sums are in `scores`. */
+    void (*oblivious[FLAT_F32 + 1])(struct sweep *sweep);
 };
 
 /* The best kernel up to `isa`; never NULL. */

@@ -99,7 +99,7 @@ void walk_pixel(const struct model *model, const float *const *planes, size_t at
 /* What a transform is given: score `s` of the sums. */
 static double final_score(const struct model *model, const double *sums, uint32_t s)
 {
-    double score = sums[s] / model->divisor;
+    double score = model->divisor == 1 ? sums[s] : sums[s] / model->divisor;
 
     if (model->arithmetic != ARITHMETIC_DOUBLE)
         score = (double)(float)score; /* as rounded once, by the double's wealth of digits */
@@ -288,12 +288,19 @@ void walk_write(const struct model *model, const double *p, size_t at, size_t co
     write_winner(model, p, walk_winner(p, model->info.class_count), output, at, count);
 }
 
+/* The transform is dear: a label that is the greatest score's does without. */
+static bool asks_for_probabilities(const struct forest_output *output)
+{
+    return output->confidence || output->probability || output->margin || output->entropy;
+}
+
 void walk_write_sums(const struct model *model, const double *sums, size_t at, size_t count,
                      const struct forest_output *output)
 {
     double p[FOREST_MAX_CLASSES];
 
-    walk_probabilities(model, sums, p);
+    if (!model->winner_by_score || asks_for_probabilities(output))
+        walk_probabilities(model, sums, p);
     write_winner(model, p, winner_of_sums(model, sums, p), output, at, count);
     for (uint32_t s = 0; output->scores && s < model->score_count; s++)
         output->scores[s * count + at] =

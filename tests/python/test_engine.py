@@ -231,9 +231,14 @@ class CatBoost(Engine):
         self.compare(path, probe, model.predict(probe, thread_count=1), model.predict_proba(probe, thread_count=1))
 
     def test_depths_and_classes(self):
-        for depth, classes in ((1, 2), (3, 10), (6, 2), (6, 10), (8, 3), (10, 4)):
+        for depth, classes in ((1, 2), (3, 10), (6, 2), (6, 10), (8, 3), (10, 4), (6, 20)):
             with self.subTest(depth=depth, classes=classes):
                 self.check(classes, depth=depth)
+
+    def test_the_deepest_trees(self):
+        for depth in (12, 16):
+            with self.subTest(depth=depth):
+                self.check(2, depth=depth, iterations=3)
 
     def test_other_trees_losses_and_rules_for_nan(self):
         for more in ({"grow_policy": "Lossguide", "max_leaves": 40}, {"grow_policy": "Depthwise"}, {"nan_mode": "Max"},
