@@ -92,7 +92,7 @@ def step_map(step, place, width):
     if not is_sklearn(step):
         _refuse(place, f"{type(step).__module__}.{name} is not known to tilth: give the features as they are behind "
                        "it, computed by an expression of the layer")
-    if name in SCALERS:
+    if name in SCALERS or name == "Normalizer":
         return list(range(width)), {}
     if name == "SimpleImputer":
         return _imputer(step, place, width), {}
@@ -107,10 +107,18 @@ def step_map(step, place, width):
         return list(range(width)), {}
     if hasattr(step, "get_support") and type(step).__module__.startswith("sklearn.feature_selection"):
         return [int(i) for i in step.get_support(indices=True)], {}
-    return _refuse(place, f"{name} mixes features, or is not known to tilth: only steps that treat each column by "
-                          "itself "
-                          f"can be moved into the trees ({', '.join(SCALERS)}, SimpleImputer, OrdinalEncoder, "
-                          "ColumnTransformer of these, feature selection)")
+    return _refuse(place, mixes(name))
+
+
+def mixes(name):
+    return (f"{name} mixes features, or is not known to tilth: only steps that treat each column by itself can be moved "
+            f"into the trees ({', '.join(SCALERS)}, SimpleImputer, OrdinalEncoder, ColumnTransformer of these, feature "
+            "selection)")
+
+
+def _normalizes(step):
+    inner = [part for _, part in step.steps] if type(step).__name__ == "Pipeline" else []
+    return type(step).__name__ == "Normalizer" or any(_normalizes(part) for part in inner)
 
 
 def _checks_only(step):
@@ -122,9 +130,10 @@ class View:
     """Columns as an estimator sees them. `origin[j]`: the column of the model that column j is made of."""
 
     def __init__(self, width, columns=None, dtype=np.float32):
-        self.width, self.dtype, self.steps = width, dtype, []
+        self.width, self.dtype, self.steps, self.places = width, dtype, [], []
         self.columns = list(range(width)) if columns is None else list(columns)  # the model's, of the first step
         self.origin, self.encoders = list(range(width)), {}
+        self.normalized = None  # the place of a Normalizer, which only nets can stand behind
 
     @property
     def plain(self):
@@ -136,7 +145,8 @@ class View:
             return self
         origin, encoders = step_map(step, place, len(self.origin))
         view = View(self.width, self.columns, self.dtype)
-        view.steps = [*self.steps, step]
+        view.steps, view.places = [*self.steps, step], [*self.places, place]
+        view.normalized = place if _normalizes(step) else self.normalized
         view.origin = [self.origin[source] for source in origin]
         view.encoders = {j: self.encoders[s] for j, s in enumerate(origin) if s in self.encoders}
         for j, categories in encoders.items():

@@ -2,6 +2,7 @@
 import numpy as np
 
 from .container import ModelError
+from .scalings import Scaling
 from .trees import DEFAULT_LEFT, SET, SIDED, ZERO
 
 NEAR_ZERO = np.float64(np.float32(1e-35))
@@ -73,7 +74,37 @@ def _probabilities(part, score):
         return power / power.sum(axis=1, keepdims=True)
     if part["output"] == "sigmoids":
         return _sigmoid(score, part.get("slope", 1))
+    if part["output"] == "normalized":
+        p = _sigmoid(score, part.get("slope", 1))
+        total = p.sum(axis=1, keepdims=True)
+        return np.where(total == 0, 1 / p.shape[1], p / np.where(total == 0, 1, total))
     return score
+
+
+def _layer(weights, bias, x):
+    """Sums in the order of the inputs, the bias last."""
+    total = np.zeros((len(x), len(bias)))
+    for column in range(x.shape[1]):
+        total = total + weights[:, column] * x[:, column, None]
+    return total + bias
+
+
+ACTIVATIONS = {"none": lambda x: x, "relu": lambda x: np.where(x < 0, 0, x), "tanh": np.tanh,
+               "logistic": lambda x: _sigmoid(x, 1), "square": lambda x: x * x}
+
+
+def net_scores(part, tensors, x):
+    """The numbers of the last layer of columns `x` [n, inputs], in double."""
+    if part["kind"] == "linear":
+        return _layer(tensors["weights"], tensors["base"], x)
+    for i, step in enumerate(part.get("scaling", ())):
+        x = Scaling(step["op"], tensors.get(f"scaling{i}"), step.get("float32", False)).apply(x)
+    narrow = (lambda a: a.astype(np.float32).astype(np.float64)) if part.get("float32") else lambda a: a
+    with np.errstate(over="ignore", invalid="ignore"):
+        for i, layer in enumerate(part["layers"]):
+            x = narrow(_layer(tensors[f"weights{i}"], tensors[f"bias{i}"], x))
+            x = narrow(ACTIVATIONS[layer.get("activation", "none")](x))
+    return x
 
 
 def _mean(part, tensors, members):
@@ -107,9 +138,8 @@ class Parts:
             p = _mean(part, tensors, members)
             return p, p.argmax(axis=1)
         scores = 1 if part["output"] == "binary" else self.classes
-        if part["kind"] == "linear":
-            seen = np.stack([columns[c] for c in part["inputs"]], axis=1)
-            score = np.stack([(tensors["weights"][s] * seen).sum(axis=1) for s in range(scores)], axis=1) + tensors["base"]
+        if part["kind"] in ("linear", "net"):
+            score = net_scores(part, tensors, np.stack([columns[c] for c in part["inputs"]], axis=1))
         elif part["kind"] == "trees":
             if "inputs" in part:
                 x = np.stack([columns[c] for c in part["inputs"]], axis=1).astype(np.float32)

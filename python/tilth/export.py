@@ -14,7 +14,9 @@ KINDS = {"RandomForestClassifier": "random-forest", "ExtraTreesClassifier": "ext
          "BaggingClassifier": "random-forest", "GradientBoostingClassifier": "gradient-boosting",
          "HistGradientBoostingClassifier": "gradient-boosting", "LGBMClassifier": "lightgbm", "XGBClassifier": "xgboost",
          "XGBRFClassifier": "xgboost", "CatBoostClassifier": "catboost", "VotingClassifier": "voting",
-         "StackingClassifier": "stacking"}
+         "StackingClassifier": "stacking", "LogisticRegression": "logistic-regression",
+         "LogisticRegressionCV": "logistic-regression", "LinearDiscriminantAnalysis": "linear-discriminant",
+         "SGDClassifier": "linear", "MLPClassifier": "mlp"}
 
 
 def _last(estimator):
@@ -112,13 +114,15 @@ def export(estimator, path, features=None, classes=None, golden=None, provenance
     tensors = _all_tensors(builder.parts, plain)
     x = golden_rows_of.rows_of(golden, builder.parts, len(features), golden_rows, seed)
     x = golden_rows_of.accepted(estimator, x, builder.dtype)
+    x = golden_rows_of.with_borders(estimator, x, builder, golden_rows, seed)
     p, winner = golden_rows_of.predict(estimator, x, builder.dtype)
     values = np.array([c["value"] for c in classes], np.uint8)
     tensors.update(golden_x=x, golden_p=p, golden_label=values[winner])
     last = _last(estimator)
     kind, text = KINDS.get(type(last).__name__, "random-forest"), outline(estimator)
     libraries = _libraries(text)
-    manifest = {"format": 1 if plain else 2, "name": name or type(last).__name__, "kind": kind,
+    new = any(part.manifest["kind"] == "net" for part in builder.parts)
+    manifest = {"format": 1 if plain else 3 if new else 2, "name": name or type(last).__name__, "kind": kind,
                 "features": features, "classes": classes, "library": _library(kind, libraries),
                 "provenance": dict(provenance or {})}
     if last is not estimator or not plain:

@@ -6,6 +6,7 @@ import numpy as np
 from .columns import with_names
 from .container import ModelError
 from .evaluate import goes_left
+from .scalings import NORMS
 from .trees import DEFAULT_LEFT, SET
 
 
@@ -50,14 +51,30 @@ def _feature_edges(parts, features):
         for f in range(features):
             own = t["threshold"][t["feature"] == f]
             edges[f].append(own[np.isfinite(own)])
-    return [np.unique(np.concatenate(e)) if e and sum(map(len, e)) else np.zeros(1, np.float32) for e in edges]
+    return [np.unique(np.concatenate(e)) if e and sum(map(len, e)) else None for e in edges]
+
+
+def _spread(parts, features):
+    """Where a net's scaler thinks each feature is: its middle and its size."""
+    middle, size = np.zeros(features), np.ones(features)
+    for part in parts:
+        for i, step in enumerate(part.manifest.get("scaling", ())):
+            inputs = np.array(part.manifest["inputs"])
+            own = inputs < features
+            if step["op"] in ("subtract", "divide"):
+                (middle if step["op"] == "subtract" else size)[inputs[own]] = part.tensors[f"scaling{i}"][own]
+    return middle, size
 
 
 def made_up(parts, features, count, seed):
     """Rows for a model that came without data: every value is a threshold of its feature, or near one."""
     rng = np.random.default_rng(seed)
     columns = []
-    for edges in _feature_edges(parts, features):
+    middle, size = _spread(parts, features)
+    for f, edges in enumerate(_feature_edges(parts, features)):
+        if edges is None:  # no tree reads it
+            columns.append((middle[f] + size[f] * rng.normal(size=count)).astype(np.float32))
+            continue
         picked = edges[rng.integers(len(edges), size=count)]
         step = rng.integers(3, size=count)
         nudged = np.nextafter(picked, np.where(step == 1, -np.inf, np.inf).astype(np.float32))
@@ -76,9 +93,40 @@ def rows_of(golden, parts, features, count, seed):
     rng = np.random.default_rng(seed)
     picked = rows[np.sort(rng.permutation(len(rows))[:count])]
     reading = [p.tensors for p in parts if p.manifest["kind"] == "trees" and "inputs" not in p.manifest]
-    share = -(-count // len(reading))
+    share = -(-count // max(len(reading), 1))
     near = [threshold_rows(rows, tensors, share, seed + i) for i, tensors in enumerate(reading)]
     return np.concatenate([picked, *near])
+
+
+def with_borders(estimator, rows, builder, count, seed):
+    """Where a net is in it: `count` pairs of rows more, neighbours on both sides of a border between classes."""
+    nets = [part for part in builder.parts if part.manifest["kind"] in ("net", "linear")]
+    if not nets or len(rows) < 2:
+        return rows
+    narrow = any(part.narrow or _divides_in_float32(part) for part in nets)
+    rng = np.random.default_rng(seed)
+    a, b = rows[rng.integers(len(rows), size=count)], rows[rng.integers(len(rows), size=count)]
+    mine, other = (predict(estimator, side, builder.dtype)[1] for side in (a, b))
+    apart = (mine != other) & ~np.isnan(a + b).any(axis=1)
+    a, b, mine = a[apart], b[apart], mine[apart]
+    for _ in range(8 if narrow else 150 if len(a) else 0):  # in float32 labels are sure only some way off
+        middle = (a + (b - a) / 2).astype(np.float32)
+        if not len(a) or ((middle == a) | (middle == b)).all():
+            break
+        same = (predict(estimator, middle, builder.dtype)[1] == mine)[:, None]
+        a, b = np.where(same, middle, a), np.where(same, b, middle)
+    return _sure(estimator, np.concatenate([rows, a, b]), builder.dtype) if narrow else np.concatenate([rows, a, b])
+
+
+def _divides_in_float32(part):
+    """By a norm, that every library adds up in its own order."""
+    return any(step["op"] in NORMS and step.get("float32") for step in part.manifest.get("scaling", ()))
+
+
+def _sure(estimator, rows, dtype):
+    """Without those that another order of the same float32 sums may name otherwise."""
+    first = np.sort(predict(estimator, rows, dtype)[0], axis=1)
+    return rows[(first[:, -1] - first[:, -2] > 1e-5) | ~np.isfinite(first).all(axis=1)]
 
 
 @contextlib.contextmanager

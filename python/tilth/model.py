@@ -42,8 +42,8 @@ class Model:
 
     def _check_manifest(self):
         m = self.manifest
-        if m.get("format") not in (1, 2):
-            self._refuse(f"format {m.get('format')!r}, this reader knows 1 and 2; `tilth model check` reads what "
+        if m.get("format") not in (1, 2, 3):
+            self._refuse(f"format {m.get('format')!r}, this reader knows 1 to 3; `tilth model check` reads what "
                          "`tilth model convert` writes")
         if m["format"] == 1 and m.get("kind") not in KINDS:
             self._refuse(f"kind {m.get('kind')!r}, this reader knows {', '.join(KINDS)}")
@@ -59,7 +59,7 @@ class Model:
             self._refuse(f"class values {values}: need different integers 0..253")
 
     def _make_parts(self):
-        if self.manifest["format"] == 2:
+        if self.manifest["format"] > 1:
             parts, tensors = self.manifest.get("parts"), self.tensors
             if not isinstance(parts, list) or not parts or not all(isinstance(p, dict) for p in parts):
                 self._refuse("parts must be a list of objects")
@@ -92,6 +92,8 @@ class Model:
         if part["kind"] == "linear":
             self._check_shapes(tensors, LINEAR)
             self._need(tensors, {"weights": (scores, columns), "base": (scores,)})
+        elif part["kind"] == "net":
+            self._check_net(part, tensors, columns, scores)
         elif part["kind"] == "trees":
             self._check_shapes(tensors, TREES | MORE, MORE)
             nodes, width = len(tensors["feature"]), tensors["leaf_values"].shape[1]
@@ -101,6 +103,21 @@ class Model:
                                  "missing": (nodes,), "base": (scores,),
                                  "leaf_values": (len(tensors["leaf_values"]), width)})
             self._check_nodes(tensors, columns, nodes)
+
+    def _check_net(self, part, tensors, columns, scores):
+        layers, width = part.get("layers"), columns
+        if not isinstance(layers, list) or not layers:
+            self._refuse("a net has no layers")
+        for i in range(len(layers)):
+            weights, bias = f"weights{i}", f"bias{i}"
+            self._check_shapes(tensors, {weights: ("<f8", 2), bias: ("<f8", 1)})
+            self._need(tensors, {weights: (len(tensors[bias]), width)})
+            width = len(tensors[bias])
+            if not (np.isfinite(tensors[weights]).all() and np.isfinite(tensors[bias]).all()):
+                self._refuse(f"{weights} or {bias} holds NaN or infinity")
+        if width != scores:
+            self._refuse(f"a net gives {width} numbers, {scores} are needed")
+        self._need(tensors, {f"scaling{i}": (columns,) for i in range(len(part.get("scaling", ())))})
 
     def _check_golden(self):
         t, rows = self.tensors, len(self.tensors.get("golden_x", ()))

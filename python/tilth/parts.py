@@ -2,8 +2,10 @@
 import numpy as np
 
 from . import boosters, sklearn_models
-from .columns import View
+from .columns import View, mixes
 from .container import ModelError
+from .nets import NETS, net_of
+from .scalings import scalings_of
 
 SEARCHES = ("GridSearchCV", "RandomizedSearchCV", "HalvingGridSearchCV", "HalvingRandomSearchCV")
 ENSEMBLES = sklearn_models.ENSEMBLES | boosters.ENSEMBLES
@@ -54,13 +56,13 @@ class Builder:
             return self._vote(thing, view, place)
         if name == "StackingClassifier":
             return self._stack(thing, view, place)
-        if name == "LogisticRegression":
-            return self._logistic(thing, view, place)
+        if name in NETS:
+            return self._net(thing, view, place)
         return self._trees(thing, view, place)
 
     def _check(self, thing, place):
         name, module = type(thing).__name__, type(thing).__module__
-        known = [*ENSEMBLES, "VotingClassifier", "StackingClassifier", "LogisticRegression"]
+        known = [*ENSEMBLES, *NETS, "VotingClassifier", "StackingClassifier"]
         if name not in known or not (module.startswith(ROOTS.get(name, "sklearn.")) or module == "__main__"):
             raise ModelError(f"{place}: {module}.{name} cannot be exported. What can: {', '.join(known)}, in "
                              "Pipelines with "
@@ -69,7 +71,7 @@ class Builder:
                              "its place")
         if not hasattr(thing, "classes_"):
             raise ModelError(f"{place}: {name} is not fitted: call fit() first")
-        if getattr(thing, "n_outputs_", 1) != 1:
+        if name not in NETS and getattr(thing, "n_outputs_", 1) != 1:
             raise ModelError(f"{place}: the estimator has {thing.n_outputs_} outputs: fit one per class map")
         if len(thing.classes_) != self.classes:
             raise ModelError(f"{place}: {name} knows {len(thing.classes_)} classes, the whole has {self.classes}: "
@@ -78,6 +80,8 @@ class Builder:
 
     def _trees(self, thing, view, place):
         name = type(thing).__name__
+        if view.normalized:
+            raise ModelError(f"{view.normalized}: {mixes('Normalizer')}")
         ensemble = ENSEMBLES[name](thing, place, self.nan)
         if name == "HistGradientBoostingClassifier" and getattr(thing, "_preprocessor", None) is not None:
             view = view.behind(thing._preprocessor, place)
@@ -140,24 +144,16 @@ class Builder:
                                  "into the "
                                  "members that need it")
             columns += list(range(self.features))
-        return self.estimator(thing.final_estimator_, View(len(columns), columns), f"{place}.final_estimator")
+        narrow = all(self.parts[m].narrow for m in members) and (not thing.passthrough or self.dtype == np.float32)
+        inner = View(len(columns), columns, np.float32 if narrow else np.float64)
+        return self.estimator(thing.final_estimator_, inner, f"{place}.final_estimator")
 
-    def _logistic(self, thing, view, place):
-        if not view.plain or not all(c >= self.features for c in view.columns):
-            raise ModelError(f"{place}: LogisticRegression reads features, or stands behind a scaler: tilth has it "
-                             "only on top "
-                             "of other models (StackingClassifier). Leave it out of the vote, or use trees")
-        version = sklearn_models.version()
-        ovr = getattr(thing, "multi_class", "auto") == "ovr" or thing.solver == "liblinear"
-        if self.classes > 2 and (ovr or version < (0, 22)):
-            raise ModelError(f"{place}: LogisticRegression of one-versus-rest: fit with multi_class='multinomial'")
-        output = {"output": "softmax"}
-        if self.classes == 2:  # of two classes softmax is the sigmoid of twice the score, one-versus-rest of the score
-            twice = getattr(thing, "multi_class", "auto") == "multinomial" and version < (1, 8)
-            output = {"output": "binary", "slope": 2 if twice else 1}
-        manifest = {"kind": "linear", **output, "label": "score", "inputs": [int(c) for c in view.columns]}
-        base = np.broadcast_to(np.asarray(thing.intercept_, np.float64), len(thing.coef_))
-        return self.add(Part(manifest, {"weights": np.asarray(thing.coef_, np.float64), "base": base.copy()}), place)
+    def _net(self, thing, view, place):
+        net = net_of(thing, place)
+        columns, scalings, seen = scalings_of(view, place)
+        narrow = np.result_type(seen, net.dtype()) == np.float32
+        manifest, tensors = net.manifest_and_tensors(columns, scalings, narrow)
+        return self.add(Part(manifest, tensors, narrow), place)
 
 
 def is_plain_forest(parts):

@@ -2,22 +2,27 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/errand.h"
 #include "classify/forest_walk.h"
 
 #include <math.h>
+#include <string.h>
 
-/* MAX_VALUES: of all parts, which is more than a linear part may read. */
-enum { MAX_VALUES = MODEL_MAX_PARTS * FOREST_MAX_CLASSES, CHUNK_PX = RUN_MAX_UNIT_PX };
-_Static_assert(MAX_VALUES >= FOREST_MAX_FEATURES, "a linear part reads so many");
+/* MAX_VALUES: of all parts, which is more than a net reads or has in a layer. */
+enum {
+    MAX_VALUES = MODEL_MAX_PARTS * FOREST_MAX_CLASSES,
+    CHUNK_PX = RUN_MAX_UNIT_PX,
+    NET_CHECK_PX = 1024 /* of a net, between two looks at the errand */
+};
+_Static_assert(MAX_VALUES >= FOREST_MAX_FEATURES && MAX_VALUES >= NET_MAX_WIDTH, "so many");
 
 static uint32_t part_count(const struct model *model)
 {
     return model->part_count ? model->part_count : 1;
 }
 
-/* ---- what is made of numbers: one code for oracle and kernel ---- */
-
-/* values: [member][class]. The sums over the members, which mean() divides. */
+/* A soft vote, for oracle and kernel. values: [member][class]. The sums over the members, which
+ * mean() divides. */
 static void mean_sums(const struct model_part *part, uint32_t classes, const double *values,
                       double *ret_sums)
 {
@@ -43,46 +48,15 @@ static void mean(const struct model_part *part, uint32_t classes, const double *
                                 : sums[c] / part->divisor;
 }
 
-static void linear(const struct model_part *part, const double *values, double *ret_sums)
-{
-    for (uint32_t s = 0; s < part->model->score_count; s++) {
-        const double *weights = part->weights + (size_t)s * part->input_count;
-
-        ret_sums[s] = 0;
-        for (uint32_t i = 0; i < part->input_count; i++)
-            ret_sums[s] += weights[i] * values[i];
-    }
-}
-
-/* A mean or a linear part: its probabilities. */
-static void combine(const struct model *model, const struct model_part *part, const double *values,
-                    double *ret_p)
-{
-    double sums[FOREST_MAX_CLASSES];
-
-    if (part->kind == PART_MEAN) {
-        mean_sums(part, model->info.class_count, values, sums);
-        mean(part, model->info.class_count, sums, ret_p);
-        return;
-    }
-    linear(part, values, sums);
-    walk_probabilities(part->model, sums, ret_p);
-}
-
-/* The same as the last part: what is wanted of pixel `at` of `count`. */
-static void combine_write(const struct model *model, const struct model_part *part,
-                          const double *values, size_t at, size_t count,
-                          const struct forest_output *output)
+/* What is wanted of pixel `at` of `count`, where the mean answers. */
+static void mean_write(const struct model *model, const struct model_part *part,
+                       const double *values, size_t at, size_t count,
+                       const struct forest_output *output)
 {
     double sums[FOREST_MAX_CLASSES], p[FOREST_MAX_CLASSES];
     uint32_t classes = model->info.class_count;
 
     TL_CHECK(classes > 0); /* every loader sees to it */
-    if (part->kind != PART_MEAN) {
-        linear(part, values, sums);
-        walk_write_sums(part->model, sums, at, count, output);
-        return;
-    }
     mean_sums(part, classes, values, sums);
     mean(part, classes, sums, p);
     walk_write(model, p, at, count, output);
@@ -99,6 +73,7 @@ struct walk {
     size_t at;
     double given[MAX_VALUES]; /* by the parts so far, [part][class] */
     double values[MAX_VALUES];
+    double sums[NET_MAX_WIDTH]; /* or scores, or probabilities */
     float row[FOREST_MAX_FEATURES];
     const float *row_planes[FOREST_MAX_FEATURES];
 };
@@ -133,21 +108,28 @@ static struct walk_place walk_columns(struct walk *walk, const struct model_part
     return (struct walk_place){walk->row_planes, 0, walk->at, count};
 }
 
+/* Probabilities of a part that others read. */
 static void walk_part(struct walk *walk, uint32_t p)
 {
     const struct model_part *part = &walk->model->parts[p];
-    double *given = walk->given + (size_t)p * walk->model->info.class_count;
-    double sums[FOREST_MAX_CLASSES];
+    uint32_t classes = walk->model->info.class_count;
+    double *given = walk->given + (size_t)p * classes;
 
     if (part->kind == PART_TREES) {
         struct walk_place columns = walk_columns(walk, part, 1);
 
-        walk_sums(part->model, columns.planes, columns.at, sums);
-        walk_probabilities(part->model, sums, given);
-    } else {
-        walk_values(walk, part);
-        combine(walk->model, part, walk->values, given);
+        walk_sums(part->model, columns.planes, columns.at, walk->sums);
+        walk_probabilities(part->model, walk->sums, given);
+        return;
     }
+    walk_values(walk, part);
+    if (part->kind == PART_MEAN) {
+        mean_sums(part, classes, walk->values, walk->sums);
+        mean(part, classes, walk->sums, given);
+        return;
+    }
+    dense_walk(part->net, walk->values, walk->sums);
+    walk_probabilities(part->model, walk->sums, given);
 }
 
 static void walk_last(struct walk *walk, size_t count, const struct forest_output *output)
@@ -158,10 +140,15 @@ static void walk_last(struct walk *walk, size_t count, const struct forest_outpu
         struct walk_place columns = walk_columns(walk, part, count);
 
         walk_write_pixel(part->model, &columns, output);
-    } else {
-        walk_values(walk, part);
-        combine_write(walk->model, part, walk->values, walk->at, count, output);
+        return;
     }
+    walk_values(walk, part);
+    if (part->kind == PART_MEAN) {
+        mean_write(walk->model, part, walk->values, walk->at, count, output);
+        return;
+    }
+    dense_walk(part->net, walk->values, walk->sums);
+    walk_write_sums(part->model, walk->sums, walk->at, count, output);
 }
 
 void mix_walk(const struct model *model, const struct forest_pixels *pixels,
@@ -210,8 +197,8 @@ static const struct model *exact_model(const struct model *model, bool last, str
     return scores;
 }
 
-static enum tl_code compile_part(const struct model *model, bool last, struct arena *arena,
-                                 struct mix_part *part, struct tl_err *err)
+static enum tl_code compile_trees(const struct model *model, bool last, struct arena *arena,
+                                  struct mix_part *part, struct tl_err *err)
 {
     const struct model *runs = exact_model(model, last, arena);
 
@@ -232,11 +219,13 @@ enum tl_code mix_compile(const struct model *model, struct arena *arena, struct 
     if (!mix.parts)
         return tl_fail(err, TL_NOMEM, "no memory to compile the parts of a model");
     for (uint32_t p = 0; p < count; p++) {
-        const struct model *trees = model->part_count ? model->parts[p].model : model;
-        bool last = p == count - 1;
+        const struct model_part *part = model->part_count ? &model->parts[p] : NULL;
 
-        if (!model->part_count || model->parts[p].kind == PART_TREES)
-            TL_TRY(compile_part(trees, last, arena, &mix.parts[p], err));
+        if (!part || part->kind == PART_TREES)
+            TL_TRY(compile_trees(part ? part->model : model, p == count - 1, arena, &mix.parts[p],
+                                 err));
+        else if (part->kind == PART_NET)
+            TL_TRY(dense_compile(part->net, arena, &mix.parts[p].dense, err));
     }
     *ret_mix = mix;
     return TL_OK;
@@ -252,6 +241,7 @@ struct chunk {
     double *given; /* [part but the last][class][room] */
     float *cast;   /* [input][room] of the part on columns that reads most */
     const float **planes;
+    double *strip, *spare; /* of nets */
 };
 
 /* Of the parts with trees on columns, the most that one reads. */
@@ -263,6 +253,17 @@ static uint32_t most_inputs(const struct model *model)
         if (model->parts[p].kind == PART_TREES && model->parts[p].inputs)
             most = TL_MAX(most, model->parts[p].input_count);
     return most;
+}
+
+static bool alloc_strips(struct chunk *chunk)
+{
+    size_t most = 0;
+
+    for (uint32_t p = 0; p < chunk->mix->part_count; p++)
+        most = TL_MAX(most, chunk->mix->parts[p].dense.room);
+    chunk->strip = arena_zalloc(chunk->task->scratch, most + 1, sizeof(*chunk->strip));
+    chunk->spare = arena_alloc(chunk->task->scratch, most + 1, sizeof(*chunk->spare));
+    return chunk->strip && chunk->spare;
 }
 
 static bool alloc_chunk(struct chunk *chunk)
@@ -278,7 +279,7 @@ static bool alloc_chunk(struct chunk *chunk)
                                sizeof(*chunk->given));
     chunk->cast = arena_alloc(arena, inputs * chunk->room + 1, sizeof(*chunk->cast));
     chunk->planes = arena_alloc(arena, planes, sizeof(*chunk->planes));
-    return chunk->given && chunk->cast && chunk->planes;
+    return chunk->given && chunk->cast && chunk->planes && alloc_strips(chunk);
 }
 
 static const double *given_column(const struct chunk *chunk, uint32_t column)
@@ -346,49 +347,98 @@ static enum tl_code run_trees(struct chunk *chunk, uint32_t p, struct tl_err *er
     return run_flat(&chunk->mix->parts[p].flat, &plan, &task, err);
 }
 
-static void gather(const struct chunk *chunk, const struct model_part *part, size_t at,
-                   double *ret_values)
+/* What part `p` makes of pixel `at`, for parts behind it. */
+static void keep(const struct chunk *chunk, uint32_t p, size_t at, const double *probabilities)
 {
-    const struct model *model = chunk->mix->model;
-    uint32_t each = part->kind == PART_MEAN ? model->info.class_count : 1;
+    uint32_t classes = chunk->mix->model->info.class_count;
 
-    for (uint32_t i = 0; i < part->input_count; i++)
-        for (uint32_t c = 0; c < each; c++) {
-            uint32_t column = part->inputs[i] + c;
-
-            ret_values[i * each + c] = column < model->info.feature_count
-                                           ? (double)chunk->task->planes[column][chunk->at + at]
-                                           : given_column(chunk, column)[at];
-        }
+    for (uint32_t c = 0; c < classes; c++)
+        chunk->given[((size_t)p * classes + c) * chunk->room + at] = probabilities[c];
 }
 
-static void run_combine(struct chunk *chunk, uint32_t p)
+static void run_mean(struct chunk *chunk, uint32_t p)
 {
     const struct model *model = chunk->mix->model;
     const struct model_part *part = &model->parts[p];
-    double values[MAX_VALUES], result[FOREST_MAX_CLASSES];
-    double *given = chunk->given + (size_t)p * model->info.class_count * chunk->room;
+    uint32_t classes = model->info.class_count;
+    double values[MAX_VALUES], sums[FOREST_MAX_CLASSES], result[FOREST_MAX_CLASSES];
 
     for (size_t at = 0; at < chunk->count; at++) {
-        gather(chunk, part, at, values);
+        for (uint32_t i = 0; i < part->input_count; i++)
+            for (uint32_t c = 0; c < classes; c++)
+                values[i * classes + c] = given_column(chunk, part->inputs[i] + c)[at];
         if (p + 1 == model->part_count) {
-            combine_write(model, part, values, chunk->at + at, chunk->task->room,
-                          chunk->task->output);
+            mean_write(model, part, values, chunk->at + at, chunk->task->room, chunk->task->output);
             continue;
         }
-        combine(model, part, values, result);
-        for (uint32_t c = 0; c < model->info.class_count; c++)
-            given[c * chunk->room + at] = result[c];
+        mean_sums(part, classes, values, sums);
+        mean(part, classes, sums, result);
+        keep(chunk, p, at, result);
     }
+}
+
+/* The columns of a net, of `count` pixels of the chunk from `begin`. */
+static void fill_strip(struct chunk *chunk, const struct model_part *part, size_t begin,
+                       size_t count)
+{
+    uint32_t features = chunk->mix->model->info.feature_count;
+
+    for (uint32_t i = 0; i < part->input_count; i++) {
+        uint32_t column = part->inputs[i];
+        double *to = chunk->strip + (size_t)i * DENSE_STRIP;
+
+        if (column >= features) {
+            memcpy(to, given_column(chunk, column) + begin, count * sizeof(*to));
+            continue;
+        }
+        const float *from = chunk->task->planes[column] + chunk->at + begin;
+        for (size_t at = 0; at < count; at++)
+            to[at] = (double)from[at];
+    }
+}
+
+static enum tl_code run_net(struct chunk *chunk, uint32_t p, struct tl_err *err)
+{
+    const struct dense *dense = &chunk->mix->parts[p].dense;
+    const struct model_part *part = &chunk->mix->model->parts[p];
+    double sums[FOREST_MAX_CLASSES], result[FOREST_MAX_CLASSES];
+
+    for (size_t begin = 0; begin < chunk->count; begin += DENSE_STRIP) {
+        size_t count = TL_MIN(chunk->count - begin, (size_t)DENSE_STRIP);
+
+        if (chunk->task->errand && begin % NET_CHECK_PX == 0)
+            TL_TRY(errand_check(chunk->task->errand, err));
+        fill_strip(chunk, part, begin, count);
+        const double *scores = dense->run(dense, chunk->strip, chunk->spare);
+        for (size_t at = begin; at < begin + count; at++) {
+            for (uint32_t s = 0; s < part->model->score_count; s++)
+                sums[s] = scores[(size_t)s * DENSE_STRIP + at - begin];
+            if (p + 1 == chunk->mix->part_count) {
+                walk_write_sums(part->model, sums, chunk->at + at, chunk->task->room,
+                                chunk->task->output);
+                continue;
+            }
+            walk_probabilities(part->model, sums, result);
+            keep(chunk, p, at, result);
+        }
+    }
+    return TL_OK;
 }
 
 static enum tl_code run_chunk(struct chunk *chunk, struct tl_err *err)
 {
     for (uint32_t p = 0; p < chunk->mix->part_count; p++) {
-        if (chunk->mix->model->parts[p].kind == PART_TREES)
+        switch (chunk->mix->model->parts[p].kind) {
+        case PART_TREES:
             TL_TRY(run_trees(chunk, p, err));
-        else
-            run_combine(chunk, p);
+            break;
+        case PART_MEAN:
+            run_mean(chunk, p);
+            break;
+        case PART_NET:
+            TL_TRY(run_net(chunk, p, err));
+            break;
+        }
     }
     return TL_OK;
 }

@@ -1,6 +1,6 @@
 /*
  * forest_mix: a model as it runs, be it one ensemble or made of several (struct model_part):
- * soft votes, weighted or not, stacks with a logistic or a forest on top, and both nested.
+ * soft votes, weighted or not, nets, stacks with a net or a forest on top, and all nested.
  *
  * A part that is not the last gives its probabilities in double, exactly as the library has
  * them, so that whatever is made of them is literally what the library makes: in its order
@@ -15,11 +15,13 @@
 #ifndef TILTH_CLASSIFY_FOREST_MIX_H
 #define TILTH_CLASSIFY_FOREST_MIX_H
 
+#include "classify/dense.h"
 #include "classify/forest_run.h"
 
 struct mix_part {
     struct flat flat; /* PART_TREES; else empty */
     struct run_plan plan;
+    struct dense dense; /* PART_NET; else empty */
 };
 
 struct mix {

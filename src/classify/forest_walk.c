@@ -169,6 +169,17 @@ static void softmax(const struct model *model, double *p)
         p[c] /= total;
 }
 
+/* Nothing at all is shared out evenly. */
+static void normalize(double *p, uint32_t count)
+{
+    double total = 0;
+
+    for (uint32_t c = 0; c < count; c++)
+        total += p[c];
+    for (uint32_t c = 0; c < count; c++)
+        p[c] = total == 0 ? 1.0 / count : p[c] / total;
+}
+
 void walk_probabilities(const struct model *model, const double *sums, double *ret_p)
 {
     uint32_t count = model->info.class_count;
@@ -196,6 +207,11 @@ void walk_probabilities(const struct model *model, const double *sums, double *r
     case OUTPUT_SIGMOIDS:
         for (uint32_t c = 0; c < count; c++)
             ret_p[c] = sigmoid(model, final_score(model, sums, c));
+        return;
+    case OUTPUT_NORMALIZED:
+        for (uint32_t c = 0; c < count; c++)
+            ret_p[c] = sigmoid(model, final_score(model, sums, c));
+        normalize(ret_p, count);
         return;
     }
 }

@@ -6,10 +6,15 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const file_kinds[] = {"trees", "mean", "linear", NULL};
-const char *const file_outputs[] = {"mean",   "binary", "softmax", "sigmoids",
-                                    "scores", "share",  NULL};
+/* A linear part is a net that older files have. */
+const char *const file_kinds[] = {"trees", "mean", "net", "linear", NULL};
+const char *const file_outputs[] = {"mean",   "binary", "softmax",    "sigmoids",
+                                    "scores", "share",  "normalized", NULL};
 const char *const file_arithmetics[] = {"double", "xgboost", "onnx", NULL};
+const char *const file_activations[] = {"none", "relu", "tanh", "logistic", "square", NULL};
+const char *const file_scalings[] = {"add",    "subtract", "multiply", "divide",
+                                     "impute", "at_least", "at_most",  "l1",
+                                     "l2",     "max",      NULL};
 
 /* A part on its way in. */
 struct part_reader {
@@ -156,23 +161,6 @@ static enum tl_code read_trees_part(struct part_reader *r)
     return TL_OK;
 }
 
-static enum tl_code read_linear_part(struct part_reader *r)
-{
-    static const char *const known[] = {"kind",  "output", "label", "above",
-                                        "slope", "inputs", NULL};
-    const struct file_tensor *weights;
-
-    TL_TRY(json_known_keys(r->at, known, r->file->err));
-    TL_TRY(read_output(r));
-    TL_TRY(read_base(r));
-    TL_TRY(read_uints(r, "inputs", UINT16_MAX, &r->part->inputs, &r->part->input_count));
-    TL_TRY(file_take(r->file, "weights", "F64", r->part->input_count, &weights));
-    if (weights->shape[0] != r->model->score_count)
-        return file_corrupt(r->file, "weights", "it has not one row per score");
-    r->part->weights = file_copy(r->file, weights);
-    return r->part->weights ? TL_OK : file_no_memory(r->file);
-}
-
 static enum tl_code read_mean_part(struct part_reader *r)
 {
     static const char *const known[] = {"kind", "inputs", "divisor", "float32", NULL};
@@ -185,18 +173,162 @@ static enum tl_code read_mean_part(struct part_reader *r)
     return read_doubles(r, "weights", r->part->input_count, true, &r->part->weights);
 }
 
+/* ---- nets ---- */
+
+/* What reads its own columns and gives one score for each output. */
+static enum tl_code read_scores(struct part_reader *r, struct model_net **ret_net)
+{
+    struct model_net *net = arena_zalloc(r->file->arena, 1, sizeof(*net));
+
+    if (!net)
+        return file_no_memory(r->file);
+    r->part->net = net;
+    TL_TRY(read_output(r));
+    if (r->model->output == OUTPUT_MEAN)
+        return json_refuse(&r->at, r->file->err, "its output cannot be the mean of trees");
+    *ret_net = net;
+    return read_uints(r, "inputs", UINT16_MAX, &r->part->inputs, &r->part->input_count);
+}
+
+/* `key` and `bias_key`: [outputs][inputs] and [outputs] of F64. */
+static enum tl_code read_layer(const struct part_reader *r, const char *key, const char *bias_key,
+                               struct model_layer *layer)
+{
+    const struct file_tensor *weights;
+
+    TL_TRY(file_take(r->file, key, "F64", layer->input_count, &weights));
+    if (weights->shape[0] < 1 || weights->shape[0] > NET_MAX_WIDTH)
+        return file_corrupt(r->file, key, "it has no row, or more than 1024");
+    layer->output_count = (uint32_t)weights->shape[0];
+    layer->weights = file_copy(r->file, weights);
+    if (!layer->weights)
+        return file_no_memory(r->file);
+    return read_doubles(r, bias_key, layer->output_count, false, &layer->bias);
+}
+
+static enum tl_code read_linear_part(struct part_reader *r)
+{
+    static const char *const known[] = {"kind",  "output", "label", "above",
+                                        "slope", "inputs", NULL};
+    struct model_net *net = NULL;
+
+    TL_TRY(json_known_keys(r->at, known, r->file->err));
+    TL_TRY(read_scores(r, &net));
+    struct model_layer *layer = arena_zalloc(r->file->arena, 1, sizeof(*layer));
+    if (!layer)
+        return file_no_memory(r->file);
+    layer->input_count = r->part->input_count;
+    net->layers = layer;
+    net->layer_count = 1;
+    return read_layer(r, "weights", "base", layer);
+}
+
+/* The words of a list; *ret_items is NULL for none. */
+static enum tl_code read_list(const struct part_reader *r, const char *key, size_t most,
+                              struct json_at *ret_at, uint32_t *ret_count)
+{
+    struct json_at at = json_key(&r->at, key);
+    size_t count = 0;
+
+    if (at.value)
+        TL_TRY(json_read_array(at, true, &count, r->file->err));
+    if (count > most)
+        return json_refuse(&at, r->file->err, "at most %zu are served, not %zu", most, count);
+    *ret_at = at;
+    *ret_count = (uint32_t)count;
+    return TL_OK;
+}
+
+static enum tl_code read_scaling(const struct part_reader *r, struct json_at at, uint32_t number,
+                                 struct model_scaling *scaling)
+{
+    static const char *const known[] = {"op", "float32", NULL};
+    struct part_reader step = *r;
+    uint32_t kind = SCALING_ADD;
+    char key[24];
+
+    step.at = at;
+    TL_TRY(json_read_object(at, r->file->err));
+    TL_TRY(json_known_keys(at, known, r->file->err));
+    TL_TRY(read_word(&step, "op", file_scalings, &kind));
+    TL_TRY(json_read_bool_or(json_key(&at, "float32"), false, &scaling->narrow, r->file->err));
+    scaling->kind = (enum model_scaling_kind)kind;
+    if (scaling->kind >= SCALING_L1)
+        return TL_OK;
+    snprintf(key, sizeof(key), "scaling%u", number);
+    return read_doubles(r, key, r->part->input_count, false, &scaling->numbers);
+}
+
+static enum tl_code read_net_layers(struct part_reader *r, struct model_net *net)
+{
+    struct json_at at;
+    uint32_t width = r->part->input_count;
+
+    TL_TRY(read_list(r, "layers", NET_MAX_LAYERS, &at, &net->layer_count));
+    struct model_layer *layers =
+        arena_zalloc(r->file->arena, net->layer_count + 1, sizeof(*layers));
+    if (!layers)
+        return file_no_memory(r->file);
+    net->layers = layers;
+    for (uint32_t i = 0; i < net->layer_count; i++) {
+        static const char *const known[] = {"activation", NULL};
+        struct part_reader layer = *r;
+        char weights[24], bias[24];
+        uint32_t word = 0;
+
+        layer.at = json_item(&at, i);
+        TL_TRY(json_read_object(layer.at, r->file->err));
+        TL_TRY(json_known_keys(layer.at, known, r->file->err));
+        TL_TRY(read_word(&layer, "activation", file_activations, &word));
+        layers[i].activation = (enum model_activation)word;
+        layers[i].input_count = width;
+        snprintf(weights, sizeof(weights), "weights%u", i);
+        snprintf(bias, sizeof(bias), "bias%u", i);
+        TL_TRY(read_layer(r, weights, bias, &layers[i]));
+        width = layers[i].output_count;
+    }
+    return TL_OK;
+}
+
+static enum tl_code read_net_part(struct part_reader *r)
+{
+    static const char *const known[] = {"kind",   "output",  "label",  "above",   "slope",
+                                        "inputs", "scaling", "layers", "float32", NULL};
+    struct tl_err *err = r->file->err;
+    struct model_net *net = NULL;
+    struct json_at at;
+
+    TL_TRY(json_known_keys(r->at, known, err));
+    TL_TRY(read_scores(r, &net));
+    TL_TRY(json_read_bool_or(json_key(&r->at, "float32"), false, &net->narrow, err));
+    TL_TRY(read_list(r, "scaling", NET_MAX_SCALINGS, &at, &net->scaling_count));
+    struct model_scaling *scalings =
+        arena_zalloc(r->file->arena, net->scaling_count + 1, sizeof(*scalings));
+    if (!scalings)
+        return file_no_memory(r->file);
+    net->scalings = scalings;
+    for (uint32_t i = 0; i < net->scaling_count; i++)
+        TL_TRY(read_scaling(r, json_item(&at, i), i, &scalings[i]));
+    return read_net_layers(r, net);
+}
+
 static enum tl_code read_part(struct file_reader *file, struct json_at at, uint32_t p,
                               struct model_part *part)
 {
-    static enum tl_code (*const read[])(struct part_reader *) = {read_trees_part, read_mean_part,
-                                                                 read_linear_part};
+    static const struct {
+        enum part_kind kind;
+        enum tl_code (*read)(struct part_reader *);
+    } known[] = {{PART_TREES, read_trees_part},
+                 {PART_MEAN, read_mean_part},
+                 {PART_NET, read_net_part},
+                 {PART_NET, read_linear_part}};
     struct part_reader r = {.file = file, .at = at, .part = part};
     uint32_t kind = 0;
 
     snprintf(file->prefix, sizeof(file->prefix), "p%u.", p);
     TL_TRY(json_read_object(at, file->err));
     TL_TRY(read_word(&r, "kind", file_kinds, &kind));
-    part->kind = (enum part_kind)kind;
+    part->kind = known[kind].kind;
     if (part->kind != PART_MEAN) {
         r.model = arena_zalloc(file->arena, 1, sizeof(*r.model));
         if (!r.model)
@@ -204,7 +336,7 @@ static enum tl_code read_part(struct file_reader *file, struct json_at at, uint3
         r.model->info = file->model->info;
         part->model = r.model;
     }
-    return read[kind](&r);
+    return known[kind].read(&r);
 }
 
 /* One ensemble that reads the features is a model without parts. */

@@ -25,7 +25,9 @@ enum { FILE_DEFAULT_LEFT = 0x80, FILE_MISSING_COUNT = 6 };
 extern const uint8_t file_missing[FILE_MISSING_COUNT]; /* enum model_missing */
 
 /* The words of a part, NULL at the end: of each enum in the order of its values. */
-extern const char *const file_kinds[], *const file_outputs[], *const file_arithmetics[];
+extern const char *const file_kinds[], *const file_outputs[], *const file_arithmetics[],
+                                                                  *const file_activations[],
+                                                                      *const file_scalings[];
 
 struct file_tensor {
     const char *key, *dtype;

@@ -284,6 +284,48 @@ static void set_inputs(struct writer *w, json_t *object, const struct model_part
     set(w, object, "inputs", inputs);
 }
 
+static void put_scalings(struct writer *w, json_t *part, const struct model_part *from)
+{
+    const struct model_net *net = from->net;
+    json_t *list = json_array();
+    char key[24];
+
+    for (uint32_t i = 0; i < net->scaling_count; i++) {
+        const struct model_scaling *scaling = &net->scalings[i];
+        json_t *object = json_object();
+
+        set(w, object, "op", json_string(file_scalings[scaling->kind]));
+        if (scaling->narrow)
+            set(w, object, "float32", json_true());
+        append(w, list, object);
+        snprintf(key, sizeof(key), "scaling%u", i);
+        if (scaling->numbers)
+            put_copy(w, key, "F64", scaling->numbers, from->input_count, 0);
+    }
+    set(w, part, "scaling", list);
+}
+
+static void put_layers(struct writer *w, json_t *part, const struct model_net *net)
+{
+    json_t *list = json_array();
+    char key[24];
+
+    for (uint32_t i = 0; i < net->layer_count; i++) {
+        const struct model_layer *layer = &net->layers[i];
+        json_t *object = json_object();
+
+        set(w, object, "activation", json_string(file_activations[layer->activation]));
+        append(w, list, object);
+        snprintf(key, sizeof(key), "weights%u", i);
+        put_copy(w, key, "F64", layer->weights, layer->output_count, layer->input_count);
+        snprintf(key, sizeof(key), "bias%u", i);
+        put_copy(w, key, "F64", layer->bias, layer->output_count, 0);
+    }
+    set(w, part, "layers", list);
+    if (net->narrow)
+        set(w, part, "float32", json_true());
+}
+
 static void put_part(struct writer *w, json_t *parts, uint32_t p, const struct model_part *part)
 {
     json_t *object = json_object();
@@ -304,9 +346,11 @@ static void put_part(struct writer *w, json_t *parts, uint32_t p, const struct m
         if (part->weights)
             put_copy(w, "weights", "F64", part->weights, part->input_count, 0);
         break;
-    case PART_LINEAR:
+    case PART_NET:
+        need_format(w, 3);
         set_output(w, object, part->model);
-        put_copy(w, "weights", "F64", part->weights, part->model->score_count, part->input_count);
+        put_scalings(w, object, part);
+        put_layers(w, object, part->net);
         break;
     }
     append(w, parts, object);

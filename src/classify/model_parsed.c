@@ -114,6 +114,50 @@ static bool all_finite(const double *numbers, size_t count)
     return true;
 }
 
+static enum tl_code check_layer(const char *name, uint32_t p, const struct model_layer *layer,
+                                struct tl_err *err)
+{
+    if (layer->output_count < 1 || layer->output_count > NET_MAX_WIDTH)
+        return tl_fail(err, TL_LIMIT, "%s: part %u: a layer of %u numbers; 1 to %d are served",
+                       name, p, layer->output_count, NET_MAX_WIDTH);
+    if (!all_finite(layer->bias, layer->output_count) ||
+        !all_finite(layer->weights, (size_t)layer->output_count * layer->input_count))
+        return refuse_part(name, p, err, "a weight of its net is not a finite number");
+    return TL_OK;
+}
+
+/* That layers fit each other, the columns and the scores. */
+static enum tl_code check_net(const char *name, const struct model_part *part, uint32_t p,
+                              struct tl_err *err)
+{
+    const struct model_net *net = part->net;
+    uint32_t width = part->input_count;
+    size_t weights = 0;
+
+    if (net->layer_count < 1 || net->layer_count > NET_MAX_LAYERS ||
+        net->scaling_count > NET_MAX_SCALINGS)
+        return tl_fail(err, TL_LIMIT,
+                       "%s: part %u: a net of %u layers behind %u steps; at most %d and %d are "
+                       "served",
+                       name, p, net->layer_count, net->scaling_count, NET_MAX_LAYERS,
+                       NET_MAX_SCALINGS);
+    for (uint32_t i = 0; i < net->layer_count; i++) {
+        const struct model_layer *layer = &net->layers[i];
+
+        if (layer->input_count != width)
+            return refuse_part(name, p, err, "a layer reads other numbers than there are");
+        weights += (size_t)width * layer->output_count;
+        TL_TRY(check_layer(name, p, layer, err));
+        width = layer->output_count;
+    }
+    if (weights > NET_MAX_WEIGHTS)
+        return tl_fail(err, TL_LIMIT, "%s: part %u: a net of %zu weights; at most %u are served",
+                       name, p, weights, NET_MAX_WEIGHTS);
+    if (width != part->model->score_count)
+        return refuse_part(name, p, err, "its net gives other scores than it needs");
+    return TL_OK;
+}
+
 /* Columns that part `p` may read; of a mean's member all of its classes. */
 static enum tl_code check_inputs(const char *name, const struct model *model, uint32_t p,
                                  struct tl_err *err)
@@ -144,7 +188,6 @@ static enum tl_code check_part(const char *name, const struct model *model, uint
 {
     const struct model_part *part = &model->parts[p];
     const struct model *own = part->model;
-    size_t weights = part->input_count;
 
     TL_TRY(check_inputs(name, model, p, err));
     if (part->kind == PART_MEAN && !(isfinite(part->divisor) && part->divisor > 0))
@@ -153,9 +196,9 @@ static enum tl_code check_part(const char *name, const struct model *model, uint
         return refuse_part(name, p, err, "it has other classes than the whole");
     if (part->kind == PART_TREES && own->info.feature_count != part->input_count)
         return refuse_part(name, p, err, "it has other features than it reads columns");
-    if (part->kind == PART_LINEAR)
-        weights *= own->score_count;
-    if (!all_finite(part->weights, weights) || (part->kind == PART_LINEAR && !part->weights))
+    if (part->kind == PART_NET)
+        return check_net(name, part, p, err);
+    if (part->kind == PART_MEAN && !all_finite(part->weights, part->input_count))
         return refuse_part(name, p, err, "a weight is not a finite number");
     return TL_OK;
 }

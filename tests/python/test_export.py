@@ -27,16 +27,18 @@ try:
     from sklearn.base import clone
     from sklearn.compose import ColumnTransformer
     from sklearn.decomposition import PCA
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.ensemble import (AdaBoostClassifier, BaggingClassifier, ExtraTreesClassifier, GradientBoostingClassifier,
                                   HistGradientBoostingClassifier, RandomForestClassifier, StackingClassifier,
                                   VotingClassifier)
     from sklearn.feature_selection import SelectKBest
     from sklearn.impute import SimpleImputer
-    from sklearn.linear_model import LogisticRegression
+    from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, SGDClassifier
     from sklearn.model_selection import GridSearchCV
+    from sklearn.neural_network import MLPClassifier
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import (LabelEncoder, MaxAbsScaler, MinMaxScaler, OrdinalEncoder, RobustScaler,
-                                       StandardScaler)
+    from sklearn.preprocessing import (LabelEncoder, MaxAbsScaler, MinMaxScaler, Normalizer, OrdinalEncoder,
+                                       RobustScaler, StandardScaler)
     from sklearn.svm import SVC
     from sklearn.tree import DecisionTreeClassifier
 except ImportError:
@@ -99,10 +101,10 @@ class Exported(unittest.TestCase):
         self.path = str(pathlib.Path(self.folder.name) / "m.tilth")
         warnings.simplefilter("ignore")
 
-    def check(self, estimator, x=None, within=EXP, classes=(2, 3), more=None, dtype="float32", **fit):
+    def check(self, estimator, x=None, within=EXP, classes=(2, 3), more=None, dtype="float32", fitted=None, **fit):
         x = self.x if x is None else x
         for count in classes:
-            model = clone(estimator).fit(x, self.y[count], **fit)
+            model = clone(estimator).fit(x if fitted is None else x.astype(fitted), self.y[count], **fit)
             tilth.export(model, self.path, features="abcde", golden=x, dtype=dtype, golden_rows=64)
             read = tilth.load(self.path)
             probe = np.concatenate((x, read.tensors["golden_x"], *(() if more is None else (more,))))
@@ -286,7 +288,6 @@ class Ensembles(Exported):
         odd = VotingClassifier([("rf", forest()), ("svm", SVC(probability=True))], voting="soft").fit(x, y)
         self.refused(r"VotingClassifier.svm: sklearn.svm._classes.SVC cannot be exported", odd)
         self.refused("AdaBoostClassifier cannot be exported", AdaBoostClassifier(n_estimators=2).fit(x, y))
-        self.refused("LogisticRegression reads features", LogisticRegression(max_iter=50).fit(x, y))
         self.refused("set voting='soft'", VotingClassifier([("a", forest())]).fit(x, y))
         top = StackingClassifier([("rf", forest())], final_estimator=HistGradientBoostingClassifier(max_iter=2), cv=3)
         self.refused("StackingClassifier.final_estimator: HistGradientBoostingClassifier compares", top.fit(x, y))
@@ -294,6 +295,81 @@ class Ensembles(Exported):
                                       stack_method="decision_function")
         self.refused("StackingClassifier.gb: the StackingClassifier uses its decision_function", by_score.fit(x, y))
         self.refused("VotingClassifier is not fitted, or no classifier", VotingClassifier(self.members(), voting="soft"))
+
+
+@unittest.skipIf(sklearn is None, "scikit-learn is not installed")
+class Nets(Exported):
+    """Fitted on double, as most are, the sums are in double; fitted on float32 they are in float32."""
+
+    def perceptron(self, *hidden, **parameters):
+        return MLPClassifier(hidden, max_iter=40, random_state=1, **parameters)
+
+    def test_linear_models_on_features(self):
+        for model in (LogisticRegression(), LinearDiscriminantAnalysis(), LogisticRegressionCV(cv=2)):
+            self.check(make_pipeline(StandardScaler(), model), fitted="float64", within=1e-14)
+        self.check(make_pipeline(RobustScaler(), LogisticRegression(solver="liblinear")), fitted="float64", classes=(2,))
+        self.check(make_pipeline(StandardScaler(), SGDClassifier(loss="log_loss")), fitted="float64", within=1e-14)
+        read = self.check(LogisticRegression(), fitted="float64", within=1e-14)
+        self.assertEqual((read.manifest["format"], read.manifest["parts"][0]["kind"]), (2, "linear"))
+
+    def test_perceptrons(self):
+        for activation in ("relu", "tanh", "logistic", "identity"):
+            model = make_pipeline(StandardScaler(), self.perceptron(9, 6, activation=activation))
+            read = self.check(model, fitted="float64", within=1e-14)
+        self.assertEqual(read.manifest["format"], 3)
+        self.assertEqual([t.shape for n, t in read.tensors.items() if "weights" in n], [(9, 5), (6, 9), (3, 6)])
+        self.check(make_pipeline(StandardScaler(), self.perceptron(8)), fitted="float64", dtype="float64", within=1e-14)
+
+    def test_nets_of_float32_are_near_in_float32(self):
+        for model in (self.perceptron(9, 6), LogisticRegression(solver="newton-cg")):
+            read = self.check(make_pipeline(StandardScaler(), model), fitted="float32", within=1e-6)
+            self.assertTrue(read.manifest["parts"][0]["float32"])
+
+    def test_golden_rows_lie_on_both_sides_of_borders(self):
+        model = LogisticRegression().fit(self.x.astype(np.float64), self.y[2])
+        read = tilth.export(model, self.path, features="abcde", golden=self.x, golden_rows=64)
+        rows, labels = read.tensors["golden_x"][64:], read.tensors["golden_label"][64:]
+        half = len(rows) // 2
+        self.assertGreater(half, 10)
+        self.assertTrue((labels[:half] != labels[half:]).all())
+        steps = np.abs(floats.key_of(rows[:half]) - floats.key_of(rows[half:]))
+        self.assertLessEqual(np.median(steps.max(axis=1)), 1)
+
+    def test_without_rows_the_scaler_says_where_features_are(self):
+        model = make_pipeline(StandardScaler(), self.perceptron(6)).fit(self.x.astype(np.float64), self.y[3])
+        read = tilth.export(model, self.path, features="abcde", golden_rows=64)
+        self.assertGreater(np.bincount(read.tensors["golden_label"], minlength=3).min(), 5)
+
+    def test_every_step_that_may_stand_in_front(self):
+        for step in (MinMaxScaler(clip=True), MaxAbsScaler(), RobustScaler(with_centering=False),
+                     StandardScaler(with_std=False), make_pipeline(SimpleImputer(), StandardScaler())):
+            for dtype in ("float32", "float64"):
+                self.check(make_pipeline(step, LogisticRegression()), dtype=dtype, fitted="float64", within=1e-13,
+                           classes=(3,))
+        for norm in ("l1", "l2", "max"):
+            self.check(make_pipeline(Normalizer(norm), LogisticRegression()), fitted="float64", within=1e-6)
+        table = ColumnTransformer([("one", StandardScaler(), [0, 2]), ("two", "passthrough", [1]),
+                                   ("three", make_pipeline(SimpleImputer(), MinMaxScaler()), [3])])
+        self.check(make_pipeline(table, SelectKBest(k=3), self.perceptron(5)), fitted="float64", within=1e-12)
+
+    def test_nets_in_votes_and_stacks(self):
+        members = [("rf", forest()), ("lr", make_pipeline(StandardScaler(), LogisticRegression())),
+                   ("mlp", make_pipeline(StandardScaler(), self.perceptron(6)))]
+        self.check(VotingClassifier(members, voting="soft", weights=[1, 2, 0.5]), fitted="float64", within=1e-14)
+        top = make_pipeline(StandardScaler(), self.perceptron(4))
+        self.check(StackingClassifier(members, final_estimator=top, cv=3), fitted="float64", within=1e-13)
+        self.check(StackingClassifier(members[:2], final_estimator=make_pipeline(StandardScaler(), LogisticRegression()),
+                                      cv=3, passthrough=True), fitted="float64", within=1e-13)
+
+    def test_what_a_net_cannot_stand_behind_is_refused(self):
+        def fitted(*steps):
+            return make_pipeline(*steps).fit(self.x, self.y[2])
+        self.refused("Pipeline.ordinalencoder: OrdinalEncoder in front of a net",
+                     make_pipeline(OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
+                                   LogisticRegression()).fit(np.round(self.x / 1000), self.y[2]))
+        self.refused("Pipeline.normalizer: Normalizer mixes features", fitted(Normalizer(), forest()))
+        self.refused("hinge", fitted(SGDClassifier()))
+        self.refused("at most 8 layers of 1024", fitted(self.perceptron(1025)))
 
 
 class Files(Exported):

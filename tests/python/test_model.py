@@ -88,7 +88,7 @@ class Files(unittest.TestCase):
         self.refused("not finite", threshold=np.array([np.nan, 0, 2, 0, 0], np.float32))
         self.refused("has shape", leaf_values=np.eye(3))
         self.refused("different integers", classes=[{"value": 7}, {"value": 255}])
-        self.refused("format 3", format=3)
+        self.refused("format 4", format=4)
         self.refused("parts must be a list", format=2)
         self.refused("kind 'lightgbm'", kind="lightgbm")
 

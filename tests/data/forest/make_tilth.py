@@ -13,8 +13,10 @@ from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (ExtraTreesClassifier, GradientBoostingClassifier, HistGradientBoostingClassifier,
                               RandomForestClassifier, StackingClassifier, VotingClassifier)
 from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, Normalizer, OrdinalEncoder, StandardScaler
 from xgboost import XGBClassifier
 
 from probes import labels, rows, write
@@ -44,6 +46,10 @@ def encoded(model, **parameters):
                          StandardScaler(), model)
 
 
+def perceptron(*hidden, **parameters):
+    return MLPClassifier(hidden, max_iter=80, random_state=1, **parameters)
+
+
 UNKNOWN = {"handle_unknown": "use_encoded_value", "unknown_value": -1}
 CASES = {  # name -> classes, whether NaN occurs, the estimator
     "vote": (3, False, VotingClassifier([("rf", forest()), ("gb", boosted(GradientBoostingClassifier)),
@@ -61,16 +67,30 @@ CASES = {  # name -> classes, whether NaN occurs, the estimator
          ("lgb", boosted(LGBMClassifier))], final_estimator=forest(), cv=3, passthrough=True)),
     "histogram": (2, True, HistGradientBoostingClassifier(max_iter=3, max_leaf_nodes=6, categorical_features=[3])),
     "encoded": (3, False, encoded(forest(max_leaf_nodes=30), **UNKNOWN)),
+    "mlp": (3, False, make_pipeline(StandardScaler(), perceptron(9, 6))),
+    "mlp_binary": (2, False, make_pipeline(MinMaxScaler(clip=True), perceptron(7, activation="tanh"))),
+    "mlp_float32": (3, False, make_pipeline(StandardScaler(), perceptron(8, activation="logistic"))),
+    "logistic": (3, False, LogisticRegression()),
+    "logistic_ovr": (3, False, make_pipeline(Normalizer("max"), SGDClassifier(loss="log_loss", random_state=1))),
+    "vote_nets": (3, False, VotingClassifier([("rf", forest()), ("mlp", make_pipeline(StandardScaler(), perceptron(5))),
+                                              ("lr", LogisticRegression())], voting="soft", weights=[1, 2, 0.5])),
+    "stack_net": (2, False, StackingClassifier([("rf", forest()), ("lr", LogisticRegression())],
+                                               final_estimator=perceptron(4), cv=3)),
 }
+# fitted on double, and so computed in it; the others on float32
+DOUBLE = ("mlp", "mlp_binary", "logistic", "logistic_ovr", "vote_nets", "stack_net")
 
 
 def main():
+    """All of them, or those that are named behind the folder."""
     for name, (classes, missing, estimator) in CASES.items():
+        if sys.argv[2:] and name not in sys.argv[2:]:
+            continue
         x = rows(11, missing)
         y = labels(x, classes)
         x[:, 3] = np.random.default_rng(4).integers(0, 9, len(x)) * 3
         y = (y + (x[:, 3] % 2 == 1)).astype(int) % classes
-        estimator.fit(x, y)
+        estimator.fit(x if name not in DOUBLE else x.astype(np.float64), y)
         path = HERE / f"tilth_{name}.tilth"
         model = tilth.export(estimator, path, features=FEATURES, classes=["bare", "maize", "forest"][:classes], golden=x,
                              golden_rows=8, provenance={"script": "tests/data/forest/make_tilth.py"})

@@ -14,6 +14,8 @@ struct setting {
     struct fixture *fixture[MEMBERS + 1];
     struct model member[MEMBERS + 1];
     struct model linear;
+    struct model_layer layer[2];
+    struct model_net net;
     struct model_part part[8];
     struct model whole;
     uint32_t pixels;
@@ -267,13 +269,14 @@ static void add_linear(struct setting *s, const double *weights, const double *b
                                .output = OUTPUT_SOFTMAX,
                                .winner_by_score = true,
                                .divisor = 1,
-                               .score_count = CLASSES,
-                               .base = base};
-    s->part[3] = (struct model_part){.kind = PART_LINEAR,
+                               .score_count = CLASSES};
+    s->layer[0] = (struct model_layer){FEATURES, CLASSES, weights, base, ACTIVATION_NONE};
+    s->net = (struct model_net){.layer_count = 1, .layers = s->layer};
+    s->part[3] = (struct model_part){.kind = PART_NET,
                                      .model = &s->linear,
+                                     .net = &s->net,
                                      .input_count = FEATURES,
-                                     .inputs = on_top,
-                                     .weights = weights};
+                                     .inputs = on_top};
     s->whole.part_count = 4;
 }
 
@@ -306,9 +309,64 @@ TEST(logistic_regression_on_top_is_softmax_of_its_scores)
     outputs_free(&output);
 }
 
+TEST(a_net_is_a_member_of_a_vote_like_any_other)
+{
+    static const double weights[] = {0.5, -1, 2, 0, 1, 1, 1, -1, 0.25, 3, 0, 0, 1, 2, -2},
+                        bias[] = {1, 0, -1};
+    static const uint32_t two[] = {FEATURES + 3 * CLASSES, FEATURES + CLASSES};
+    AUTO(setting) s = setting_new(3000);
+
+    add_linear(s, weights, bias);
+    add_mean(s, 4, 2, two, NULL, 2);
+    struct outputs output = check(s);
+    for (size_t at = 0; at < s->pixels; at++) {
+        double p[MEMBERS][CLASSES], net[CLASSES], values[NET_MAX_WIDTH], scores[NET_MAX_WIDTH];
+        double both[CLASSES];
+
+        for (uint32_t m = 0; m < MEMBERS; m++)
+            member_p(s, m, at, p[m]);
+        for (uint32_t i = 0; i < FEATURES; i++)
+            values[i] = on_top[i] < FEATURES
+                            ? (double)s->planes[on_top[i]][at]
+                            : p[(on_top[i] - FEATURES) / CLASSES][(on_top[i] - FEATURES) % CLASSES];
+        dense_walk(&s->net, values, scores);
+        walk_probabilities(&s->linear, scores, net);
+        for (uint32_t c = 0; c < CLASSES; c++)
+            both[c] = (net[c] + p[1][c]) / 2;
+        if (!isnan(both[0]))
+            check_pixel(s, &output, at, both);
+    }
+    outputs_free(&output);
+}
+
+TEST(a_net_whose_layers_do_not_fit_is_refused)
+{
+    static const double weights[CLASSES * FEATURES] = {0}, base[FEATURES] = {0};
+    AUTO(setting) s = setting_new(1);
+    struct tl_err err;
+
+    add_linear(s, weights, base);
+    s->layer[0].input_count = FEATURES - 1;
+    assert_refused(model_check_parts("m", &s->whole, &err), TL_CORRUPT, "reads other numbers");
+    add_linear(s, weights, base);
+    s->layer[0].output_count = CLASSES - 1;
+    assert_refused(model_check_parts("m", &s->whole, &err), TL_CORRUPT, "other scores");
+    s->layer[0].output_count = NET_MAX_WIDTH + 1;
+    assert_refused(model_check_parts("m", &s->whole, &err), TL_LIMIT, "a layer of 1025");
+    add_linear(s, weights, base);
+    s->net.layer_count = NET_MAX_LAYERS + 1;
+    assert_refused(model_check_parts("m", &s->whole, &err), TL_LIMIT, "9 layers");
+    s->net.layer_count = 0;
+    assert_refused(model_check_parts("m", &s->whole, &err), TL_LIMIT, "0 layers");
+    add_linear(s, weights, base);
+    s->layer[1] = s->layer[0];
+    s->net.layer_count = 2;
+    assert_refused(model_check_parts("m", &s->whole, &err), TL_CORRUPT, "reads other numbers");
+}
+
 TEST(parts_that_do_not_fit_together_are_refused)
 {
-    static const double infinite[CLASSES * FEATURES] = {(double)INFINITY};
+    static const double infinite[CLASSES * FEATURES] = {(double)INFINITY}, zeros[CLASSES] = {0};
     static const uint32_t ahead[] = {FEATURES, FEATURES + 3 * CLASSES};
     static const uint32_t feature[] = {FEATURES, 2}, inside[] = {FEATURES, FEATURES + 1};
     AUTO(setting) s = setting_new(1);
@@ -324,7 +382,7 @@ TEST(parts_that_do_not_fit_together_are_refused)
     assert_refused(model_check_parts("m", &s->whole, &err), TL_CORRUPT, "add up");
     add_mean(s, 3, 0, members, NULL, 1);
     assert_refused(model_check_parts("m", &s->whole, &err), TL_CORRUPT, "no column");
-    add_linear(s, infinite, NULL);
+    add_linear(s, infinite, zeros);
     assert_refused(model_check_parts("m", &s->whole, &err), TL_CORRUPT, "finite");
     s->part[3].inputs = NULL;
     assert_refused(model_check_parts("m", &s->whole, &err), TL_CORRUPT, "what it reads");
@@ -340,4 +398,5 @@ RUN(T(a_weighted_vote_is_the_weighted_mean_in_the_order_of_its_members),
     T(a_vote_of_a_model_with_itself_is_that_model),
     T(a_forest_on_top_sees_the_members_probabilities_as_float32),
     T(logistic_regression_on_top_is_softmax_of_its_scores),
+    T(a_net_is_a_member_of_a_vote_like_any_other), T(a_net_whose_layers_do_not_fit_is_refused),
     T(parts_that_do_not_fit_together_are_refused))

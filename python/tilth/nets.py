@@ -1,0 +1,108 @@
+"""Linear models and multi-layer perceptrons of scikit-learn as nets: layers of sums (docs/dense.md)."""
+import numpy as np
+
+from .columns import _refuse
+from .sklearn_models import version
+
+MAX_LAYERS, MAX_WIDTH, MAX_WEIGHTS = 8, 1024, 1 << 22
+
+
+class Layer:
+    """`weights` [outputs, inputs], `bias` [outputs]."""
+
+    def __init__(self, weights, bias, activation="none"):
+        self.weights, self.bias, self.activation = np.asarray(weights), np.asarray(bias), activation
+
+
+class Net:
+    """Layers, and what is made of the last one's numbers (`output`: keys of the part)."""
+
+    def __init__(self, layers, output):
+        self.layers, self.output = layers, output
+
+    def dtype(self):
+        return np.result_type(*(layer.weights.dtype for layer in self.layers))
+
+    def manifest_and_tensors(self, columns, scalings, narrow):
+        """Of a part of kind linear where that says it all, else net."""
+        manifest = {"kind": "net", **self.output, "inputs": columns}
+        if len(self.layers) == 1 and not scalings and not narrow and self.output["output"] != "normalized":
+            layer = self.layers[0]
+            return manifest | {"kind": "linear"}, {"weights": _double(layer.weights), "base": _double(layer.bias)}
+        manifest["layers"] = [{"activation": layer.activation} for layer in self.layers]
+        tensors = {}
+        for i, layer in enumerate(self.layers):
+            tensors[f"weights{i}"], tensors[f"bias{i}"] = _double(layer.weights), _double(layer.bias)
+        if scalings:
+            manifest["scaling"] = [{"op": s.op} | ({"float32": True} if s.narrow else {}) for s in scalings]
+        for i, scaling in enumerate(scalings):
+            if scaling.numbers is not None:
+                tensors[f"scaling{i}"] = scaling.numbers
+        if narrow:
+            manifest["float32"] = True
+        return manifest, tensors
+
+
+def _double(numbers):
+    return np.ascontiguousarray(numbers, np.float64)
+
+
+def _check(net, place):
+    widths = [len(layer.bias) for layer in net.layers]
+    weights = sum(layer.weights.size for layer in net.layers)
+    if len(widths) > MAX_LAYERS or max(widths) > MAX_WIDTH or weights > MAX_WEIGHTS:
+        _refuse(place, f"a net of {len(widths)} layers of {widths} numbers and {weights} weights: at most {MAX_LAYERS} "
+                       f"layers of {MAX_WIDTH} and {MAX_WEIGHTS} weights are served; train a smaller one")
+    if not all(np.isfinite(layer.weights).all() and np.isfinite(layer.bias).all() for layer in net.layers):
+        _refuse(place, "a weight is not a finite number: the training has diverged")
+    return net
+
+
+def _linear(estimator, output):
+    coefficients = np.asarray(estimator.coef_)
+    bias = np.broadcast_to(np.asarray(estimator.intercept_, coefficients.dtype), len(coefficients))
+    return Net([Layer(coefficients, bias)], output | {"label": "score"})
+
+
+def logistic(estimator, place):
+    """LogisticRegression: the label is the greatest score's."""
+    many = len(estimator.classes_) > 2
+    kind = getattr(estimator, "multi_class", "auto")
+    apart = kind == "ovr" or getattr(estimator, "solver", "") == "liblinear" or version() < (0, 22)
+    if many:
+        return _linear(estimator, {"output": "normalized" if apart else "softmax"})
+    # of two classes softmax is the sigmoid of twice the score, one-versus-rest of the score
+    twice = kind == "multinomial" and version() < (1, 8)
+    return _linear(estimator, {"output": "binary", "slope": 2 if twice else 1})
+
+
+def discriminant(estimator, place):
+    return _linear(estimator, {"output": "binary" if len(estimator.classes_) == 2 else "softmax"})
+
+
+def stochastic(estimator, place):
+    if estimator.loss not in ("log_loss", "log"):
+        _refuse(place, f"SGDClassifier(loss={estimator.loss!r}) gives no probabilities that tilth knows: fit it with "
+                       "loss='log_loss'")
+    return _linear(estimator, {"output": "binary" if len(estimator.classes_) == 2 else "normalized"})
+
+
+ACTIVATIONS = {"identity": "none", "relu": "relu", "tanh": "tanh", "logistic": "logistic"}
+
+
+def perceptron(estimator, place):
+    if estimator.out_activation_ not in ("softmax", "logistic") or estimator._label_binarizer.y_type_ not in (
+            "binary", "multiclass"):
+        _refuse(place, "MLPClassifier of several labels at once: fit one that gives a class per row")
+    last = len(estimator.coefs_) - 1
+    layers = [Layer(w.T, b, "none" if i == last else ACTIVATIONS[estimator.activation])
+              for i, (w, b) in enumerate(zip(estimator.coefs_, estimator.intercepts_))]
+    return Net(layers, {"output": "softmax" if estimator.out_activation_ == "softmax" else "binary"})
+
+
+NETS = {"LogisticRegression": logistic, "LogisticRegressionCV": logistic, "LinearDiscriminantAnalysis": discriminant,
+        "SGDClassifier": stochastic, "MLPClassifier": perceptron}
+
+
+def net_of(estimator, place):
+    return _check(NETS[type(estimator).__name__](estimator, place), place)

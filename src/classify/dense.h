@@ -1,0 +1,60 @@
+/*
+ * dense: a small net (struct model_net) on many pixels: scalings, then layers of sums and
+ * activations, all in double. docs/dense.md has the order of the sums, which every build of the
+ * kernel keeps: what it gives is dense_walk()'s, bit for bit.
+ *
+ * Threads  immutable once compiled
+ * Memory   the compiled form in the arena that dense_compile() was given; the room of a strip is
+ *          the caller's
+ * Units    strips of DENSE_STRIP pixels, column by column: column c of pixel i at
+ *          [c * DENSE_STRIP + i]
+ */
+#ifndef TILTH_CLASSIFY_DENSE_H
+#define TILTH_CLASSIFY_DENSE_H
+
+#include "base/cpu.h"
+#include "classify/model_parsed.h"
+
+/* TILE: outputs that are added up at once. */
+enum { DENSE_STRIP = 64, DENSE_TILE = 4 };
+
+/* A layer as it runs; outputs are filled up with zeros to tiles. */
+struct dense_layer {
+    uint32_t inputs, tiles;
+    const double *weights; /* [tiles][inputs][DENSE_TILE] */
+    const double *bias;    /* [tiles * DENSE_TILE] */
+    enum model_activation activation;
+};
+
+struct dense;
+
+/* One strip through all of it. `in` and `spare` each have dense_room() doubles, aligned to 64
+ * bytes; the scores come back in one of the two. */
+typedef const double *(*dense_kernel)(const struct dense *dense, double *in, double *spare);
+
+struct dense {
+    const struct model_net *net;
+    uint32_t inputs;
+    const struct dense_layer *layers; /* net->layer_count */
+    size_t room;                      /* doubles of a strip of the widest layer */
+    dense_kernel run;
+};
+
+/* The best up to `isa`. ISA_SCALAR is plain C, as the compiler makes vectors of it. */
+dense_kernel dense_choose(enum cpu_isa isa);
+
+/* `net` is borrowed and must outlive it; it has passed model_check_parts(). */
+TL_MUST_CHECK enum tl_code dense_compile(const struct model_net *net, struct arena *arena,
+                                         struct dense *ret_dense, struct tl_err *err);
+
+/* The oracle: one pixel, one sum at a time. values: the net's columns, and at least
+ * NET_MAX_WIDTH numbers of room; they are lost. ret_scores: NET_MAX_WIDTH. */
+void dense_walk(const struct model_net *net, double *values, double *ret_scores);
+
+const double *dense_portable(const struct dense *dense, double *in, double *spare);
+#if defined(__x86_64__)
+const double *dense_avx2(const struct dense *dense, double *in, double *spare);
+const double *dense_avx512(const struct dense *dense, double *in, double *spare);
+#endif
+
+#endif

@@ -1,0 +1,20 @@
+/* Four pixels at a time. */
+#if defined(__x86_64__)
+
+#include "classify/dense.h"
+#include "classify/forest_target.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define DENSE_VECTOR 32
+#define DENSE_RUN    dense_avx2
+
+TARGET_BEGIN("avx2")
+#include "classify/dense_kernel.h"
+TARGET_END
+
+#else
+typedef int dense_avx2_is_for_x86_64;
+#endif

@@ -1,0 +1,20 @@
+/* Eight pixels at a time. */
+#if defined(__x86_64__)
+
+#include "classify/dense.h"
+#include "classify/forest_target.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define DENSE_VECTOR 64
+#define DENSE_RUN    dense_avx512
+
+TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl")
+#include "classify/dense_kernel.h"
+TARGET_END
+
+#else
+typedef int dense_avx512_is_for_x86_64;
+#endif

@@ -1,0 +1,126 @@
+/*
+ * dense_math: the numbers of a net that are not sums. One source for the oracle and for every
+ * kernel, of nothing but IEEE operations in a fixed order: the same bits everywhere.
+ *
+ * Units  dense_exp() to 2^-51 of its value, tanh and the logistic function to 2^-51 absolute
+ */
+#ifndef TILTH_CLASSIFY_DENSE_MATH_H
+#define TILTH_CLASSIFY_DENSE_MATH_H
+
+#include "classify/model_parsed.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+/* e^x for -708 <= x <= 0; NaN for NaN. */
+static inline double dense_exp(double x)
+{
+    const double ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10;
+    const double log2_e = 1.44269504088896338700e+00, round = 0x1.8p52;
+
+    /* e^x = 2^k e^r; k is in the lowest bits of `shifted` */
+    double shifted = x * log2_e + round, k = shifted - round, scale;
+    double r = (x - k * ln2_high) - k * ln2_low;
+    uint64_t bits;
+
+    memcpy(&bits, &shifted, sizeof(bits));
+    bits = (bits + 1023) << 52;
+    memcpy(&scale, &bits, sizeof(scale));
+    double y = 1.0 / 479001600 + r * (1.0 / 6227020800);
+    y = 1.0 / 39916800 + r * y;
+    y = 1.0 / 3628800 + r * y;
+    y = 1.0 / 362880 + r * y;
+    y = 1.0 / 40320 + r * y;
+    y = 1.0 / 5040 + r * y;
+    y = 1.0 / 720 + r * y;
+    y = 1.0 / 120 + r * y;
+    y = 1.0 / 24 + r * y;
+    y = 1.0 / 6 + r * y;
+    y = 0.5 + r * y;
+    return (1 + r * (1 + r * y)) * scale;
+}
+
+/*
+ * tanh and the logistic function are made of e^-size. That is a step of its own, so that compilers
+ * make vectors of each: the power, its exponential, and what is made of that.
+ */
+static inline double dense_power(enum model_activation activation, double x)
+{
+    double size = (activation == ACTIVATION_TANH ? 2 : 1) * fabs(x);
+
+    return size > 708 ? -708 : -size;
+}
+
+static inline double dense_curve(enum model_activation activation, double x, double e)
+{
+    double top = activation == ACTIVATION_TANH ? 1 - e : x < 0 ? e : 1, y = top / (1 + e);
+
+    return activation == ACTIVATION_TANH ? copysign(y, x) : y;
+}
+
+static inline double dense_activate(enum model_activation activation, double x)
+{
+    switch (activation) {
+    case ACTIVATION_RELU:
+        return x < 0 ? 0 : x; /* NaN stays */
+    case ACTIVATION_TANH:
+    case ACTIVATION_LOGISTIC:
+        return dense_curve(activation, x, dense_exp(dense_power(activation, x)));
+    case ACTIVATION_SQUARE:
+        return x * x;
+    case ACTIVATION_NONE:
+    case ACTIVATION_COUNT:
+        break;
+    }
+    return x;
+}
+
+/* A step that looks at one number, `by`. */
+static inline double dense_scale(enum model_scaling_kind kind, double x, double by)
+{
+    switch (kind) {
+    case SCALING_ADD:
+        return x + by;
+    case SCALING_SUBTRACT:
+        return x - by;
+    case SCALING_MULTIPLY:
+        return x * by;
+    case SCALING_DIVIDE:
+        return x / by;
+    case SCALING_IMPUTE:
+        return x != x ? by : x;
+    case SCALING_AT_LEAST:
+        return x < by ? by : x;
+    case SCALING_AT_MOST:
+        return x > by ? by : x;
+    case SCALING_L1:
+    case SCALING_L2:
+    case SCALING_MAX:
+    case SCALING_COUNT:
+        break;
+    }
+    return x;
+}
+
+/* What a norm becomes when one more number of the row is seen. */
+static inline double dense_norm(enum model_scaling_kind kind, double norm, double x)
+{
+    double size = fabs(x);
+
+    if (kind == SCALING_L1)
+        return norm + size;
+    if (kind == SCALING_L2)
+        return norm + x * x;
+    return size > norm ? size : norm;
+}
+
+/* What the row is divided by. */
+static inline double dense_divisor(enum model_scaling_kind kind, double norm)
+{
+    if (norm == 0)
+        return 1;
+    return kind == SCALING_L2 ? sqrt(norm) : norm;
+}
+
+#endif
