@@ -1,6 +1,7 @@
 #include "base/hash.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <xxhash.h>
 
 uint64_t hash64(const void *bytes, size_t size)
@@ -71,12 +72,40 @@ static const uint32_t crc_of_byte[256] = {
 };
 /* clang-format on */
 
-uint32_t hash_crc32(const void *bytes, size_t size)
+static uint32_t crc_of_bytes(uint32_t crc, const uint8_t *at, size_t size)
 {
-    const uint8_t *at = bytes;
-    uint32_t crc = UINT32_MAX;
-
     for (size_t i = 0; i < size; i++)
         crc = crc_of_byte[(crc ^ at[i]) & 0xFF] ^ (crc >> 8);
-    return ~crc;
+    return crc;
+}
+
+/* Eight bytes at a time: what each of them does to the register from its distance to the end. */
+static uint32_t crc_of_words(uint32_t crc, const uint8_t *at, size_t words)
+{
+    uint32_t of_byte[8][256]; /* [bytes behind it][byte] */
+
+    memcpy(of_byte[0], crc_of_byte, sizeof(crc_of_byte));
+    for (size_t behind = 1; behind < 8; behind++)
+        for (size_t byte = 0; byte < 256; byte++) {
+            uint32_t before = of_byte[behind - 1][byte];
+
+            of_byte[behind][byte] = crc_of_byte[before & 0xFF] ^ (before >> 8);
+        }
+    for (; words; words--, at += 8) {
+        uint32_t next = 0;
+
+        for (size_t i = 0; i < 8; i++)
+            next ^= of_byte[7 - i][at[i] ^ (i < 4 ? crc >> 8 * i & 0xFF : 0)];
+        crc = next;
+    }
+    return crc;
+}
+
+uint32_t hash_crc32(const void *bytes, size_t size)
+{
+    enum { WORTH_TABLES = 4096 };
+    size_t words = size >= WORTH_TABLES ? size / 8 : 0;
+    uint32_t crc = words ? crc_of_words(UINT32_MAX, bytes, words) : UINT32_MAX;
+
+    return ~crc_of_bytes(crc, (const uint8_t *)bytes + 8 * words, size - 8 * words);
 }

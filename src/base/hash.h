@@ -28,7 +28,7 @@ void hash128_hex(struct hash128 hash, char ret_hex[33]);
 
 /*
  * The CRC-32 of zlib, PNG and gzip (ISO 3309, reflected polynomial EDB88320): every change of
- * up to 32 neighbouring bits is seen. A byte at a time, about 0.4 GB/s: for what is read once.
+ * up to 32 neighbouring bits is seen. Eight bytes at a time, 2.5 GB/s: for what is read once.
  */
 uint32_t hash_crc32(const void *bytes, size_t size);
 

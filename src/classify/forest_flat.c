@@ -207,19 +207,11 @@ void flat_apply_rule(const struct flat_plane *plane, float *values, size_t count
 
 /* ---- ranks ---- */
 
-static int compare_floats(const void *a, const void *b)
-{
-    float x, y;
-
-    memcpy(&x, a, sizeof(x));
-    memcpy(&y, b, sizeof(y));
-    return (x > y) - (x < y);
-}
-
 /* Thresholds of all planes, one plane after the other; begin[p] is where plane p starts. */
 struct gathered {
     float *thresholds;
     uint64_t *begin;
+    uint32_t *keys[2]; /* room to sort the plane that has most */
 };
 
 static bool gather(const struct flat *flat, const struct plane_map *map, struct arena *scratch,
@@ -246,15 +238,49 @@ static bool gather(const struct flat *flat, const struct plane_map *map, struct 
     return true;
 }
 
-/* Sorts one plane's thresholds and drops the doubles, in place. */
-static uint32_t sort_distinct(float *thresholds, uint64_t count)
+/* Room for the keys of one plane, twice. */
+static bool alloc_keys(const struct flat *flat, struct gathered *all, struct arena *scratch)
 {
-    uint32_t kept = 0;
+    uint64_t most = 1;
 
-    qsort(thresholds, count, sizeof(*thresholds), compare_floats);
+    for (uint32_t p = 0; p < flat->plane_count; p++)
+        most = TL_MAX(most, all->begin[p + 1] - all->begin[p]);
+    for (size_t i = 0; i < TL_COUNT(all->keys); i++)
+        all->keys[i] = arena_alloc(scratch, most, sizeof(*all->keys[i]));
+    return all->keys[0] && all->keys[1];
+}
+
+/* One pass over 11 bits of the keys, the lower ones being in order already. */
+static void sort_pass(const uint32_t *from, uint32_t *to, uint64_t count, unsigned shift)
+{
+    enum { VALUES = 2048 };
+    uint64_t begin[VALUES] = {0}, sum = 0;
+
     for (uint64_t i = 0; i < count; i++)
-        if (i == 0 || thresholds[i] > thresholds[kept - 1])
-            thresholds[kept++] = thresholds[i];
+        begin[from[i] >> shift & (VALUES - 1)]++;
+    for (size_t v = 0; v < VALUES; v++) {
+        uint64_t own = begin[v];
+
+        begin[v] = sum;
+        sum += own;
+    }
+    for (uint64_t i = 0; i < count; i++)
+        to[begin[from[i] >> shift & (VALUES - 1)]++] = from[i];
+}
+
+/* Sorts one plane's thresholds and drops the doubles, in place. O(count). */
+static uint32_t sort_distinct(const struct gathered *all, float *thresholds, uint64_t count)
+{
+    uint32_t *a = all->keys[0], *b = all->keys[1], kept = 0;
+
+    for (uint64_t i = 0; i < count; i++)
+        a[i] = rank_key(thresholds[i]);
+    sort_pass(a, b, count, 0);
+    sort_pass(b, a, count, 11);
+    sort_pass(a, b, count, 22);
+    for (uint64_t i = 0; i < count; i++)
+        if (i == 0 || b[i] != b[i - 1])
+            thresholds[kept++] = rank_float(b[i]);
     return kept;
 }
 
@@ -269,7 +295,7 @@ static bool make_rankers(struct flat *flat, const struct gathered *all, struct a
         return false;
     for (uint32_t p = 0; p < flat->plane_count; p++) {
         rankers[p].count =
-            sort_distinct(all->thresholds + all->begin[p], all->begin[p + 1] - all->begin[p]);
+            sort_distinct(all, all->thresholds + all->begin[p], all->begin[p + 1] - all->begin[p]);
         most = TL_MAX(most, rankers[p].count);
     }
     flat->type = most <= U8_MAX_RANK ? FLAT_U8 : most <= U16_MAX_RANK ? FLAT_U16 : FLAT_F32;
@@ -521,7 +547,8 @@ enum tl_code flat_compile(const struct model *model, struct arena *arena, struct
                        "with fewer categories, or encode them as numbers",
                        map.use_count, FLAT_MAX_SETS);
     if (!listed || !make_planes(&flat, &map, arena) || !gather(&flat, &map, scratch, &all) ||
-        !make_rankers(&flat, &all, arena) || !compile_nodes(&flat, &map, arena, scratch) ||
+        !alloc_keys(&flat, &all, scratch) || !make_rankers(&flat, &all, arena) ||
+        !compile_nodes(&flat, &map, arena, scratch) ||
         !oblivious_compile(&flat, arena, &flat.oblivious))
         return tl_fail(err, TL_NOMEM, "no memory to compile %ju nodes",
                        (uintmax_t)model->info.node_count);

@@ -6,15 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-/* A whole number that grows with the float. */
-static uint32_t float_key(float x)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &x, sizeof(bits));
-    return bits ^ (bits & 0x80000000U ? 0xFFFFFFFFU : 0x80000000U);
-}
-
 /* Both maps grow with x (rounding keeps order), which is all that exactness needs. */
 static uint32_t linear_bucket(const struct flat_ranker *r, float x)
 {
@@ -27,7 +18,7 @@ static uint32_t linear_bucket(const struct flat_ranker *r, float x)
 
 static uint32_t bits_bucket(const struct flat_ranker *r, float x)
 {
-    uint32_t key = float_key(x + 0.0F);
+    uint32_t key = rank_key(x + 0.0F);
     uint32_t at = key > r->low_key ? (key - r->low_key) >> r->shift : 0;
 
     return at < r->bucket_count ? at : r->bucket_count - 1;
@@ -68,10 +59,10 @@ static void choose_buckets(struct flat_ranker *r)
     uint32_t room = 8 * r->count + 1;
     struct flat_ranker linear = *r;
 
-    r->low_key = float_key(low);
-    while ((float_key(high) - r->low_key) >> r->shift >= room)
+    r->low_key = rank_key(low);
+    while ((rank_key(high) - r->low_key) >> r->shift >= room)
         r->shift++;
-    r->bucket_count = ((float_key(high) - r->low_key) >> r->shift) + 1;
+    r->bucket_count = ((rank_key(high) - r->low_key) >> r->shift) + 1;
     r->steps = search_steps(most_in_a_bucket(r));
     linear.linear = true;
     linear.low = low;

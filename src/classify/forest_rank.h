@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct arena;
 
@@ -26,6 +27,24 @@ struct flat_ranker {
     uint32_t bucket_count;
     const uint16_t *start; /* thresholds in earlier buckets; one entry more than buckets */
 };
+
+/* A whole number that grows with the float, and the float again. */
+static inline uint32_t rank_key(float x)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &x, sizeof(bits));
+    return bits ^ (bits & 0x80000000U ? 0xFFFFFFFFU : 0x80000000U);
+}
+
+static inline float rank_float(uint32_t key)
+{
+    uint32_t bits = key ^ (key & 0x80000000U ? 0x80000000U : 0xFFFFFFFFU);
+    float x;
+
+    memcpy(&x, &bits, sizeof(x));
+    return x;
+}
 
 /* Makes the ranker of `r->count` (1 to 65,535) ascending, different thresholds; the rest of *r is
  * 0. False without memory. */

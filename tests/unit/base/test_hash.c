@@ -35,5 +35,30 @@ TEST(the_crc32_is_that_of_zlib)
     assert_int_equal(hash_crc32(all, sizeof(all)), 0x29058c73);
 }
 
+/* The definition, a bit at a time. */
+static uint32_t plain_crc32(const uint8_t *bytes, size_t size)
+{
+    uint32_t crc = UINT32_MAX;
+
+    for (size_t i = 0; i < size; i++) {
+        crc ^= bytes[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320 : 0);
+    }
+    return ~crc;
+}
+
+TEST(the_crc32_of_many_bytes_is_the_same_for_every_length_and_alignment)
+{
+    static uint8_t bytes[5000];
+
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)(i * 2654435761U >> 13);
+    for (size_t at = 0; at < 9; at++)
+        for (size_t size = 4080; size < 4120; size++)
+            assert_int_equal(hash_crc32(bytes + at, size), plain_crc32(bytes + at, size));
+}
+
 RUN(T(the_hashes_are_the_published_ones), T(a_join_depends_on_the_order),
-    T(the_crc32_is_that_of_zlib))
+    T(the_crc32_is_that_of_zlib),
+    T(the_crc32_of_many_bytes_is_the_same_for_every_length_and_alignment))
