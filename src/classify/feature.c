@@ -1,51 +1,52 @@
 /*
- * The compiler: recursive descent over the text, one instruction per operator, registers
- * given out like a stack. What bad input can cost is capped: bytes of text, depth of nesting,
- * registers.
+ * The front end: recursive descent over the text, into the graph of feature_build. What bad
+ * input can cost is capped: bytes of text, depth of nesting, members of a series, operations.
  *
  *   expression := sum [("<" | "<=" | ">" | ">=" | "==" | "!=") sum]
  *   sum        := product {("+" | "-") product}
  *   product    := unary {("*" | "/") unary}
  *   unary      := "-" unary | primary
- *   primary    := number | band | function "(" expression {"," expression} ")"
- *               | "(" expression ")"
+ *   primary    := number | name | function "(" arguments ")" | "(" expression ")"
+ *   arguments  := expression {"," expression}
+ *               | source ["," number]                    of an index
+ *               | number "," expression {"," expression} of a percentile
+ *   name       := source "." band; one of the two may have a range: "t{1..12}.nir"
  */
 #include "classify/feature.h"
 
+#include "base/arena.h"
 #include "base/check.h"
-#include "classify/feature_program.h"
+#include "classify/feature_build.h"
+#include "classify/feature_functions.h"
 
 #include <ctype.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+#define FEATURE_MAX_TEXT  4096
+#define FEATURE_MAX_DEPTH 64
+#define FEATURE_MAX_NAME  255
 
 struct parser {
     const char *text;
     size_t at;
     unsigned depth;
-    struct feature *feature;
+    struct feature_builder *builder;
+    struct arena *arena; /* of the members of series */
     feature_band_fn *band;
     void *udata;
-    bool busy[FEATURE_MAX_REGISTERS];
     struct tl_err *err;
 };
 
-struct function {
-    const char *name;
-    unsigned arguments;
-    enum feature_op op;
+/* What an expression stands for: one node, or a series of them. */
+struct value {
+    uint32_t count, one;
+    const uint32_t *many; /* NULL when count is 1 */
 };
 
-/* clamp() is two instructions and has no op of its own. */
-static const struct function functions[] = {
-    {"abs", 1, FEATURE_ABS},   {"min", 2, FEATURE_MIN},     {"max", 2, FEATURE_MAX},
-    {"sqrt", 1, FEATURE_SQRT}, {"ln", 1, FEATURE_LN},       {"exp", 1, FEATURE_EXP},
-    {"nd", 2, FEATURE_ND},     {"where", 3, FEATURE_WHERE}, {"clamp", 3, FEATURE_OP_COUNT},
-};
-
-static enum tl_code expression(struct parser *p, struct operand *ret);
+static enum tl_code expression(struct parser *p, struct value *ret);
 
 /* Every refusal has the same shape: the text, the column (from 1, in bytes), the reason. */
 #define REFUSE(p, at, code, fmt, ...)                                                    \
@@ -87,39 +88,95 @@ static enum tl_code expected(struct parser *p, const char *what)
     return REFUSE(p, p->at, TL_INVALID, "expected %s, not \"%c\"", what, c);
 }
 
-static enum tl_code take_register(struct parser *p, uint16_t *ret_register)
+/* ---- values ---- */
+
+/* A single value goes with every member of a series. */
+static uint32_t member(const struct value *value, uint32_t i)
 {
-    for (unsigned i = 0; i < FEATURE_MAX_REGISTERS; i++) {
-        if (p->busy[i])
-            continue;
-        p->busy[i] = true;
-        p->feature->register_count = (uint16_t)TL_MAX(p->feature->register_count, i + 1);
-        *ret_register = (uint16_t)i;
-        return TL_OK;
-    }
-    return REFUSE(p, p->at, TL_LIMIT, "more than %d intermediate values; split the feature",
-                  FEATURE_MAX_REGISTERS);
+    return value->count == 1 ? value->one : value->many[i];
 }
 
-/* Appends an instruction; its inputs' registers are free afterwards. */
-static enum tl_code emit(struct parser *p, enum feature_op op, const struct operand *in,
-                         unsigned count, struct operand *ret)
+static struct value single(uint32_t node)
 {
-    struct feature *feature = p->feature;
-    struct instruction *instruction = &feature->code[feature->code_count];
-    uint16_t out = 0;
+    return (struct value){.count = 1, .one = node};
+}
 
-    TL_TRY(take_register(p, &out));
-    *instruction = (struct instruction){.op = (uint16_t)op, .out = out};
-    for (unsigned i = 0; i < count; i++) {
-        instruction->in[i] = in[i];
-        if (in[i].kind == OPERAND_REGISTER)
-            p->busy[in[i].index] = false;
-    }
-    feature->code_count++;
-    *ret = (struct operand){OPERAND_REGISTER, out};
+static enum tl_code no_memory(struct parser *p)
+{
+    return tl_fail(p->err, TL_NOMEM, "no memory to compile a feature");
+}
+
+/* Room for the members of a series. */
+static enum tl_code open_series(struct parser *p, uint32_t count, uint32_t **ret_nodes)
+{
+    *ret_nodes = arena_alloc(p->arena, count, sizeof(**ret_nodes));
+    return *ret_nodes ? TL_OK : no_memory(p);
+}
+
+static struct value close_series(const uint32_t *nodes, uint32_t count)
+{
+    return count == 1 ? single(nodes[0]) : (struct value){.count = count, .many = nodes};
+}
+
+/* Whether the graph took all that was built since. */
+static enum tl_code built(struct parser *p, size_t at)
+{
+    if (p->builder->failed == TL_NOMEM)
+        return no_memory(p);
+    if (p->builder->failed)
+        return REFUSE(p, at, TL_LIMIT,
+                      "the features take more than %d operations; use shorter series or fewer "
+                      "statistics",
+                      FEATURE_MAX_NODES);
     return TL_OK;
 }
+
+static uint32_t apply(struct feature_builder *b, const struct feature_function *function,
+                      const uint32_t *in)
+{
+    if (function->formula)
+        return function->formula(b, in);
+    if (function->arguments == 1)
+        return feature_op1(b, function->op, in[0]);
+    if (function->arguments == 2)
+        return feature_op2(b, function->op, in[0], in[1]);
+    return feature_where(b, in[0], in[1], in[2]);
+}
+
+/* Member by member; series are of one length. */
+static enum tl_code map(struct parser *p, size_t at, const struct feature_function *function,
+                        const struct value *in, struct value *ret)
+{
+    uint32_t count = 1, *nodes;
+
+    for (unsigned k = 0; k < function->arguments; k++) {
+        if (in[k].count != 1 && count != 1 && in[k].count != count)
+            return REFUSE(p, at, TL_INVALID,
+                          "a series of %u values and one of %u do not go together", count,
+                          in[k].count);
+        count = TL_MAX(count, in[k].count);
+    }
+    TL_TRY(open_series(p, count, &nodes));
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t members[FEATURE_MAX_ARGUMENTS];
+
+        for (unsigned k = 0; k < function->arguments; k++)
+            members[k] = member(&in[k], i);
+        nodes[i] = apply(p->builder, function, members);
+    }
+    *ret = close_series(nodes, count);
+    return built(p, at);
+}
+
+static enum tl_code operate(struct parser *p, size_t at, enum feature_op op,
+                            const struct value in[2], struct value *ret)
+{
+    const struct feature_function elementary = {.arguments = feature_op_inputs(op), .op = op};
+
+    return map(p, at, &elementary, in, ret);
+}
+
+/* ---- numbers ---- */
 
 /* Digits, at most one point, an exponent: what strtod() would take, without "inf" and hex. */
 static size_t number_size(const char *text)
@@ -143,14 +200,14 @@ static size_t number_size(const char *text)
     return n;
 }
 
-static enum tl_code number(struct parser *p, struct operand *ret)
+static enum tl_code literal(struct parser *p, double *ret)
 {
-    struct feature *feature = p->feature;
+    skip_space(p);
     size_t start = p->at, size = number_size(p->text + start);
     char digits[64];
 
     if (!size)
-        return expected(p, "a number, a band or \"(\"");
+        return expected(p, "a number");
     if (size >= sizeof(digits))
         return REFUSE(p, start, TL_LIMIT, "a number of %zu characters; the limit is %zu", size,
                       sizeof(digits) - 1);
@@ -163,138 +220,414 @@ static enum tl_code number(struct parser *p, struct operand *ret)
     double value = strtod(digits, NULL);
     if (!isfinite((float)value))
         return REFUSE(p, start, TL_INVALID, "%s is too large for float32", digits);
-    feature->numbers[feature->number_count] = (float)value;
-    *ret = (struct operand){OPERAND_NUMBER, feature->number_count++};
+    *ret = value;
     return TL_OK;
 }
 
-/* "s1.red": words joined by points; the first does not begin with a digit. */
-static size_t name_size(const char *text)
+static enum tl_code number(struct parser *p, struct value *ret)
 {
-    size_t n = 0;
+    double value;
 
-    if (!isalpha((unsigned char)text[0]) && text[0] != '_')
+    if (!number_size(p->text + p->at))
+        return expected(p, "a number, a band or \"(\"");
+    TL_TRY(literal(p, &value));
+    *ret = single(feature_number(p->builder, (float)value));
+    return built(p, p->at);
+}
+
+/* ---- names ---- */
+
+/* "s1.red", or "t{1..12}.nir": a text before the range, one behind it. */
+struct name {
+    const char *text;
+    size_t size;
+    size_t head, tail; /* bytes before and behind the range; head is size when there is none */
+    bool dotted;       /* a point outside of the range */
+    unsigned first, last;
+    int width; /* digits that the numbers are filled up to */
+};
+
+static bool is_word(char c)
+{
+    return isalnum((unsigned char)c) || c == '_';
+}
+
+/* "{1..12}": the size of it, 0 when it is not well formed. Numbers of at most 4 digits. */
+static size_t range_size(const char *text, struct name *name)
+{
+    size_t from = strspn(text + 1, "0123456789"), to;
+
+    if (!from || from > 4 || strncmp(text + 1 + from, "..", 2) != 0)
         return 0;
-    while (isalnum((unsigned char)text[n]) || text[n] == '_' ||
-           (text[n] == '.' && (isalnum((unsigned char)text[n + 1]) || text[n + 1] == '_')))
-        n++;
-    return n;
+    to = strspn(text + from + 3, "0123456789");
+    if (!to || to > 4 || text[from + 3 + to] != '}')
+        return 0;
+    name->first = (unsigned)strtoul(text + 1, NULL, 10);
+    name->last = (unsigned)strtoul(text + from + 3, NULL, 10);
+    name->width = text[1] == '0' ? (int)from : 0;
+    return from + to + 4;
 }
 
-static enum tl_code band(struct parser *p, size_t start, size_t size, struct operand *ret)
+static enum tl_code take_range(struct parser *p, size_t start, struct name *name)
 {
-    struct feature *feature = p->feature;
-    int plane = p->band(p->udata, p->text + start, size);
-    uint16_t i = 0;
+    size_t at = start + name->size, size = range_size(p->text + at, name);
 
-    if (plane < 0)
-        return REFUSE(p, start, TL_INVALID, "there is no band \"%.*s\"", (int)TL_MIN(size, 80),
-                      p->text + start);
-    while (i < feature->band_count && feature->bands[i] != plane)
-        i++;
-    if (i == feature->band_count)
-        feature->bands[feature->band_count++] = plane;
-    *ret = (struct operand){OPERAND_BAND, i};
+    if (!size)
+        return REFUSE(p, at, TL_INVALID, "a range of names is written {1..12} or {01..12}");
+    if (name->head != SIZE_MAX)
+        return REFUSE(p, at, TL_INVALID, "a name has one range at most");
+    if (name->first > name->last)
+        return REFUSE(p, at, TL_INVALID, "a range goes up; list the names one by one instead");
+    if (name->last - name->first >= FEATURE_MAX_SERIES)
+        return REFUSE(p, at, TL_LIMIT, "a range of %u names; the limit is %d",
+                      name->last - name->first + 1, FEATURE_MAX_SERIES);
+    name->head = name->size;
+    name->size += size;
+    name->tail = name->size; /* where it begins, for now */
     return TL_OK;
 }
 
-static const struct function *function_find(const char *name, size_t size)
+/* A name when there is one here, else of size 0. Words joined by points; the first does not begin
+ * with a digit. */
+static enum tl_code read_name(struct parser *p, struct name *ret)
 {
-    for (size_t i = 0; i < TL_COUNT(functions); i++)
-        if (strlen(functions[i].name) == size && strncmp(functions[i].name, name, size) == 0)
-            return &functions[i];
-    return NULL;
+    const char *text = p->text + p->at;
+    struct name name = {.text = text, .head = SIZE_MAX};
+
+    if (isalpha((unsigned char)text[0]) || text[0] == '_') {
+        for (;; name.size++) {
+            char c = text[name.size], next = c ? text[name.size + 1] : '\0';
+
+            while (c == '{') {
+                TL_TRY(take_range(p, p->at, &name));
+                c = text[name.size];
+                next = c ? text[name.size + 1] : '\0';
+            }
+            if (c == '.' && (is_word(next) || next == '{'))
+                name.dotted = true;
+            else if (!is_word(c))
+                break;
+        }
+    }
+    name.tail = name.head == SIZE_MAX ? 0 : name.size - name.tail;
+    name.head = name.head == SIZE_MAX ? name.size : name.head;
+    *ret = name;
+    return TL_OK;
 }
 
-/* numpy.clip: minimum(maximum(x, lo), hi). */
-static enum tl_code emit_clamp(struct parser *p, const struct operand in[3], struct operand *ret)
+static uint32_t name_count(const struct name *name)
 {
-    struct operand raised;
-
-    TL_TRY(emit(p, FEATURE_MAX, in, 2, &raised));
-    return emit(p, FEATURE_MIN, (struct operand[]){raised, in[2]}, 2, ret);
+    return name->last - name->first + 1;
 }
 
-static enum tl_code call(struct parser *p, size_t start, size_t size, struct operand *ret)
+/* Number `i` of the names, with `more` behind it. */
+static enum tl_code name_member(struct parser *p, const struct name *name, uint32_t i,
+                                const char *more, char ret[FEATURE_MAX_NAME + 1])
 {
-    const struct function *function = function_find(p->text + start, size);
-    struct operand in[3] = {0};
+    size_t room = FEATURE_MAX_NAME + 1, at = TL_MIN(name->head, room);
+    const char *tail = name->text + name->size - name->tail;
 
-    if (!function)
-        return REFUSE(p, start, TL_INVALID,
-                      "there is no function \"%.*s\"; there are abs, min, max, sqrt, ln, exp, "
-                      "clamp(x,lo,hi), nd(a,b), where(cond,a,b)",
-                      (int)TL_MIN(size, 40), p->text + start);
+    if (at < room) {
+        memcpy(ret, name->text, at);
+        if (name->head < name->size)
+            at += (size_t)snprintf(ret + at, room - at, "%0*u", name->width, name->first + i);
+    }
+    if (at < room)
+        at += (size_t)snprintf(ret + at, room - at, "%.*s%s", (int)TL_MIN(name->tail, room), tail,
+                               more);
+    if (at >= room)
+        return REFUSE(p, (size_t)(name->text - p->text), TL_LIMIT,
+                      "a name of more than %d characters", FEATURE_MAX_NAME);
+    return TL_OK;
+}
+
+/* A band's value: its samples, scaled as its source says. */
+static uint32_t band_node(struct parser *p, const struct feature_band *band)
+{
+    uint32_t node = feature_plane(p->builder, band->plane);
+
+    if (band->scale != 1)
+        node = feature_op2(p->builder, FEATURE_MUL, node, feature_number(p->builder, band->scale));
+    if (band->offset != 0)
+        node = feature_op2(p->builder, FEATURE_ADD, node, feature_number(p->builder, band->offset));
+    return node;
+}
+
+static enum tl_code bands(struct parser *p, const struct name *name, struct value *ret)
+{
+    uint32_t count = name_count(name), *nodes;
+    size_t start = (size_t)(name->text - p->text);
+    char full[FEATURE_MAX_NAME + 1];
+
+    TL_TRY(open_series(p, count, &nodes));
+    for (uint32_t i = 0; i < count; i++) {
+        struct feature_band band;
+
+        TL_TRY(name_member(p, name, i, "", full));
+        if (!p->band(p->udata, full, strlen(full), &band))
+            return REFUSE(p, start, TL_INVALID, "there is no band \"%.80s\"", full);
+        nodes[i] = band_node(p, &band);
+    }
+    *ret = close_series(nodes, count);
+    return built(p, start);
+}
+
+/* ---- indices of sources ---- */
+
+/* The band of source number `i` that shows something, under one of its common names. */
+static enum tl_code role_band(struct parser *p, const struct name *source, uint32_t i,
+                              enum feature_role role, uint32_t *ret_node)
+{
+    const char *const *names = feature_role_names(role);
+    size_t start = (size_t)(source->text - p->text);
+    char full[FEATURE_MAX_NAME + 1], list[80] = "";
+    struct feature_band band;
+
+    for (size_t n = 0; names[n]; n++) {
+        char suffix[32];
+        size_t at = strlen(list);
+
+        snprintf(suffix, sizeof(suffix), ".%s", names[n]);
+        TL_TRY(name_member(p, source, i, suffix, full));
+        if (p->band(p->udata, full, strlen(full), &band)) {
+            *ret_node = band_node(p, &band);
+            return TL_OK;
+        }
+        snprintf(list + at, sizeof(list) - at, "%s%s", n ? ", " : "", names[n]);
+    }
+    TL_TRY(name_member(p, source, i, "", full));
+    return REFUSE(p, start, TL_INVALID, "source \"%.63s\" has no band for %s: none of %s", full,
+                  feature_role_title(role), list);
+}
+
+/* What 1 of reflectance is in the source, where the formula needs to know. */
+static enum tl_code take_unit(struct parser *p, const struct feature_function *index,
+                              const struct name *source, double *ret_unit)
+{
+    *ret_unit = 1;
+    if (!index->reflectance)
+        return TL_OK;
+    if (!take(p, ","))
+        return REFUSE(p, p->at, TL_INVALID,
+                      "%s() has constants for reflectances of 0 to 1; say what 1 is in the source: "
+                      "%s(%.*s, 10000) or %s(%.*s, 1)",
+                      index->name, index->name, (int)TL_MIN(source->size, (size_t)63), source->text,
+                      index->name, (int)TL_MIN(source->size, (size_t)63), source->text);
+    skip_space(p);
+    size_t at = p->at;
+    TL_TRY(literal(p, ret_unit));
+    if (!((float)*ret_unit > 0))
+        return REFUSE(p, at, TL_INVALID, "what 1 is in the source is above 0");
+    return TL_OK;
+}
+
+static enum tl_code index_of(struct parser *p, const struct feature_function *index,
+                             const struct name *source, struct value *ret)
+{
+    uint32_t count = name_count(source), *nodes;
+    double unit;
+
+    TL_TRY(take_unit(p, index, source, &unit));
+    TL_TRY(open_series(p, count, &nodes));
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t in[FEATURE_MAX_ARGUMENTS];
+
+        for (unsigned k = 0; k < index->arguments; k++) {
+            TL_TRY(role_band(p, source, i, index->roles[k], &in[k]));
+            if ((float)unit != 1)
+                in[k] = feature_op2(p->builder, FEATURE_DIV, in[k],
+                                    feature_number(p->builder, (float)unit));
+        }
+        nodes[i] = apply(p->builder, index, in);
+    }
+    *ret = close_series(nodes, count);
+    return built(p, p->at);
+}
+
+/* "s1" or "t{1..12}" alone as the first argument, and no band of that name: takes it. */
+static enum tl_code take_source(struct parser *p, struct name *ret_source, bool *ret_taken)
+{
+    struct feature_band band;
+    struct name name;
+
+    *ret_taken = false;
+    skip_space(p);
+    size_t start = p->at;
+    TL_TRY(read_name(p, &name));
+    if (!name.size || name.dotted ||
+        (name.head == name.size && p->band(p->udata, name.text, name.size, &band)))
+        return TL_OK;
+    p->at += name.size;
+    if (peek(p) == ')' || peek(p) == ',') {
+        *ret_source = name;
+        *ret_taken = true;
+    } else {
+        p->at = start;
+    }
+    return TL_OK;
+}
+
+/* ---- functions ---- */
+
+/* A function, and the percent that is in its name: p90. */
+struct called {
+    const struct feature_function *function;
+    double percent;
+    bool has_percent;
+};
+
+static struct called find_function(const char *name, size_t size)
+{
+    struct called called = {.function = feature_function_find(name, size)};
+    size_t nan = size > 3 && strncasecmp(name, "nan", 3) == 0 ? 3 : 0;
+    size_t digits = size - nan - 1;
+
+    if (called.function || (name[nan] != 'p' && name[nan] != 'P') || digits < 1 || digits > 2 ||
+        strspn(name + nan + 1, "0123456789") != digits)
+        return called;
+    called.percent = strtod(name + nan + 1, NULL);
+    called.has_percent = true;
+    if (called.percent >= 1)
+        called.function = nan ? feature_function_find("nanpercentile", 13)
+                              : feature_function_find("percentile", 10);
+    return called;
+}
+
+static enum tl_code take_percent(struct parser *p, double *ret_percent)
+{
+    skip_space(p);
+    size_t at = p->at;
+
+    TL_TRY(literal(p, ret_percent));
+    if (*ret_percent > 100)
+        return REFUSE(p, at, TL_INVALID, "a percentile is 0 to 100");
+    return take(p, ",") ? TL_OK : expected(p, "\",\" and what the percentile is of");
+}
+
+/* All members of all arguments, in their order. */
+static enum tl_code statistic(struct parser *p, size_t start, struct called called,
+                              struct value *ret)
+{
+    const struct feature_function *function = called.function;
+    uint32_t nodes[FEATURE_MAX_SERIES];
+    struct feature_series series = {.nodes = nodes};
+
+    if (function->takes_percent && !called.has_percent)
+        TL_TRY(take_percent(p, &called.percent));
+    do {
+        struct value value;
+
+        TL_TRY(expression(p, &value));
+        if (value.count > FEATURE_MAX_SERIES - series.count)
+            return REFUSE(p, start, TL_LIMIT, "%s() of more than %d values", function->name,
+                          FEATURE_MAX_SERIES);
+        for (uint32_t i = 0; i < value.count; i++)
+            nodes[series.count++] = member(&value, i);
+    } while (take(p, ","));
+    if (series.count < function->least)
+        return REFUSE(p, start, TL_INVALID, "%s() is of at least %u values", function->name,
+                      function->least);
+    *ret = single(function->statistic(p->builder, &series, called.percent));
+    return built(p, start);
+}
+
+static enum tl_code arguments(struct parser *p, size_t start,
+                              const struct feature_function *function, struct value *ret)
+{
+    struct value in[FEATURE_MAX_ARGUMENTS] = {{0}};
+    struct name source;
+    bool taken = false;
+
+    if (function->roles[0])
+        TL_TRY(take_source(p, &source, &taken));
+    if (taken)
+        return index_of(p, function, &source, ret);
     for (unsigned i = 0; i < function->arguments; i++) {
         if (i && !take(p, ","))
             return expected(p, "\",\" and one more argument");
         TL_TRY(expression(p, &in[i]));
     }
-    if (peek(p) == ',')
-        return REFUSE(p, p->at, TL_INVALID, "%s() takes %u argument%s", function->name,
-                      function->arguments, function->arguments == 1 ? "" : "s");
-    if (!take(p, ")"))
-        return expected(p, "\")\"");
-    if (function->op == FEATURE_OP_COUNT)
-        return emit_clamp(p, in, ret);
-    return emit(p, function->op, in, function->arguments, ret);
+    return map(p, start, function, in, ret);
 }
 
-static enum tl_code primary(struct parser *p, struct operand *ret)
+static enum tl_code call(struct parser *p, size_t start, size_t size, struct value *ret)
 {
-    skip_space(p);
-    size_t start = p->at, size = name_size(p->text + start);
+    const char *name = p->text + start;
+    struct called called = find_function(name, size);
 
+    if (!called.function)
+        return REFUSE(p, start, TL_INVALID, "there is no function \"%.*s\"; there are %s",
+                      (int)TL_MIN(size, (size_t)40), name, feature_function_names());
+    TL_TRY(called.function->statistic ? statistic(p, start, called, ret)
+                                      : arguments(p, start, called.function, ret));
+    if (peek(p) == ',')
+        return REFUSE(p, p->at, TL_INVALID, "%s() takes %u argument%s", called.function->name,
+                      called.function->arguments, called.function->arguments == 1 ? "" : "s");
+    return take(p, ")") ? TL_OK : expected(p, "\")\"");
+}
+
+/* ---- the grammar ---- */
+
+static enum tl_code primary(struct parser *p, struct value *ret)
+{
+    struct name name;
+
+    skip_space(p);
+    size_t start = p->at;
     if (take(p, "(")) {
         TL_TRY(expression(p, ret));
         return take(p, ")") ? TL_OK : expected(p, "\")\" or an operator");
     }
-    if (!size)
+    TL_TRY(read_name(p, &name));
+    if (!name.size)
         return number(p, ret);
-    p->at += size;
-    return take(p, "(") ? call(p, start, size, ret) : band(p, start, size, ret);
+    p->at += name.size;
+    return take(p, "(") ? call(p, start, name.size, ret) : bands(p, &name, ret);
 }
 
-static enum tl_code unary(struct parser *p, struct operand *ret)
+static enum tl_code unary(struct parser *p, struct value *ret)
 {
-    struct operand in;
+    struct value in[2] = {{0}};
+    size_t at = p->at;
 
     if (!take(p, "-"))
         return primary(p, ret);
     if (++p->depth > FEATURE_MAX_DEPTH)
         return REFUSE(p, p->at, TL_LIMIT, "nested deeper than %d", FEATURE_MAX_DEPTH);
-    TL_TRY(unary(p, &in));
+    TL_TRY(unary(p, &in[0]));
     p->depth--;
-    return emit(p, FEATURE_NEG, &in, 1, ret);
+    return operate(p, at, FEATURE_NEG, in, ret);
 }
 
-static enum tl_code product(struct parser *p, struct operand *ret)
+static enum tl_code product(struct parser *p, struct value *ret)
 {
-    struct operand in[2];
+    struct value in[2];
 
     TL_TRY(unary(p, &in[0]));
     for (;;) {
         enum feature_op op = peek(p) == '*' ? FEATURE_MUL : FEATURE_DIV;
+        size_t at = p->at;
         if (!take(p, "*") && !take(p, "/"))
             break;
         TL_TRY(unary(p, &in[1]));
-        TL_TRY(emit(p, op, in, 2, &in[0]));
+        TL_TRY(operate(p, at, op, in, &in[0]));
     }
     *ret = in[0];
     return TL_OK;
 }
 
-static enum tl_code sum(struct parser *p, struct operand *ret)
+static enum tl_code sum(struct parser *p, struct value *ret)
 {
-    struct operand in[2];
+    struct value in[2];
 
     TL_TRY(product(p, &in[0]));
     for (;;) {
         enum feature_op op = peek(p) == '+' ? FEATURE_ADD : FEATURE_SUB;
+        size_t at = p->at;
         if (!take(p, "+") && !take(p, "-"))
             break;
         TL_TRY(product(p, &in[1]));
-        TL_TRY(emit(p, op, in, 2, &in[0]));
+        TL_TRY(operate(p, at, op, in, &in[0]));
     }
     *ret = in[0];
     return TL_OK;
@@ -320,18 +653,19 @@ static bool comparison(struct parser *p, enum feature_op *ret_op)
     return false;
 }
 
-static enum tl_code expression(struct parser *p, struct operand *ret)
+static enum tl_code expression(struct parser *p, struct value *ret)
 {
-    struct operand in[2];
+    struct value in[2];
     enum feature_op op;
 
     if (++p->depth > FEATURE_MAX_DEPTH)
         return REFUSE(p, p->at, TL_LIMIT, "nested deeper than %d", FEATURE_MAX_DEPTH);
     TL_TRY(sum(p, &in[0]));
+    size_t at = p->at;
     if (comparison(p, &op)) {
         TL_TRY(sum(p, &in[1]));
-        TL_TRY(emit(p, op, in, 2, &in[0]));
-        size_t at = p->at;
+        TL_TRY(operate(p, at, op, in, &in[0]));
+        at = p->at;
         if (comparison(p, &op))
             return REFUSE(p, at, TL_INVALID,
                           "comparisons do not chain; multiply two of them for \"and\"");
@@ -341,70 +675,60 @@ static enum tl_code expression(struct parser *p, struct operand *ret)
     return TL_OK;
 }
 
-/* A program has fewer instructions, numbers and bands than its text has characters. */
-static struct feature *feature_alloc(const char *text, size_t size)
+static enum tl_code whole(struct parser *p, uint32_t *ret_node)
 {
-    struct feature *feature = calloc(1, sizeof(*feature));
+    struct value value;
 
-    if (!feature)
-        return NULL;
-    feature->text = strdup(text);
-    feature->code = calloc(size + 1, sizeof(*feature->code));
-    feature->numbers = calloc(size + 1, sizeof(*feature->numbers));
-    feature->bands = calloc(size + 1, sizeof(*feature->bands));
-    if (feature->text && feature->code && feature->numbers && feature->bands)
-        return feature;
-    feature_free(feature);
-    return NULL;
-}
-
-/* Gives back what the guess of feature_alloc() was too large by; failing to is harmless. */
-static void *shrink(void *items, size_t count, size_t size)
-{
-    void *smaller = realloc(items, TL_MAX(count, 1) * size);
-
-    return smaller ? smaller : items;
-}
-
-enum tl_code feature_compile(const char *text, feature_band_fn *band_fn, void *udata,
-                             struct feature **ret_feature, struct tl_err *err)
-{
-    size_t size = strnlen(text, FEATURE_MAX_TEXT + 1);
-
-    if (size > FEATURE_MAX_TEXT)
-        return tl_fail(err, TL_LIMIT, "a feature of more than %d characters: \"%.40s...\"",
-                       FEATURE_MAX_TEXT, text);
-    AUTO(feature) feature = feature_alloc(text, size);
-    if (!feature)
-        return tl_fail(err, TL_NOMEM, "no memory to compile a feature");
-
-    struct parser parser = {
-        .text = text, .feature = feature, .band = band_fn, .udata = udata, .err = err};
-    TL_TRY(expression(&parser, &feature->result));
-    if (peek(&parser))
-        return expected(&parser, "an operator");
-    TL_CHECK(feature->code_count <= size && feature->number_count <= size);
-
-    feature->code = shrink(feature->code, feature->code_count, sizeof(*feature->code));
-    feature->numbers = shrink(feature->numbers, feature->number_count, sizeof(*feature->numbers));
-    feature->bands = shrink(feature->bands, feature->band_count, sizeof(*feature->bands));
-    *ret_feature = TL_TAKE(feature);
+    if (strnlen(p->text, FEATURE_MAX_TEXT + 1) > FEATURE_MAX_TEXT)
+        return tl_fail(p->err, TL_LIMIT, "a feature of more than %d characters: \"%.40s...\"",
+                       FEATURE_MAX_TEXT, p->text);
+    TL_TRY(expression(p, &value));
+    if (peek(p))
+        return expected(p, "an operator");
+    if (value.count != 1)
+        return REFUSE(p, 0, TL_INVALID,
+                      "a series of %u values; a statistic (median, mean, p90, ...) makes one of it",
+                      value.count);
+    *ret_node = value.one;
     return TL_OK;
 }
 
-void feature_free(struct feature *feature)
+static enum tl_code compile(struct parser *p, const struct feature_text *from, uint32_t output)
 {
-    if (!feature)
-        return;
-    free(feature->text);
-    free(feature->code);
-    free(feature->numbers);
-    free(feature->bands);
-    free(feature);
+    uint32_t node = 0;
+
+    p->text = from->text;
+    p->at = 0;
+    p->depth = 0;
+    p->builder->built = 0;
+    arena_reset(p->arena);
+    enum tl_code code = whole(p, &node);
+    if (code == TL_OK) {
+        if (from->fill.fills)
+            node = feature_op2(p->builder, FEATURE_FILL, node,
+                               feature_number(p->builder, from->fill.value));
+        feature_store(p->builder, node, output);
+        code = built(p, 0);
+    }
+    if (code == TL_OK || !from->name)
+        return code;
+    return tl_context(p->err, code, "feature \"%.100s\": ", from->name);
 }
 
-const int *feature_bands(const struct feature *feature, size_t *ret_count)
+enum tl_code features_compile(const struct feature_text *texts, size_t count, feature_band_fn *band,
+                              void *udata, struct features **ret_features, struct tl_err *err)
 {
-    *ret_count = feature->band_count;
-    return feature->bands;
+    AUTO(arena) arena = arena_new();
+    struct feature_builder builder = {0};
+    struct parser parser = {
+        .builder = &builder, .arena = arena, .band = band, .udata = udata, .err = err};
+    enum tl_code code = arena ? TL_OK : no_memory(&parser);
+
+    TL_CHECK(count > 0 && count <= UINT16_MAX);
+    for (size_t i = 0; i < count && code == TL_OK; i++)
+        code = compile(&parser, &texts[i], (uint32_t)i);
+    if (code == TL_OK)
+        code = feature_finish(&builder, ret_features, err);
+    feature_builder_release(&builder);
+    return code;
 }

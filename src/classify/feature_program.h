@@ -1,28 +1,32 @@
 /*
- * feature_program: what an expression is compiled to. A register machine whose registers are
+ * feature_program: what expressions are compiled to. A register machine whose registers are
  * strips of FEATURE_STRIP float32: one instruction runs over a whole strip, so that the
- * decoding of the program costs nothing per pixel and all live strips stay in the L1 cache.
+ * decoding of the program costs next to nothing per pixel, and the dozens of live strips of a
+ * year of dates stay in the L1 cache.
  *
- * Private to feature.c (compiler) and feature_run.c (machine).
+ * Private to feature_build.c (compiler's back end) and feature_run.c (machine).
  */
 #ifndef TILTH_CLASSIFY_FEATURE_PROGRAM_H
 #define TILTH_CLASSIFY_FEATURE_PROGRAM_H
 
+#include <stddef.h>
 #include <stdint.h>
 
-/* 4 KiB per register: an expression rarely has more than four alive. */
-#define FEATURE_STRIP         1024
-#define FEATURE_MAX_TEXT      4096
-#define FEATURE_MAX_DEPTH     64
-#define FEATURE_MAX_REGISTERS 256
+/* 1 KiB per register. */
+#define FEATURE_STRIP 256
 
 enum feature_op {
     FEATURE_ADD,
     FEATURE_SUB,
     FEATURE_MUL,
     FEATURE_DIV,
-    FEATURE_MIN,
+    FEATURE_MIN, /* NaN wins */
     FEATURE_MAX,
+    FEATURE_FMIN, /* NaN loses */
+    FEATURE_FMAX,
+    FEATURE_LESSER, /* of two numbers that are not NaN */
+    FEATURE_GREATER,
+    FEATURE_NAN_OR, /* the first where it is NaN, else the second */
     FEATURE_ND,
     FEATURE_LT,
     FEATURE_LE,
@@ -30,12 +34,14 @@ enum feature_op {
     FEATURE_GE,
     FEATURE_EQ,
     FEATURE_NE,
+    FEATURE_FILL, /* the first where it is finite, else the second */
     FEATURE_NEG,
     FEATURE_ABS,
     FEATURE_SQRT,
     FEATURE_LN,
     FEATURE_EXP,
     FEATURE_WHERE,
+    FEATURE_STORE, /* the first operand is output number `out` */
     FEATURE_OP_COUNT
 };
 
@@ -43,7 +49,7 @@ enum operand_kind { OPERAND_REGISTER, OPERAND_BAND, OPERAND_NUMBER };
 
 struct operand {
     uint16_t kind;
-    uint16_t index; /* of a register, of feature->bands, of feature->numbers */
+    uint16_t index; /* of a register, of features->bands, of features->numbers */
 };
 
 struct instruction {
@@ -52,13 +58,19 @@ struct instruction {
     struct operand in[3];
 };
 
-struct feature {
-    char *text;
+struct features {
     struct instruction *code;
     float *numbers;
     int *bands; /* distinct planes that are read, as feature_band_fn named them */
-    uint16_t code_count, number_count, band_count, register_count;
-    struct operand result;
+    uint32_t code_count, number_count, band_count, register_count;
 };
+
+/* How many operands an instruction has. */
+static inline unsigned feature_op_inputs(enum feature_op op)
+{
+    if (op == FEATURE_WHERE)
+        return 3;
+    return op < FEATURE_NEG ? 2 : 1;
+}
 
 #endif

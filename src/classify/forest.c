@@ -250,6 +250,7 @@ enum tl_code forest_load(const char *name, const struct blob *file, struct fores
         model_read(name, blob_bytes(file), blob_size(file), forest->memory, &forest->model, err));
     describe_outputs(&forest->model);
     forest->model.info.fingerprint = hash128(blob_bytes(file), blob_size(file));
+    forest->model.info.takes_nan = model_takes_nan(&forest->model);
     enum tl_code code = mix_compile(&forest->model, forest->memory, &forest->mix, err);
     if (code != TL_OK)
         return tl_context(err, code, "%s", name);

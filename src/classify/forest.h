@@ -54,6 +54,7 @@ struct forest_info {
     uint32_t max_depth;
     uint32_t score_count; /* raw scores per pixel */
     bool has_votes;       /* a forest answers: each of its trees has a class of its own */
+    bool takes_nan;       /* it has a rule for features that are missing */
     uint32_t golden_rows; /* replayed at load; other libraries' files have 0 */
     bool golden_own;      /* they say what tilth gave when it converted the file, not the library */
     struct hash128 fingerprint;

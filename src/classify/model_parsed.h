@@ -213,6 +213,12 @@ static inline uint32_t model_tree_score(const struct model *model, uint32_t tree
     return model->tree_scores ? model->tree_scores[tree] : tree % model->score_count;
 }
 
+/*
+ * Whether the library that trained it takes NaN: whatever looks at features is trees, of which
+ * some split has a rule for it. A forest that refuses NaN only ever compares.
+ */
+bool model_takes_nan(const struct model *model);
+
 /* Whether the set holds x, which is not NaN. */
 bool model_set_holds(const struct model_set *set, float x);
 

@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/errand.h"
+#include "classify/feature_fill.h"
 #include "classify/forest.h"
 #include "classify/partial.h"
 #include "classify/prediction_private.h"
@@ -275,8 +276,11 @@ static void describe(const struct prediction_spec *spec, struct buf *buf)
     add_number(buf, grid->width);
     add_number(buf, grid->height);
     add_hash(buf, model->fingerprint);
-    for (uint32_t f = 0; f < model->feature_count; f++)
+    for (uint32_t f = 0; f < model->feature_count; f++) {
         add_text(buf, spec->features[f]);
+        add_number(buf, spec->fills && spec->fills[f].fills);
+        add_number(buf, spec->fills && spec->fills[f].fills ? (double)spec->fills[f].value : 0);
+    }
     for (uint32_t s = 0; s < spec->source_count; s++) {
         const struct prediction_source *source = &spec->sources[s];
 
@@ -287,6 +291,8 @@ static void describe(const struct prediction_spec *spec, struct buf *buf)
         for (uint16_t b = 0; b < source->band_count; b++) {
             add_text(buf, source->band_names[b]);
             add_number(buf, source->band_index[b]);
+            add_number(buf, source->band_scale ? (double)source->band_scale[b] : 1);
+            add_number(buf, source->band_offset ? (double)source->band_offset[b] : 0);
         }
     }
     add_number(buf, spec->mask.source != NULL);

@@ -31,6 +31,7 @@
 struct block_pool;
 struct cache;
 struct errand;
+struct feature_fill;
 struct forest;
 
 #define CLASS_NODATA 255
@@ -44,6 +45,8 @@ struct prediction_source {
     uint16_t band_count;
     const char *const *band_names; /* name i is band band_index[i] of the source */
     const uint16_t *band_index;
+    /* A band's value in expressions is sample * scale + offset; one each per band, or NULL. */
+    const float *band_scale, *band_offset;
 };
 
 /* A baseline that decides where there is anything to classify. */
@@ -65,7 +68,8 @@ struct prediction_spec {
     struct forest *forest; /* one reference is taken */
     uint32_t source_count;
     const struct prediction_source *sources;
-    const char *const *features; /* one expression per feature of the forest, in its order */
+    const char *const *features;      /* one expression per feature of the forest, in its order */
+    const struct feature_fill *fills; /* one per feature; NULL: none is filled */
     struct prediction_mask mask;
     struct post post; /* after the forest */
     enum prediction_policy policy;

@@ -26,10 +26,11 @@ static enum tl_code no_memory(struct tl_err *err)
 
 /* ---- making one ---- */
 
-/* What the band resolver needs: who asks, and what it could not find. */
+/* What the band resolver needs: who asks, and whether it could not find the last band. */
 struct binding {
     struct stack *stack;
     const struct prediction_spec *spec;
+    bool fills; /* the feature at hand says what it is where a band is invalid */
     bool missing;
 };
 
@@ -45,16 +46,43 @@ static uint16_t use_band(struct stack_source *source, uint16_t band)
     return i;
 }
 
-static int use_plane(struct stack *stack, uint32_t source, uint16_t band)
+/* The plane of a band, or the number of planes when there is none. */
+static uint32_t find_plane(const struct stack *stack, uint32_t source, uint16_t band)
 {
-    struct stack_plane plane = {source, use_band(&stack->sources[source], band)};
     uint32_t i = 0;
 
-    while (i < stack->plane_count &&
-           (stack->planes[i].source != source || stack->planes[i].band != plane.band))
-        i++;
-    if (i == stack->plane_count)
-        stack->planes[stack->plane_count++] = plane;
+    for (; i < stack->plane_count; i++) {
+        const struct stack_source *from = &stack->sources[stack->planes[i].source];
+
+        if (from->layer_source == source && from->bands[stack->planes[i].band] == band)
+            break;
+    }
+    return i;
+}
+
+/* A source of one band, behind those of the layer; there is room for every band. */
+static uint32_t add_gappy(struct stack *stack, uint32_t source)
+{
+    struct stack_source *to = &stack->sources[stack->source_count];
+
+    *to = stack->sources[source];
+    to->band_count = 0;
+    to->gappy = true;
+    to->bands = &stack->gappy_bands[stack->source_count - stack->layer_sources];
+    return stack->source_count++;
+}
+
+/* Features without a fill come first: what they use settles pixels, whoever else uses it. */
+static int use_plane(const struct binding *binding, uint32_t source, uint16_t band)
+{
+    struct stack *stack = binding->stack;
+    uint32_t i = find_plane(stack, source, band);
+
+    if (i == stack->plane_count) {
+        uint32_t from = binding->fills ? add_gappy(stack, source) : source;
+        stack->planes[stack->plane_count++] =
+            (struct stack_plane){from, use_band(&stack->sources[from], band)};
+    }
     return (int)i;
 }
 
@@ -64,7 +92,7 @@ static bool name_is(const char *name, size_t size, const char *expected)
 }
 
 /* "s1.red": the source's id, a point, the band's name. */
-static int resolve_band(void *udata, const char *name, size_t size)
+static bool resolve_band(void *udata, const char *name, size_t size, struct feature_band *ret_band)
 {
     struct binding *binding = udata;
 
@@ -74,12 +102,19 @@ static int resolve_band(void *udata, const char *name, size_t size)
 
         if (size <= id || name[id] != '.' || memcmp(name, source->id, id) != 0)
             continue;
-        for (uint16_t b = 0; b < source->band_count; b++)
-            if (name_is(name + id + 1, size - id - 1, source->band_names[b]))
-                return use_plane(binding->stack, s, source->band_index[b]);
+        for (uint16_t b = 0; b < source->band_count; b++) {
+            if (!name_is(name + id + 1, size - id - 1, source->band_names[b]))
+                continue;
+            *ret_band =
+                (struct feature_band){.plane = use_plane(binding, s, source->band_index[b]),
+                                      .scale = source->band_scale ? source->band_scale[b] : 1,
+                                      .offset = source->band_offset ? source->band_offset[b] : 0};
+            binding->missing = false;
+            return true;
+        }
     }
     binding->missing = true;
-    return -1;
+    return false;
 }
 
 /* Puts what bands there are behind a refusal, as many as fit. */
@@ -104,19 +139,70 @@ static enum tl_code compile(struct stack *stack, const struct prediction_spec *s
                             struct tl_err *err)
 {
     const struct forest_info *model = forest_info(spec->forest);
-    struct binding binding = {.stack = stack, .spec = spec};
+    const struct feature_text text = {
+        .name = model->features[f], .text = spec->features[f], .fill = stack->fills[f]};
+    struct binding binding = {.stack = stack, .spec = spec, .fills = text.fill.fills};
 
-    if (!spec->features[f])
+    if (!text.text)
         return tl_fail(err, TL_INVALID,
                        "the model has %u features and there is no expression for number %u, \"%s\"",
                        model->feature_count, f + 1, model->features[f]);
-    enum tl_code code =
-        feature_compile(spec->features[f], resolve_band, &binding, &stack->features[f], err);
-    if (code == TL_OK)
-        return TL_OK;
-    if (binding.missing)
-        code = list_bands(spec, code, err);
-    return tl_context(err, code, "feature \"%s\": ", model->features[f]);
+    enum tl_code code = features_compile(&text, 1, resolve_band, &binding, &stack->alone[f], err);
+    return code != TL_OK && binding.missing ? list_bands(spec, code, err) : code;
+}
+
+static enum tl_code check_fill(const struct forest_info *model, uint32_t f,
+                               const struct feature_fill *fill, struct tl_err *err)
+{
+    if (fill->fills && isnan(fill->value) && !model->takes_nan)
+        return tl_fail(
+            err, TL_INVALID,
+            "feature \"%s\": filled with NaN, and this model (%s) has no rule for what is "
+            "missing; fill it with a number",
+            model->features[f], model->kind);
+    return TL_OK;
+}
+
+/* Each by itself: first those whose bands must be valid, then those that are filled. */
+static enum tl_code compile_alone(struct stack *stack, const struct prediction_spec *spec,
+                                  struct tl_err *err)
+{
+    for (int fills = 0; fills < 2; fills++) {
+        for (uint32_t f = 0; f < stack->feature_count; f++) {
+            if (spec->fills)
+                stack->fills[f] = spec->fills[f];
+            if (stack->fills[f].fills != fills)
+                continue;
+            TL_TRY(check_fill(forest_info(spec->forest), f, &stack->fills[f], err));
+            TL_TRY(compile(stack, spec, f, err));
+        }
+    }
+    return TL_OK;
+}
+
+/* Those that no table knows, as one program. */
+static enum tl_code compile_together(struct stack *stack, const struct prediction_spec *spec,
+                                     struct tl_err *err)
+{
+    const struct forest_info *model = forest_info(spec->forest);
+    struct binding binding = {.stack = stack, .spec = spec};
+    struct feature_text *texts = calloc(TL_MAX(stack->feature_count, 1u), sizeof(*texts));
+    enum tl_code code = TL_OK;
+
+    if (!texts)
+        return no_memory(err);
+    for (uint32_t f = 0; f < stack->feature_count; f++) {
+        if (stack->codes[f].table)
+            continue;
+        texts[stack->computed_count] = (struct feature_text){
+            .name = model->features[f], .text = spec->features[f], .fill = stack->fills[f]};
+        stack->computed[stack->computed_count++] = f;
+    }
+    if (stack->computed_count)
+        code = features_compile(texts, stack->computed_count, resolve_band, &binding,
+                                &stack->together, err);
+    free(texts);
+    return code;
 }
 
 static struct grid level_grid(const struct stack *stack, uint8_t level)
@@ -183,6 +269,7 @@ static enum tl_code bind_sources(struct stack *stack, const struct prediction_sp
                                from->source->pyramid->bands);
         TL_TRY(
             bind_source(stack, from->id, from->source, from->resampling, &stack->sources[s], err));
+        stack->sources[s].layer_source = s;
     }
     return TL_OK;
 }
@@ -201,7 +288,7 @@ static enum tl_code bind_mask(struct stack *stack, const struct prediction_mask 
     return TL_OK;
 }
 
-/* A plane can be used by no more features than there are bands. */
+/* There are no more planes than bands. */
 static enum tl_code stack_alloc(struct stack *stack, const struct prediction_spec *spec,
                                 struct tl_err *err)
 {
@@ -210,12 +297,19 @@ static enum tl_code stack_alloc(struct stack *stack, const struct prediction_spe
     for (uint32_t s = 0; s < spec->source_count; s++)
         bands += spec->sources[s].source->pyramid->bands;
     stack->grid = spec->grid;
-    stack->source_count = spec->source_count;
+    stack->layer_sources = stack->source_count = spec->source_count;
     stack->feature_count = forest_info(spec->forest)->feature_count;
-    stack->sources = calloc(TL_MAX(spec->source_count, 1u), sizeof(*stack->sources));
-    stack->planes = calloc(TL_MAX(bands, (size_t)1), sizeof(*stack->planes));
-    stack->features = calloc(TL_MAX(stack->feature_count, 1u), sizeof(struct feature *));
-    return stack->sources && stack->planes && stack->features ? TL_OK : no_memory(err);
+    size_t features = TL_MAX(stack->feature_count, 1u);
+    stack->sources = calloc(spec->source_count + bands + 1, sizeof(*stack->sources));
+    stack->planes = calloc(bands + 1, sizeof(*stack->planes));
+    stack->gappy_bands = calloc(bands + 1, sizeof(*stack->gappy_bands));
+    stack->fills = calloc(features, sizeof(*stack->fills));
+    stack->alone = calloc(features, sizeof(struct features *));
+    stack->computed = calloc(features, sizeof(*stack->computed));
+    return stack->sources && stack->planes && stack->gappy_bands && stack->fills && stack->alone &&
+                   stack->computed
+               ? TL_OK
+               : no_memory(err);
 }
 
 enum tl_code stack_new(const struct prediction_spec *spec, struct stack **ret_stack,
@@ -228,9 +322,9 @@ enum tl_code stack_new(const struct prediction_spec *spec, struct stack **ret_st
     TL_TRY(stack_alloc(stack, spec, err));
     TL_TRY(bind_sources(stack, spec, err));
     TL_TRY(bind_mask(stack, &spec->mask, err));
-    for (uint32_t f = 0; f < stack->feature_count; f++)
-        TL_TRY(compile(stack, spec, f, err));
+    TL_TRY(compile_alone(stack, spec, err));
     TL_TRY(stack_make_codes(stack, spec->forest, err));
+    TL_TRY(compile_together(stack, spec, err));
     *ret_stack = TL_TAKE(stack);
     return TL_OK;
 }
@@ -245,15 +339,19 @@ void stack_free(struct stack *stack)
 {
     if (!stack)
         return;
-    for (uint32_t s = 0; stack->sources && s < stack->source_count; s++)
+    for (uint32_t s = 0; stack->sources && s < stack->layer_sources; s++)
         source_release(&stack->sources[s]);
-    for (uint32_t f = 0; stack->features && f < stack->feature_count; f++)
-        feature_free(stack->features[f]);
+    for (uint32_t f = 0; stack->alone && f < stack->feature_count; f++)
+        features_free(stack->alone[f]);
+    features_free(stack->together);
     source_release(&stack->mask);
     stack_free_codes(stack);
     free(stack->sources);
     free(stack->planes);
-    free(stack->features);
+    free(stack->gappy_bands);
+    free(stack->fills);
+    free(stack->alone);
+    free(stack->computed);
     free(stack);
 }
 
@@ -426,6 +524,17 @@ static enum tl_code read_source(const struct reading *reading, const struct stac
     return code == TL_OK ? TL_OK : tl_context(err, code, "source %s: ", source->id);
 }
 
+/* The first that reads something of a source of the layer. */
+static const struct stack_source *first_of(const struct stack *stack, uint32_t layer_source)
+{
+    const struct stack_source *source = &stack->sources[layer_source];
+
+    for (uint32_t s = stack->layer_sources; !source->band_count && s < stack->source_count; s++)
+        if (stack->sources[s].layer_source == layer_source)
+            source = &stack->sources[s];
+    return source;
+}
+
 /* Starts to fetch what read_source() will read, in one piece: no pixel is looked at yet. */
 static struct ahead *start_source(const struct reading *reading, const struct stack_source *source,
                                   struct stack_place place)
@@ -435,7 +544,10 @@ static struct ahead *start_source(const struct reading *reading, const struct st
     struct tl_err ignored;
 
     place = whole ? place : in_cells(reading->stack, place);
-    if (!source->band_count || !source->source->ahead ||
+    /* Where all bands lie together, one band's bytes are everybody's. */
+    bool fetched = source->gappy && !source->source->pyramid->planar &&
+                   source != first_of(reading->stack, source->layer_source);
+    if (fetched || !source->band_count || !source->source->ahead ||
         describe(reading->stack, source, place, &request, &ignored) != TL_OK)
         return NULL;
     return warp_ahead(&request, reading->errand, reading->arena);
@@ -472,7 +584,7 @@ static size_t judge_source(const struct planes *planes, uint8_t *verdict, size_t
     return left;
 }
 
-/* In turn, until no pixel is left to classify. */
+/* In turn, until no pixel is left to classify. Gappy ones are the last, and settle none. */
 static enum tl_code read_sources(const struct reading *reading, struct stack_window *window,
                                  struct tl_err *err)
 {
@@ -483,7 +595,8 @@ static enum tl_code read_sources(const struct reading *reading, struct stack_win
         if (!stack->sources[s].band_count)
             continue;
         TL_TRY(read_source(reading, &stack->sources[s], window->at, &window->sources[s], err));
-        window->classify_count = judge_source(&window->sources[s], window->verdict, pixels);
+        if (!stack->sources[s].gappy)
+            window->classify_count = judge_source(&window->sources[s], window->verdict, pixels);
     }
     return TL_OK;
 }

@@ -9,6 +9,7 @@
 #include "classify/stack_private.h"
 #include "raster/block.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,18 +47,30 @@ static float code_sample(enum dtype dtype, size_t code)
     return dtype == DTYPE_I16 ? (float)(int16_t)code : (float)code;
 }
 
+/* The nodata value's, which no valid pixel has; else one more than there are samples. */
+static uint32_t invalid_code(const struct pyramid *pyramid)
+{
+    size_t count = code_count(pyramid->dtype);
+
+    for (size_t i = 0; pyramid->has_nodata && i < count; i++)
+        if ((double)code_sample(pyramid->dtype, i) == pyramid->nodata)
+            return (uint32_t)i;
+    return count < FOREST_MAX_CODES ? (uint32_t)count : STACK_NO_CODE;
+}
+
 /* Whether a feature is made of one band of few values that reaches it as it is. */
 static bool find_code(const struct stack *stack, uint32_t f, struct stack_code *code)
 {
     size_t bands;
-    const int *band = feature_bands(stack->features[f], &bands);
+    const int *band = features_bands(stack->alone[f], &bands);
 
     if (bands != 1)
         return false;
     const struct stack_source *source = &stack->sources[stack->planes[*band].source];
     code->plane = (uint32_t)*band;
     code->dtype = source->source->pyramid->dtype;
-    return code_count(code->dtype) > 0 &&
+    code->invalid = source->gappy ? invalid_code(source->source->pyramid) : 0;
+    return code_count(code->dtype) > 0 && code->invalid != STACK_NO_CODE &&
            (source->aligned || resampling_keeps_values(source->resampling));
 }
 
@@ -66,7 +79,8 @@ static enum tl_code make_code(const struct stack *stack, uint32_t f, const struc
                               struct arena *scratch, struct tl_err *err)
 {
     struct stack_code *code = &stack->codes[f];
-    size_t count = code_count(code->dtype);
+    bool gappy = stack->sources[stack->planes[code->plane].source].gappy;
+    size_t count = TL_MAX(code_count(code->dtype), gappy ? code->invalid + (size_t)1 : 0);
     float *samples = arena_alloc(scratch, count, sizeof(*samples));
     float *values = arena_alloc(scratch, count, sizeof(*values));
     const float **planes = arena_zalloc(scratch, stack->plane_count, sizeof(*planes));
@@ -75,10 +89,12 @@ static enum tl_code make_code(const struct stack *stack, uint32_t f, const struc
         return no_memory(err);
     for (size_t i = 0; i < count; i++)
         samples[i] = code_sample(code->dtype, i);
+    if (gappy)
+        samples[code->invalid] = NAN;
     planes[code->plane] = samples;
-    TL_TRY(feature_run(stack->features[f], planes, count, scratch, values, err));
+    TL_TRY(features_run(stack->alone[f], planes, count, scratch, &values, err));
     code->finite = true;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count && !stack->fills[f].fills; i++)
         code->finite = code->finite && !is_not_finite(values[i]);
     return forest_table_new(forest, f, values, count, &code->table, err);
 }
@@ -174,6 +190,11 @@ static const void *samples_of(const struct stack_window *window, uint32_t plane)
     return (const char *)planes->samples + window->stack->planes[plane].band * bytes;
 }
 
+static bool is_gappy(const struct stack *stack, uint32_t plane)
+{
+    return stack->sources[stack->planes[plane].source].gappy;
+}
+
 /* ---- features ---- */
 
 /* On the way: what is made, of which window, and the floats of a chunk's bands. */
@@ -188,8 +209,9 @@ struct making {
 static bool is_coded(const struct stack_window *window, uint32_t f)
 {
     const struct stack_code *code = &window->stack->codes[f];
+    const struct planes *planes = planes_of(window, code->plane);
 
-    return code->table && planes_of(window, code->plane)->dtype == code->dtype;
+    return code->table && (planes->empty || planes->dtype == code->dtype);
 }
 
 /* Room for `count` pixels of a feature, and for a chunk of the bands it is computed from. */
@@ -197,7 +219,7 @@ static bool alloc_feature(struct making *making, uint32_t f, size_t count, struc
 {
     struct stack_features *to = making->features;
     size_t bands, room = TL_MIN(count, (size_t)GATHER);
-    const int *band = feature_bands(making->window->stack->features[f], &bands);
+    const int *band = features_bands(making->window->stack->alone[f], &bands);
 
     if (is_coded(making->window, f))
         return (to->codes[f] = arena_alloc(arena, count, sizeof(uint16_t))) != NULL;
@@ -234,47 +256,110 @@ static bool alloc_features(struct making *making, size_t count, struct arena *ar
     return true;
 }
 
+/* Whether a gappy source has no sample there. */
+static bool is_gap(const struct planes *planes, uint32_t pixel)
+{
+    return planes->empty || (planes->valid && !planes->valid[pixel]);
+}
+
+/* The samples of picked pixels as codes; what has none gets the code for that. */
+static void gather_codes(const struct stack_window *window, const struct stack_code *code,
+                         const struct picks *picks, uint16_t *to)
+{
+    const struct planes *planes = planes_of(window, code->plane);
+    bool small = code_count(code->dtype) == UINT8_MAX + 1;
+
+    if (!planes->empty)
+        (small ? gather_code8 : gather_code16)(samples_of(window, code->plane), picks, to);
+    if (!is_gappy(window->stack, code->plane) || !(planes->empty || planes->valid))
+        return;
+    for (size_t i = 0; i < picks->count; i++)
+        if (is_gap(planes, picks->pixels[i]))
+            to[i] = (uint16_t)code->invalid;
+}
+
+/* The samples of picked pixels as numbers; what has none is NaN. */
+static void gather_floats(const struct stack_window *window, uint32_t plane,
+                          const struct picks *picks, float *to)
+{
+    const struct planes *planes = planes_of(window, plane);
+
+    if (!planes->empty)
+        gathers[planes->dtype](samples_of(window, plane), picks, to);
+    if (!is_gappy(window->stack, plane) || !(planes->empty || planes->valid))
+        return;
+    for (size_t i = 0; i < picks->count; i++)
+        if (is_gap(planes, picks->pixels[i]))
+            to[i] = NAN;
+}
+
 static void make_coded(const struct making *making, uint32_t f, const struct picks *picks,
                        size_t start)
 {
     const struct stack_code *code = &making->window->stack->codes[f];
     const float *values = forest_table_values(code->table);
     uint16_t *to = making->features->codes[f] + start;
-    bool small = code_count(code->dtype) == UINT8_MAX + 1;
 
-    (small ? gather_code8 : gather_code16)(samples_of(making->window, code->plane), picks, to);
+    gather_codes(making->window, code, picks, to);
     for (size_t i = 0; !code->finite && i < picks->count; i++)
         making->unknown[start + i] |= is_not_finite(values[to[i]]);
 }
 
-static enum tl_code make_computed(const struct making *making, uint32_t f, size_t start,
-                                  size_t count, struct tl_err *err)
+/* A feature whose band came as another sample type than its table is of: in an approximation. */
+static enum tl_code make_alone(const struct making *making, uint32_t f, size_t start, size_t count,
+                               struct tl_err *err)
 {
     float *to = making->features->planes[f] + start;
-    uint8_t *unknown = making->unknown + start;
 
     arena_reset(making->scratch);
-    TL_TRY(feature_run(making->window->stack->features[f], (const float *const *)making->bands,
-                       count, making->scratch, to, err));
-    for (size_t i = 0; i < count; i++)
-        unknown[i] |= is_not_finite(to[i]);
-    return TL_OK;
+    return features_run(making->window->stack->alone[f], (const float *const *)making->bands, count,
+                        making->scratch, &to, err);
+}
+
+static enum tl_code make_together(const struct making *making, size_t start, size_t count,
+                                  struct tl_err *err)
+{
+    const struct stack *stack = making->window->stack;
+
+    arena_reset(making->scratch);
+    float **to = arena_alloc(making->scratch, stack->computed_count, sizeof(*to));
+    if (!to)
+        return no_memory(err);
+    for (uint32_t i = 0; i < stack->computed_count; i++)
+        to[i] = making->features->planes[stack->computed[i]] + start;
+    return features_run(stack->together, (const float *const *)making->bands, count,
+                        making->scratch, to, err);
+}
+
+static void find_unknown(const struct making *making, uint32_t f, size_t start, size_t count)
+{
+    const float *values = making->features->planes[f] + start;
+    uint8_t *unknown = making->unknown + start;
+
+    for (size_t i = 0; i < count && !making->window->stack->fills[f].fills; i++)
+        unknown[i] |= is_not_finite(values[i]);
 }
 
 static enum tl_code make_chunk(const struct making *making, const uint32_t *pixels, size_t start,
                                size_t count, struct tl_err *err)
 {
     const struct stack_window *window = making->window;
+    const struct stack *stack = window->stack;
     const struct picks picks = pick(pixels + start, count);
 
-    for (uint32_t p = 0; p < window->stack->plane_count; p++)
+    for (uint32_t p = 0; p < stack->plane_count; p++)
         if (making->bands[p])
-            gathers[planes_of(window, p)->dtype](samples_of(window, p), &picks, making->bands[p]);
-    for (uint32_t f = 0; f < window->stack->feature_count; f++) {
-        if (making->features->codes[f])
+            gather_floats(window, p, &picks, making->bands[p]);
+    if (stack->together)
+        TL_TRY(make_together(making, start, count, err));
+    for (uint32_t f = 0; f < stack->feature_count; f++) {
+        if (making->features->codes[f]) {
             make_coded(making, f, &picks, start);
-        else
-            TL_TRY(make_computed(making, f, start, count, err));
+            continue;
+        }
+        if (stack->codes[f].table)
+            TL_TRY(make_alone(making, f, start, count, err));
+        find_unknown(making, f, start, count);
     }
     return TL_OK;
 }

@@ -9,6 +9,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "classify/feature_fill.h"
 #include "classify/stack.h"
 #include "raster/dtype.h"
 #include "raster/warp.h"
@@ -16,17 +17,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct feature;
 struct forest;
 struct forest_table;
 
-/* A source, and those of its bands that some feature (or the mask) uses. */
+/*
+ * A source, and those of its bands that some feature (or the mask) uses: a pixel where one of
+ * them is invalid is nodata. A band that only features with a fill use is a `gappy` source of
+ * its own, read by itself, which settles no pixel.
+ */
 struct stack_source {
+    uint32_t layer_source; /* which of the layer's */
     char *id;
     struct block_source *source;
     enum resampling resampling;
     uint16_t *bands;
     uint16_t band_count;
+    bool gappy;
     bool aligned;  /* its level 0 and the grid are the same pixels, shifted by whole ones */
     uint8_t level; /* that level 0 of the grid reads */
 };
@@ -37,6 +43,9 @@ struct stack_plane {
     uint16_t band; /* among those used */
 };
 
+/* A code for pixels where the band is invalid, when there is one. */
+#define STACK_NO_CODE UINT32_MAX
+
 /*
  * A feature that is a function of one band of 8 or 16 bits: the band's samples are codes of a
  * table, and nothing is computed per pixel.
@@ -46,15 +55,22 @@ struct stack_code {
     uint32_t plane;
     enum dtype dtype; /* that the samples must have */
     bool finite;      /* whatever the sample */
+    uint32_t invalid; /* the code of a pixel that a gappy source has no sample of */
 };
 
 struct stack {
     struct grid grid;
-    uint32_t source_count, plane_count, feature_count;
-    struct stack_source *sources;
+    uint32_t layer_sources, source_count, plane_count, feature_count;
+    struct stack_source *sources; /* the layer's, and behind them the gappy ones */
+    uint16_t *gappy_bands;        /* one each */
     struct stack_plane *planes;
-    struct feature **features;
-    struct stack_code *codes; /* one per feature */
+    struct feature_fill *fills; /* one per feature */
+    struct features **alone;    /* each feature by itself */
+    struct stack_code *codes;   /* one per feature */
+    /* Those without a table, together: output i is feature computed[i]. NULL: there are none. */
+    struct features *together;
+    uint32_t *computed;
+    uint32_t computed_count;
     struct stack_source mask; /* source NULL: none */
     uint8_t keep[256];
 };

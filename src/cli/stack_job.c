@@ -4,10 +4,12 @@
 #include "base/blob.h"
 #include "base/errand.h"
 #include "base/json.h"
+#include "classify/feature_fill.h"
 #include "classify/forest.h"
 #include "classify/prediction.h"
 #include "cli/cli.h"
 #include "store/store.h"
+#include "tiler/feature_doc.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -177,7 +179,7 @@ static enum tl_code features_of_bands(struct stack_job *job, const char **featur
 }
 
 static enum tl_code features_of_file(struct stack_job *job, const char *path, const char **features,
-                                     struct tl_err *err)
+                                     struct feature_fill *fills, struct tl_err *err)
 {
     const struct forest_info *model = forest_info(job->forest);
     struct errand errand = errand_unbounded();
@@ -191,7 +193,7 @@ static enum tl_code features_of_file(struct stack_job *job, const char *path, co
     for (uint32_t f = 0; f < model->feature_count; f++) {
         const char *text;
 
-        TL_TRY(json_read_string(json_key(&at, model->features[f]), &text, err));
+        TL_TRY(feature_doc_read(json_key(&at, model->features[f]), &text, &fills[f], err));
         features[f] = arena_printf(job->arena, "%s", text);
         if (!features[f])
             return tl_fail(err, TL_NOMEM, "no memory for a feature");
@@ -210,7 +212,7 @@ static enum tl_code open_model(struct stack_job *job, const char *href, struct t
 
 /* The first input's grid is the prediction's; the others are put onto it, nearest. */
 static enum tl_code open_prediction(struct stack_job *job, const char *const *features,
-                                    struct tl_err *err)
+                                    const struct feature_fill *fills, struct tl_err *err)
 {
     const struct pyramid *like = job->opened[0]->pyramid;
     const struct prediction_env env = {.pool = job->app->blocks};
@@ -222,7 +224,8 @@ static enum tl_code open_prediction(struct stack_job *job, const char *const *fe
                                          .forest = job->forest,
                                          .source_count = (uint32_t)job->count,
                                          .sources = job->sources,
-                                         .features = features};
+                                         .features = features,
+                                         .fills = fills};
 
     return prediction_new(&env, &spec, &job->prediction, err);
 }
@@ -236,11 +239,13 @@ static enum tl_code fill(struct stack_job *job, const struct stack_wish *wish, s
     TL_TRY(open_inputs(job, wish, err));
     const char **features =
         arena_zalloc(job->arena, forest_info(job->forest)->feature_count, sizeof(*features));
-    if (!features)
+    struct feature_fill *fills =
+        arena_zalloc(job->arena, forest_info(job->forest)->feature_count, sizeof(*fills));
+    if (!features || !fills)
         return tl_fail(err, TL_NOMEM, "no memory to classify");
-    TL_TRY(wish->features ? features_of_file(job, wish->features, features, err)
+    TL_TRY(wish->features ? features_of_file(job, wish->features, features, fills, err)
                           : features_of_bands(job, features, err));
-    return open_prediction(job, features, err);
+    return open_prediction(job, features, fills, err);
 }
 
 enum tl_code stack_job_open(const struct app *app, const struct stack_wish *wish,

@@ -44,8 +44,8 @@ struct layer {
     struct layer_env env;
     struct layer_doc doc;
     struct arena *arena;
-    struct forest *forest;       /* of a prediction.. */
-    const char *const *features; /* ..and an expression for each of its features */
+    struct forest *forest;          /* of a prediction.. */
+    struct layer_features features; /* ..and an expression for each of its features */
     const struct style *styles[LAYER_MAX_STYLES];
     struct style model_style; /* made from the model's classes when the document names none */
     struct style confidence_style;
@@ -386,7 +386,7 @@ static enum tl_code refresh(struct layer *layer, uint32_t season, struct layer_v
                                     .layer = layer,
                                     .info = &layer->info,
                                     .forest = layer->forest,
-                                    .features = layer->features,
+                                    .features = &layer->features,
                                     .season = season};
     return layer_open_view(&open, errand, ret_view, err);
 }

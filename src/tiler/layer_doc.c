@@ -3,8 +3,10 @@
 #include "base/arena.h"
 #include "base/json.h"
 #include "classify/feature.h"
+#include "tiler/feature_doc.h"
 #include "tiler/post_doc.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -153,17 +155,54 @@ static enum tl_code read_resampling(struct json_at at, enum resampling fallback,
     return TL_OK;
 }
 
+static enum tl_code read_float(struct json_at at, float fallback, float *ret, struct tl_err *err)
+{
+    double number = (double)fallback;
+
+    if (at.value)
+        TL_TRY(json_read_number(at, &number, err));
+    if (!isfinite((float)number))
+        return json_refuse(&at, err, "%g is too large for float32", number);
+    *ret = (float)number;
+    return TL_OK;
+}
+
+/* "scale" is a number or "file": the tags of the file say scale and offset of each band. */
+static enum tl_code read_scale(const struct json_at *at, struct doc_source *source,
+                               struct tl_err *err)
+{
+    struct json_at scale = json_key(at, "scale"), offset = json_key(at, "offset");
+    const char *word;
+
+    source->scale = 1;
+    if (!json_is_string(scale.value)) {
+        TL_TRY(read_float(scale, 1, &source->scale, err));
+        if (source->scale == 0)
+            return json_refuse(&scale, err, "a scale of 0 makes every sample the same");
+        return read_float(offset, 0, &source->offset, err);
+    }
+    TL_TRY(json_read_string(scale, &word, err));
+    if (strcmp(word, "file") != 0)
+        return json_refuse(&scale, err, "\"%.32s\" is neither a number nor \"file\"", word);
+    if (offset.value)
+        return json_refuse(&offset, err, "with a scale of \"file\" the file says the offset, too");
+    source->file_scale = true;
+    return TL_OK;
+}
+
 static enum tl_code read_source(struct reader *r, struct json_at at, const char *id,
                                 struct doc_source *source, struct tl_err *err)
 {
     static const char *const of_raster[] = {"href", "bands", "s3", NULL};
-    static const char *const of_prediction[] = {"href", "bands", "resampling", "s3", NULL};
+    static const char *const of_prediction[] = {"href",  "bands",  "resampling", "s3",
+                                                "scale", "offset", NULL};
 
     TL_TRY(json_read_object(at, err));
     TL_TRY(json_known_keys(at, r->doc->kind == LAYER_RASTER ? of_raster : of_prediction, err));
     TL_TRY(keep_text(r, id, &source->id, err));
     TL_TRY(read_href(r, json_key(&at, "href"), &source->href, err));
     TL_TRY(read_bands(r, json_key(&at, "bands"), source, err));
+    TL_TRY(read_scale(&at, source, err));
     TL_TRY(
         read_resampling(json_key(&at, "resampling"), RESAMPLE_NEAREST, &source->resampling, err));
     return read_s3(r, json_key(&at, "s3"), source, err);
@@ -400,10 +439,11 @@ static enum tl_code read_grid(struct reader *r, struct json_at at, struct tl_err
 }
 
 /* "source.band" as far as the document knows: without "bands" they are named by the file. */
-static int find_band(void *udata, const char *name, size_t size)
+static bool find_band(void *udata, const char *name, size_t size, struct feature_band *ret_band)
 {
     const struct layer_doc *doc = udata;
 
+    *ret_band = (struct feature_band){.scale = 1};
     for (uint32_t s = 0; s < doc->source_count; s++) {
         const struct doc_source *source = &doc->sources[s];
         size_t id = strlen(source->id);
@@ -411,22 +451,23 @@ static int find_band(void *udata, const char *name, size_t size)
         if (size <= id || name[id] != '.' || memcmp(name, source->id, id) != 0)
             continue;
         if (source->band_count == 0)
-            return 0;
+            return true;
         for (uint16_t b = 0; b < source->band_count; b++)
             if (strlen(source->band_names[b]) == size - id - 1 &&
                 memcmp(source->band_names[b], name + id + 1, size - id - 1) == 0)
-                return 0;
+                return true;
     }
-    return -1;
+    return false;
 }
 
 /* Compiled once more when a source is open; a slip of the pen is told at start. */
 static enum tl_code check_expression(struct reader *r, const struct json_at *at, const char *text,
                                      struct tl_err *err)
 {
-    AUTO(feature) feature = NULL;
+    AUTO(features) features = NULL;
+    const struct feature_text one = {.text = text};
     struct tl_err inner;
-    enum tl_code code = feature_compile(text, find_band, r->doc, &feature, &inner);
+    enum tl_code code = features_compile(&one, 1, find_band, r->doc, &features, &inner);
 
     if (code == TL_NOMEM)
         return no_memory(err);
@@ -439,7 +480,8 @@ static enum tl_code read_features(struct reader *r, struct json_at at, struct tl
     size_t count = json_object_size(at.value), i = 0;
     const char **names = arena_alloc(r->arena, count + 1, sizeof(*names));
     const char **texts = arena_alloc(r->arena, count + 1, sizeof(*texts));
-    if (!names || !texts)
+    struct feature_fill *fills = arena_alloc(r->arena, count + 1, sizeof(*fills));
+    if (!names || !texts || !fills)
         return no_memory(err);
     const char *name;
     json_t *value;
@@ -448,13 +490,15 @@ static enum tl_code read_features(struct reader *r, struct json_at at, struct tl
         struct json_at item = json_key(&at, name);
 
         TL_TRY(keep_text(r, name, &names[i], err));
-        TL_TRY(read_string(r, item, NULL, &texts[i], err));
+        TL_TRY(feature_doc_read(item, &texts[i], &fills[i], err));
+        TL_TRY(keep_text(r, texts[i], &texts[i], err));
         TL_TRY(check_expression(r, &item, texts[i], err));
         i++;
     }
     r->doc->feature_count = (uint32_t)count;
     r->doc->feature_names = names;
     r->doc->feature_texts = texts;
+    r->doc->feature_fills = fills;
     return TL_OK;
 }
 

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 struct arena;
+struct feature_fill;
 
 enum { DOC_MAX_SOURCES = 64, DOC_MAX_SEASONS = 64, DOC_MAX_STYLES = 32 };
 
@@ -30,6 +31,9 @@ struct doc_source {
     uint16_t band_count;
     const char *const *band_names;
     const uint16_t *band_index; /* 0-based */
+    /* What expressions see is sample * scale + offset; by the file's own tags, or by these. */
+    bool file_scale;
+    float scale, offset;
 };
 
 struct doc_season {
@@ -60,6 +64,7 @@ struct layer_doc {
     uint32_t feature_count;
     const char *const *feature_names; /* as in the document */
     const char *const *feature_texts;
+    const struct feature_fill *feature_fills;
     int mask_source; /* index, or -1 */
     uint16_t mask_band;
     uint8_t mask_keep[256];

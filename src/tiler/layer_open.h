@@ -17,6 +17,7 @@ struct forest;
 struct layer;
 struct layer_doc;
 struct layer_env;
+struct layer_features;
 struct layer_info;
 struct layer_view;
 
@@ -25,8 +26,8 @@ struct layer_open {
     const struct layer_doc *doc;
     struct layer *layer; /* goes into the view */
     const struct layer_info *info;
-    struct forest *forest;       /* of a prediction.. */
-    const char *const *features; /* ..and an expression for each of its features */
+    struct forest *forest;                 /* of a prediction.. */
+    const struct layer_features *features; /* ..and an expression for each of its features */
     uint32_t season;
 };
 

@@ -1,32 +1,39 @@
 #include "tiler/layer_prediction.h"
 
 #include "base/arena.h"
+#include "classify/feature_fill.h"
 #include "classify/forest.h"
 #include "classify/prediction.h"
 #include "geo/crs.h"
+#include "raster/raster.h"
 #include "tiler/layer_doc.h"
 #include "tiler/layer_open.h"
 #include "tiler/layer_private.h"
 
+#include <math.h>
 #include <string.h>
 
 enum tl_code layer_prediction_prepare(const struct layer_doc *doc, const struct forest_info *model,
-                                      struct arena *arena, const char *const **ret_features,
+                                      struct arena *arena, struct layer_features *ret_features,
                                       struct tl_err *err)
 {
     const char **features = arena_zalloc(arena, model->feature_count, sizeof(*features));
+    struct feature_fill *fills = arena_zalloc(arena, model->feature_count, sizeof(*fills));
     uint32_t used = 0;
     AUTO(crs) crs = NULL;
 
     TL_TRY(post_check_model(&doc->post, model, err));
     if (doc->grid_like < 0)
         TL_TRY(crs_new(doc->grid_crs, &crs, err));
-    if (!features)
+    if (!features || !fills)
         return tl_fail(err, TL_NOMEM, "no memory for %u features", model->feature_count);
     for (uint32_t f = 0; f < model->feature_count; f++) {
-        for (uint32_t i = 0; i < doc->feature_count && !features[f]; i++)
-            if (strcmp(doc->feature_names[i], model->features[f]) == 0)
-                features[f] = doc->feature_texts[i];
+        for (uint32_t i = 0; i < doc->feature_count && !features[f]; i++) {
+            if (strcmp(doc->feature_names[i], model->features[f]) != 0)
+                continue;
+            features[f] = doc->feature_texts[i];
+            fills[f] = doc->feature_fills[i];
+        }
         if (!features[f])
             return tl_fail(err, TL_INVALID,
                            "the model wants the feature \"%s\" and \"features\" has "
@@ -39,7 +46,7 @@ enum tl_code layer_prediction_prepare(const struct layer_doc *doc, const struct 
                        "\"features\" has %u expressions and the model %u features; "
                        "leave out what it does not know",
                        doc->feature_count, used);
-    *ret_features = features;
+    *ret_features = (struct layer_features){features, fills};
     return TL_OK;
 }
 
@@ -64,6 +71,34 @@ static enum tl_code name_bands(const struct pyramid *pyramid, struct arena *scra
     return TL_OK;
 }
 
+/* What makes values of the bands' samples; none where the samples are the values. */
+static enum tl_code scale_bands(const struct doc_source *from, struct block_source *source,
+                                struct arena *scratch, struct prediction_source *to,
+                                struct tl_err *err)
+{
+    const struct raster_info *info = from->file_scale ? raster_info(source) : NULL;
+    float *scale = arena_alloc(scratch, to->band_count, sizeof(*scale));
+    float *offset = arena_alloc(scratch, to->band_count, sizeof(*offset));
+
+    if (!scale || !offset)
+        return tl_fail(err, TL_NOMEM, "no memory for the scale of %u bands", to->band_count);
+    for (uint16_t b = 0; b < to->band_count; b++) {
+        uint16_t band = to->band_index[b];
+        bool tagged = info && band < source->pyramid->bands;
+
+        scale[b] = tagged ? (float)info->scale[band] : from->scale;
+        offset[b] = tagged ? (float)info->offset[band] : from->offset;
+        if (!isfinite(scale[b]) || !isfinite(offset[b]))
+            return tl_fail(err, TL_UNSUPPORTED,
+                           "source %s: band %u has the scale %g and the offset %g in its file; "
+                           "neither may be beyond float32",
+                           from->id, band + 1u, (double)scale[b], (double)offset[b]);
+    }
+    to->band_scale = scale;
+    to->band_offset = offset;
+    return TL_OK;
+}
+
 static enum tl_code bind_source(const struct doc_source *from, struct block_source *source,
                                 struct arena *scratch, struct prediction_source *to,
                                 struct tl_err *err)
@@ -74,7 +109,9 @@ static enum tl_code bind_source(const struct doc_source *from, struct block_sour
                                      .band_count = from->band_count,
                                      .band_names = from->band_names,
                                      .band_index = from->band_index};
-    return from->band_count ? TL_OK : name_bands(source->pyramid, scratch, to, err);
+    if (!from->band_count)
+        TL_TRY(name_bands(source->pyramid, scratch, to, err));
+    return scale_bands(from, source, scratch, to, err);
 }
 
 static struct grid layer_grid(const struct layer_doc *doc, struct block_source *const *sources,
@@ -102,7 +139,8 @@ enum tl_code layer_prediction_new(const struct layer_open *open, struct block_so
     AUTO(crs) crs = NULL;
     struct prediction_spec spec = {.id = doc->id,
                                    .forest = open->forest,
-                                   .features = open->features,
+                                   .features = open->features->texts,
+                                   .fills = open->features->fills,
                                    .source_count = doc->source_count,
                                    .sources = sources,
                                    .post = doc->post,

@@ -13,18 +13,27 @@
 
 struct arena;
 struct block_source;
+struct feature_fill;
 struct forest_info;
 struct layer_doc;
 struct layer_open;
+
+/* Of each feature of the model, in its order. */
+struct layer_features {
+    const char *const *texts;
+    const struct feature_fill *fills;
+};
 
 /*
  * All that can be known of a prediction before a source is opened: the expressions of the
  * document in the order of the model's features. TL_INVALID where document and model do not fit
  * together, or the grid's coordinate system does not exist.
  */
-TL_MUST_CHECK enum tl_code
-layer_prediction_prepare(const struct layer_doc *doc, const struct forest_info *model,
-                         struct arena *arena, const char *const **ret_features, struct tl_err *err);
+TL_MUST_CHECK enum tl_code layer_prediction_prepare(const struct layer_doc *doc,
+                                                    const struct forest_info *model,
+                                                    struct arena *arena,
+                                                    struct layer_features *ret_features,
+                                                    struct tl_err *err);
 
 /* `opened[i]` is source i of the document. TL_INVALID where document, sources and model do not
  * fit together, in the document's words. */

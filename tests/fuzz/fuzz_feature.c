@@ -15,16 +15,26 @@ enum { PIXELS = 1030 }; /* a whole strip and a tail */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* One-letter bands a..h. */
-static int find_band(void *udata, const char *name, size_t size)
+/* One-letter bands a..h, bands 1 to 8 of a source t, and all bands of a source s. */
+static bool find_band(void *udata, const char *name, size_t size, struct feature_band *ret_band)
 {
     (void)udata;
-    return size == 1 && name[0] >= 'a' && name[0] <= 'h' ? name[0] - 'a' : -1;
+    *ret_band = (struct feature_band){.scale = 1};
+    if (size == 1 && name[0] >= 'a' && name[0] <= 'h')
+        ret_band->plane = name[0] - 'a';
+    else if (size == 3 && memcmp(name, "t.", 2) == 0 && name[2] >= '1' && name[2] <= '8')
+        ret_band->plane = name[2] - '1';
+    else if (size > 2 && memcmp(name, "s.", 2) == 0)
+        *ret_band = (struct feature_band){(int)(size % 8), 0.5F, 1};
+    else
+        return false;
+    return true;
 }
 
-static void run(const struct feature *feature)
+static void run(const struct features *features)
 {
     static float plane[8][PIXELS], out[PIXELS + 1];
+    float *outs[] = {out};
     const float *planes[8];
     AUTO(arena) arena = arena_new();
     struct tl_err err;
@@ -37,7 +47,7 @@ static void run(const struct feature *feature)
     plane[0][0] = NAN;
     plane[1][1] = INFINITY;
     out[PIXELS] = 42;
-    if (!arena || feature_run(feature, planes, PIXELS, arena, out, &err) != TL_OK ||
+    if (!arena || features_run(features, planes, PIXELS, arena, outs, &err) != TL_OK ||
         out[PIXELS] != 42)
         abort();
 }
@@ -45,7 +55,8 @@ static void run(const struct feature *feature)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct tl_err err = {""};
-    struct feature *feature = NULL;
+    struct features *features = NULL;
+    struct feature_text one = {.name = "fuzz", .fill = {size % 2, 0}};
     char *text = malloc(size + 1);
 
     if (!text)
@@ -53,11 +64,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size)
         memcpy(text, data, size);
     text[size] = '\0';
-    if (feature_compile(text, find_band, NULL, &feature, &err) == TL_OK)
-        run(feature);
+    one.text = text;
+    if (features_compile(&one, 1, find_band, NULL, &features, &err) == TL_OK)
+        run(features);
     else if (!err.msg[0])
         abort();
-    feature_free(feature);
+    features_free(features);
     free(text);
     return 0;
 }

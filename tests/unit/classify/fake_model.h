@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/errand.h"
 #include "classify/class_block.h"
+#include "classify/feature.h"
 #include "classify/forest.h"
 #include "classify/post.h"
 #include "classify/prediction.h"

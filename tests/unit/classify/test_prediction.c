@@ -220,6 +220,143 @@ TEST(a_warped_integer_is_no_code)
     world_release(&w);
 }
 
+/* ---- fills ---- */
+
+static const struct feature_fill fills_all[] = {{true, 1}, {true, 92}, {false, 0}};
+static const struct feature_fill fills_b[] = {{false, 0}, {true, 92}, {false, 0}};
+
+/* Whether a band of the land has no sample there. */
+static bool is_gap(const struct land_source *land, uint32_t band, uint32_t x, uint32_t y)
+{
+    return !land_valid(x, y) ||
+           (land->pyramid.has_nodata && (double)land_sample(band, x, y) == land->pyramid.nodata);
+}
+
+/* What the model is to see with these fills: the plain way. */
+static struct raster filled_reference(struct world *w)
+{
+    const struct land_source *land = (const struct land_source *)w->land;
+    struct raster raster = classify_land(w);
+
+    for (uint32_t i = 0; i < LAND_PIXELS; i++) {
+        uint32_t x = i % LAND_WIDTH, y = i / LAND_WIDTH;
+        bool no_a = is_gap(land, BAND_A, x, y), no_b = is_gap(land, BAND_B, x, y);
+        float a = no_a ? w->spec.fills[0].value : land_sample(BAND_A, x, y);
+        float b = no_b ? w->spec.fills[1].value : land_sample(BAND_B, x, y);
+        bool known = !no_a || w->spec.fills[0].fills;
+
+        raster.label[i] = known ? vote_label(a, b) : CLASS_NODATA;
+        raster.confidence[i] = known ? vote_confidence(b) : 0;
+    }
+    return raster;
+}
+
+static void assert_filled(enum dtype dtype, int nodata, const struct feature_fill *fills,
+                          unsigned coded)
+{
+    static const char *const features[] = {"s.a", "s.b", "0"};
+    struct world w;
+    uint32_t seed = 5 + dtype;
+
+    world_init(&w, 0, false);
+    struct land_source *land = (struct land_source *)w.land;
+    land->pyramid.dtype = dtype;
+    land->pyramid.has_nodata = nodata >= 0;
+    land->pyramid.nodata = nodata;
+    w.spec.features = features;
+    w.spec.fills = fills;
+    world_open(&w, NULL);
+    struct raster raster = filled_reference(&w);
+    for (int round = 0; round < 4; round++) {
+        const struct block_request request = random_request(w.prediction, 0, &seed);
+        struct block *block = read_block(w.prediction, request);
+        assert_window(block, &request, &raster);
+        block_unref(block);
+    }
+    assert_int_equal(atomic_load(&fake.coded), coded * fake_classified());
+    raster_release(&raster);
+    world_release(&w);
+}
+
+TEST(a_filled_feature_is_its_fill_where_its_band_is_invalid)
+{
+    assert_filled(DTYPE_F32, -1, fills_all, 0);
+    assert_filled(DTYPE_F32, 3, fills_all, 0);
+    assert_filled(DTYPE_F32, 3, fills_b, 0);
+}
+
+TEST(a_filled_feature_of_one_small_integer_is_a_code_where_there_is_one_for_nothing)
+{
+    assert_filled(DTYPE_U8, -1, fills_all, 2);
+    assert_filled(DTYPE_U8, 3, fills_all, 2);
+    assert_filled(DTYPE_U16, 3, fills_all, 2);
+    assert_filled(DTYPE_U16, 3, fills_b, 2);
+    assert_filled(DTYPE_U16, -1, fills_b, 1);
+}
+
+TEST(a_filled_feature_settles_nothing_and_a_plain_one_with_its_band_does)
+{
+    static const char *const features[] = {"s.a", "s.b + 0 * s.a", "0"};
+    struct world w;
+
+    world_init(&w, 0, false);
+    w.spec.features = features;
+    w.spec.fills = fills_b;
+    world_open(&w, NULL);
+    struct raster raster = classify_land(&w);
+    const struct block_request request = whole_block(0, 1, 1);
+    struct block *block = read_block(w.prediction, request);
+    assert_window(block, &request, &raster);
+    block_unref(block);
+    raster_release(&raster);
+    world_release(&w);
+}
+
+TEST(a_feature_that_is_not_finite_is_its_fill)
+{
+    static const char *const features[] = {"s.a", "s.b + ln(s.b >= 3)", "0"};
+    struct world w;
+
+    world_init(&w, 0, false);
+    w.spec.features = features;
+    w.spec.fills = fills_b;
+    world_open(&w, NULL);
+    struct raster raster = classify_land(&w);
+    for (uint32_t i = 0; i < LAND_PIXELS; i++) {
+        uint32_t x = i % LAND_WIDTH, y = i / LAND_WIDTH;
+        if (land_valid(x, y) && land_sample(BAND_B, x, y) < 3) {
+            raster.label[i] = vote_label(land_sample(BAND_A, x, y), 92);
+            raster.confidence[i] = vote_confidence(92);
+        }
+    }
+    const struct block_request request = whole_block(0, 0, 1);
+    struct block *block = read_block(w.prediction, request);
+    assert_window(block, &request, &raster);
+    block_unref(block);
+    raster_release(&raster);
+    world_release(&w);
+}
+
+TEST(a_scaled_source_is_scaled_before_its_expressions)
+{
+    static const char *const features[] = {"(s.a - 7) * 4", "s.b", "0"};
+    static const float scale[] = {0.25F, 1, 1}, offset[] = {7, 0, 0};
+    struct world w;
+
+    world_init(&w, 0, false);
+    w.spec.features = features;
+    w.source.band_scale = scale;
+    w.source.band_offset = offset;
+    world_open(&w, NULL);
+    struct raster raster = classify_land(&w);
+    const struct block_request request = whole_block(0, 0, 1);
+    struct block *block = read_block(w.prediction, request);
+    assert_window(block, &request, &raster);
+    block_unref(block);
+    raster_release(&raster);
+    world_release(&w);
+}
+
 TEST(a_block_without_any_data_is_empty)
 {
     struct world w;
@@ -597,7 +734,12 @@ TEST(a_prediction_that_cannot_work_says_why)
     fake.classes[2].value = 254;
     assert_refused(opened(&w), TL_INVALID, "has the value 254");
     fake.classes[2].value = 6;
+    w.spec.fills = (const struct feature_fill[]){{false, 0}, {true, NAN}, {false, 0}};
+    assert_refused(opened(&w), TL_INVALID,
+                   "feature \"b\": filled with NaN, and this model (random-forest) has no rule");
+    fake.info.takes_nan = true;
     assert_ok(opened(&w));
+    fake.info.takes_nan = false;
     world_release(&w);
 }
 
@@ -640,6 +782,12 @@ TEST(the_fingerprint_changes_with_everything_that_changes_pixels)
     w.land->fingerprint.hi ^= 1;
     seen[count++] = fingerprint_of(&w);
     fake.info.fingerprint.lo ^= 1;
+    seen[count++] = fingerprint_of(&w);
+    w.source.band_scale = (const float[]){2, 1, 1};
+    seen[count++] = fingerprint_of(&w);
+    w.source.band_offset = (const float[]){2, 1, 1};
+    seen[count++] = fingerprint_of(&w);
+    w.spec.fills = fills_b;
     seen[count++] = fingerprint_of(&w);
     w.spec.grid.affine.x += 10;
     seen[count++] = fingerprint_of(&w);
@@ -692,8 +840,13 @@ RUN(T(any_partition_gives_the_whole_raster_without_a_filter),
     T(a_feature_that_is_not_a_number_makes_its_pixel_nodata),
     T(features_of_one_small_integer_come_as_codes_and_are_the_same),
     T(a_coded_feature_that_is_not_a_number_makes_its_pixel_nodata), T(a_warped_integer_is_no_code),
-    T(a_block_without_any_data_is_empty), T(a_finished_block_is_one_block_for_everybody),
-    T(the_padding_of_an_edge_block_is_nodata), T(a_block_beyond_the_grid_is_absent),
+    T(a_filled_feature_is_its_fill_where_its_band_is_invalid),
+    T(a_filled_feature_of_one_small_integer_is_a_code_where_there_is_one_for_nothing),
+    T(a_filled_feature_settles_nothing_and_a_plain_one_with_its_band_does),
+    T(a_feature_that_is_not_finite_is_its_fill),
+    T(a_scaled_source_is_scaled_before_its_expressions), T(a_block_without_any_data_is_empty),
+    T(a_finished_block_is_one_block_for_everybody), T(the_padding_of_an_edge_block_is_nodata),
+    T(a_block_beyond_the_grid_is_absent),
     T(a_source_on_another_grid_gives_the_same_pixels_under_any_partition),
     T(a_source_in_another_projection_gives_the_same_pixels_under_any_partition),
     T(many_threads_classify_each_pixel_once),
