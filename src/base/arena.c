@@ -68,6 +68,30 @@ void arena_reset(struct arena *arena)
     arena->used = 0;
 }
 
+struct arena_mark arena_mark(const struct arena *arena)
+{
+    return (struct arena_mark){
+        .chunk = arena->at, .chunk_used = arena->at ? arena->at->used : 0, .used = arena->used};
+}
+
+void arena_rewind(struct arena *arena, struct arena_mark mark)
+{
+    struct chunk *at = mark.chunk;
+
+    if (!at) {
+        arena_reset(arena);
+        return;
+    }
+    at->used = mark.chunk_used;
+    POISON(at->bytes + at->used, at->size - at->used);
+    for (struct chunk *chunk = at->next; chunk; chunk = chunk->next) {
+        chunk->used = 0;
+        POISON(chunk->bytes, chunk->size);
+    }
+    arena->at = at;
+    arena->used = mark.used;
+}
+
 /* Each chunk doubles the last, so a window of any size costs O(log size) mallocs once. */
 static bool arena_grow(struct arena *arena, size_t need)
 {

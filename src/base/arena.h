@@ -19,6 +19,15 @@ struct arena *arena_new(void);
 void arena_free(struct arena *arena);
 void arena_reset(struct arena *arena);
 
+/* How far an arena is used. What was allocated after the mark is gone with arena_rewind(). */
+struct arena_mark {
+    struct chunk *chunk;
+    size_t chunk_used, used;
+};
+
+struct arena_mark arena_mark(const struct arena *arena);
+void arena_rewind(struct arena *arena, struct arena_mark mark);
+
 /*
  * `count` x `size` bytes, 64-byte aligned (a cache line; enough for any vector),
  * uninitialised. NULL when memory is out or the product overflows.

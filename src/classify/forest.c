@@ -85,13 +85,14 @@ void forest_run_scalar(const struct forest *forest, const struct forest_pixels *
 enum tl_code forest_table_new(const struct forest *forest, uint32_t feature, const float *values,
                               size_t count, struct forest_table **ret_table, struct tl_err *err)
 {
-    const struct mix *mix = &forest->mix;
+    struct table_reader list[MODEL_MAX_PARTS];
+    struct table_readers readers = {.list = list};
     struct forest_table *table = NULL;
 
     TL_CHECK(feature < forest->model.info.feature_count && count <= FOREST_MAX_CODES);
-    if (!mix->model->part_count && mix->parts[0].flat.rankers &&
-        table_fits(&mix->parts[0].flat, feature, count)) {
-        table = table_new(&mix->parts[0].flat, feature, values, count);
+    if (mix_table_readers(&forest->mix, feature, list, TL_COUNT(list), &readers.count) &&
+        table_fits(&readers, count)) {
+        table = table_new(&readers, values, count);
         if (!table)
             return tl_fail(err, TL_NOMEM, "no memory for a table of %zu ranks", count);
     }

@@ -76,8 +76,8 @@ const struct forest_info *forest_info(const struct forest *forest);
  * what the model makes of each. A pixel of it then costs a load.
  *
  * values[code] of up to FOREST_MAX_CODES codes are copied. *ret_table is NULL where there is
- * nothing to gain - more than 65,535 thresholds on some feature, a model made of several,
- * hundreds of sets of categories - and the feature stays a plane.
+ * nothing to gain - more than 65,535 thresholds on some feature, hundreds of sets of
+ * categories - and the feature stays a plane.
  */
 TL_MUST_CHECK enum tl_code forest_table_new(const struct forest *forest, uint32_t feature,
                                             const float *values, size_t count,

@@ -231,17 +231,42 @@ enum tl_code mix_compile(const struct model *model, struct arena *arena, struct 
     return TL_OK;
 }
 
+/* ---- features that come as codes ---- */
+
+bool mix_table_readers(const struct mix *mix, uint32_t feature, struct table_reader *ret_list,
+                       size_t room, size_t *ret_count)
+{
+    size_t count = 0;
+
+    for (uint32_t p = 0; p < mix->part_count; p++) {
+        const struct model_part *part = mix->model->part_count ? &mix->model->parts[p] : NULL;
+        const struct flat *flat = &mix->parts[p].flat;
+
+        if (part && part->kind != PART_TREES)
+            continue;
+        for (uint32_t i = 0; i < flat->model->info.feature_count; i++) {
+            if ((part && part->inputs ? part->inputs[i] : i) != feature)
+                continue;
+            if (!flat->rankers || count == room)
+                return false;
+            ret_list[count++] = (struct table_reader){flat, i};
+        }
+    }
+    *ret_count = count;
+    return true;
+}
+
 /* ---- the kernel: a chunk of pixels through part after part ---- */
 
 struct chunk {
     const struct mix *mix;
     const struct run_task *task;
-    struct arena *inner; /* what one part's run needs, given back after it */
     size_t at, count, room;
     double *given; /* [part but the last][class][room] */
     float *cast;   /* [input][room] of the part on columns that reads most */
     const float **planes;
-    double *strip, *spare; /* of nets */
+    struct forest_codes *codes; /* beside the planes */
+    double *strip, *spare;      /* of nets */
 };
 
 /* Of the parts with trees on columns, the most that one reads. */
@@ -279,12 +304,23 @@ static bool alloc_chunk(struct chunk *chunk)
                                sizeof(*chunk->given));
     chunk->cast = arena_alloc(arena, inputs * chunk->room + 1, sizeof(*chunk->cast));
     chunk->planes = arena_alloc(arena, planes, sizeof(*chunk->planes));
-    return chunk->given && chunk->cast && chunk->planes && alloc_strips(chunk);
+    chunk->codes = arena_alloc(arena, planes, sizeof(*chunk->codes));
+    return chunk->given && chunk->cast && chunk->planes && chunk->codes && alloc_strips(chunk);
 }
 
 static const double *given_column(const struct chunk *chunk, uint32_t column)
 {
     return chunk->given + (size_t)(column - chunk->mix->model->info.feature_count) * chunk->room;
+}
+
+/* A feature's codes from pixel `at` of the task on; no table: it is a plane. */
+static struct forest_codes codes_at(const struct chunk *chunk, uint32_t feature, size_t at)
+{
+    const struct forest_codes *codes = chunk->task->codes;
+
+    if (!codes || !codes[feature].table)
+        return (struct forest_codes){NULL, NULL};
+    return (struct forest_codes){codes[feature].table, codes[feature].codes + at};
 }
 
 /* What trees read. */
@@ -295,8 +331,11 @@ static void fill_planes(struct chunk *chunk, const struct model_part *part)
     for (uint32_t i = 0; i < part->input_count; i++) {
         uint32_t column = part->inputs ? part->inputs[i] : i;
 
+        chunk->codes[i] = (struct forest_codes){NULL, NULL};
         if (column < features) {
-            chunk->planes[i] = chunk->task->planes[column] + chunk->at;
+            chunk->codes[i] = codes_at(chunk, column, chunk->at);
+            if (!chunk->codes[i].table)
+                chunk->planes[i] = chunk->task->planes[column] + chunk->at;
             continue;
         }
         const double *from = given_column(chunk, column);
@@ -333,7 +372,9 @@ static enum tl_code run_trees(struct chunk *chunk, uint32_t p, struct tl_err *er
                             .output = &output,
                             .room = chunk->task->room,
                             .errand = chunk->task->errand,
-                            .scratch = chunk->inner};
+                            .scratch = chunk->task->scratch,
+                            .codes = chunk->task->codes ? chunk->codes : NULL};
+    struct arena_mark mark = arena_mark(task.scratch);
 
     if (p + 1 < chunk->mix->part_count) {
         task.exact = chunk->given + (size_t)p * chunk->mix->model->info.class_count * chunk->room;
@@ -343,8 +384,9 @@ static enum tl_code run_trees(struct chunk *chunk, uint32_t p, struct tl_err *er
     }
     plan.walk_below = chunk->mix->walk_below;
     fill_planes(chunk, &chunk->mix->model->parts[p]);
-    arena_reset(chunk->inner);
-    return run_flat(&chunk->mix->parts[p].flat, &plan, &task, err);
+    enum tl_code code = run_flat(&chunk->mix->parts[p].flat, &plan, &task, err);
+    arena_rewind(task.scratch, mark);
+    return code;
 }
 
 /* What part `p` makes of pixel `at`, for parts behind it. */
@@ -377,6 +419,18 @@ static void run_mean(struct chunk *chunk, uint32_t p)
     }
 }
 
+/* A feature as doubles, from pixel `at` of the task on. */
+static void widen(const struct chunk *chunk, uint32_t feature, size_t at, size_t count,
+                  double *ret_values)
+{
+    const struct forest_codes coded = codes_at(chunk, feature, at);
+    const float *from =
+        coded.table ? forest_table_values(coded.table) : chunk->task->planes[feature] + at;
+
+    for (size_t i = 0; i < count; i++)
+        ret_values[i] = (double)from[coded.table ? coded.codes[i] : i];
+}
+
 /* The columns of a net, of `count` pixels of the chunk from `begin`. */
 static void fill_strip(struct chunk *chunk, const struct model_part *part, size_t begin,
                        size_t count)
@@ -387,13 +441,10 @@ static void fill_strip(struct chunk *chunk, const struct model_part *part, size_
         uint32_t column = part->inputs[i];
         double *to = chunk->strip + (size_t)i * DENSE_STRIP;
 
-        if (column >= features) {
+        if (column < features)
+            widen(chunk, column, chunk->at + begin, count, to);
+        else
             memcpy(to, given_column(chunk, column) + begin, count * sizeof(*to));
-            continue;
-        }
-        const float *from = chunk->task->planes[column] + chunk->at + begin;
-        for (size_t at = 0; at < count; at++)
-            to[at] = (double)from[at];
     }
 }
 
@@ -453,9 +504,7 @@ enum tl_code mix_run(const struct mix *mix, const struct run_task *task, struct 
         return run_flat(&mix->parts[0].flat, &plan, task, err);
     if (task->count == 0)
         return TL_OK;
-    AUTO(arena) inner = arena_new();
-    chunk.inner = inner;
-    if (!inner || !alloc_chunk(&chunk))
+    if (!alloc_chunk(&chunk))
         return tl_fail(err, TL_NOMEM, "no memory to classify %zu pixels", task->count);
     for (chunk.at = 0; chunk.at < task->count; chunk.at += chunk.count) {
         chunk.count = TL_MIN(task->count - chunk.at, chunk.room);

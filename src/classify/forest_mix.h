@@ -17,6 +17,7 @@
 
 #include "classify/dense.h"
 #include "classify/forest_run.h"
+#include "classify/forest_table.h"
 
 struct mix_part {
     struct flat flat; /* PART_TREES; else empty */
@@ -34,6 +35,13 @@ struct mix {
 /* `model` is borrowed and must outlive the mix. */
 TL_MUST_CHECK enum tl_code mix_compile(const struct model *model, struct arena *arena,
                                        struct mix *ret_mix, struct tl_err *err);
+
+/*
+ * The ensembles that read a feature, for a table of its codes. False where a table would not do:
+ * one of them compares floats, or reads it more often than there is room for.
+ */
+bool mix_table_readers(const struct mix *mix, uint32_t feature, struct table_reader *ret_list,
+                       size_t room, size_t *ret_count);
 
 /* As forest_run(). task->exact is not for callers. */
 TL_MUST_CHECK enum tl_code mix_run(const struct mix *mix, const struct run_task *task,

@@ -253,7 +253,8 @@ static void fill_ranks(const struct run *run, uint32_t plane)
 
 static void fill_coded(const struct run *run, uint32_t plane, const struct forest_codes *from)
 {
-    const uint16_t *codes = from->codes + run->unit_at, *ranks = table_ranks(from->table, plane);
+    const uint16_t *codes = from->codes + run->unit_at;
+    const uint16_t *ranks = table_ranks(from->table, run->flat, plane);
     uint16_t *to = (uint16_t *)run->raster.values + plane * run->raster.room;
 
     for (uint32_t i = 0; i < run->unit_count; i++)

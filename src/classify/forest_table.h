@@ -16,15 +16,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A flat form with rankers that reads the feature, and what number the feature has there. */
+struct table_reader {
+    const struct flat *flat;
+    uint32_t feature;
+};
+
+/* All of them: one per ensemble of a model, or none. Borrowed. */
+struct table_readers {
+    const struct table_reader *list;
+    size_t count;
+};
+
 /* More than this, some 128 planes of 65,536 codes, a table is not worth: planes are ranked. */
 #define TABLE_MAX_BYTES ((size_t)1 << 24)
-bool table_fits(const struct flat *flat, uint32_t feature, size_t count);
+bool table_fits(const struct table_readers *readers, size_t count);
 
-/* As forest_table_new(); NULL when memory is out. The flat form has rankers. */
-struct forest_table *table_new(const struct flat *flat, uint32_t feature, const float *values,
+/* As forest_table_new(); NULL when memory is out. */
+struct forest_table *table_new(const struct table_readers *readers, const float *values,
                                size_t count);
 
-/* Ranks by code in one of the flat form's planes of the feature. */
-const uint16_t *table_ranks(const struct forest_table *table, uint32_t plane);
+/* Ranks by code in one of a reader's planes of the feature. */
+const uint16_t *table_ranks(const struct forest_table *table, const struct flat *flat,
+                            uint32_t plane);
 
 #endif

@@ -38,6 +38,26 @@ TEST(a_reset_keeps_the_memory_of_the_next_round)
         assert_int_equal(((uint8_t *)again)[i], 0);
 }
 
+TEST(a_rewind_gives_back_what_came_after_the_mark_and_nothing_else)
+{
+    AUTO(arena) arena = arena_new();
+    struct arena_mark empty = arena_mark(arena);
+    uint8_t *kept = arena_alloc(arena, 100, 1);
+    struct arena_mark mark = arena_mark(arena);
+
+    assert_non_null(kept);
+    memset(kept, 7, 100);
+    uint8_t *next = arena_alloc(arena, 300, 1);
+    assert_non_null(arena_alloc(arena, 10 << 20, 1)); /* a chunk of its own */
+    arena_rewind(arena, mark);
+    assert_int_equal(arena_used(arena), 128);
+    assert_ptr_equal(arena_alloc(arena, 300, 1), next);
+    assert_int_equal(kept[99], 7);
+    arena_rewind(arena, empty);
+    assert_int_equal(arena_used(arena), 0);
+    assert_ptr_equal(arena_alloc(arena, 100, 1), kept);
+}
+
 TEST(a_round_like_the_last_one_asks_for_no_memory)
 {
     if (!FAIL_ALLOC)
@@ -94,6 +114,7 @@ TEST(without_memory_it_returns_null)
 }
 
 RUN(T(every_allocation_starts_a_cache_line_and_keeps_its_bytes),
-    T(a_reset_keeps_the_memory_of_the_next_round), T(a_round_like_the_last_one_asks_for_no_memory),
-    T(products_that_overflow_are_refused), T(printed_text_lives_in_the_arena),
-    T(without_memory_it_returns_null))
+    T(a_reset_keeps_the_memory_of_the_next_round),
+    T(a_rewind_gives_back_what_came_after_the_mark_and_nothing_else),
+    T(a_round_like_the_last_one_asks_for_no_memory), T(products_that_overflow_are_refused),
+    T(printed_text_lives_in_the_arena), T(without_memory_it_returns_null))

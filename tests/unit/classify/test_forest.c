@@ -207,7 +207,8 @@ static void code_pixels(const struct fixture *f, const struct compiled *c, struc
 
         for (size_t k = 0; k < count; k++)
             values[k] = fixture_value(f, random, true);
-        px->codes[i].table = table_new(&c->flat, i, values, count);
+        const struct table_reader reader = {&c->flat, i};
+        px->codes[i].table = table_new(&(struct table_readers){&reader, 1}, values, count);
         px->codes[i].codes = codes;
         assert_non_null(px->codes[i].table);
         for (size_t p = 0; p < px->count; p++) {

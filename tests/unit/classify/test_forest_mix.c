@@ -6,7 +6,7 @@
 #include "forest_outputs.h"
 #include "tl_test.h"
 
-enum { FEATURES = 5, CLASSES = 3, MEMBERS = 3, MAX_PX = 70000 };
+enum { FEATURES = 5, CLASSES = 3, MEMBERS = 3, MAX_PX = 70000, CODES = 1000 };
 
 /* Three forests, one whose sums are exact in any order, and one to go on top of them. */
 struct setting {
@@ -21,6 +21,8 @@ struct setting {
     uint32_t pixels;
     float *values;
     const float *planes[FEATURES];
+    float table[CODES]; /* the values there are */
+    uint16_t *codes;    /* [feature][pixel] */
 };
 
 static const uint32_t on_top[] = {5, 6, 8, 12, 2}; /* what the last forest reads */
@@ -56,11 +58,15 @@ static struct setting *setting_new(uint32_t pixels)
         read_member(s, m, &wish[m]);
     s->pixels = pixels;
     s->values = fixture_room((size_t)pixels * FEATURES, sizeof(*s->values));
+    s->codes = fixture_room((size_t)pixels * FEATURES, sizeof(*s->codes));
+    for (uint32_t i = 0; i < CODES; i++)
+        s->table[i] = fixture_value(s->fixture[i % MEMBERS], &random, true);
     for (uint32_t f = 0; f < FEATURES; f++) {
         s->planes[f] = s->values + (size_t)f * pixels;
-        for (uint32_t i = 0; i < pixels; i++)
-            s->values[(size_t)f * pixels + i] =
-                fixture_value(s->fixture[i % MEMBERS], &random, true);
+        for (size_t i = (size_t)f * pixels; i < (f + 1) * (size_t)pixels; i++) {
+            s->codes[i] = (uint16_t)fixture_below(&random, CODES);
+            s->values[i] = s->table[s->codes[i]];
+        }
     }
     s->whole.info = s->member[0].info;
     s->whole.info.tree_count = 0;
@@ -79,6 +85,7 @@ static void setting_free(struct setting *s)
     if (s) {
         arena_free(s->memory);
         free(s->values);
+        free(s->codes);
     }
     free(s);
 }
@@ -106,6 +113,48 @@ static void member_p(const struct setting *s, uint32_t m, size_t at, double *ret
     fixture_predict(s->fixture[m], x, ret_p);
 }
 
+/* Every other feature by its codes, for all ensembles of the mix; the rest as planes. */
+static void code_features(const struct setting *s, const struct mix *mix,
+                          struct forest_codes *ret_codes, const float **ret_planes)
+{
+    struct table_reader list[2 * MEMBERS];
+    struct table_readers readers = {.list = list};
+
+    for (uint32_t f = 0; f < FEATURES; f++) {
+        ret_codes[f] = (struct forest_codes){NULL, s->codes + (size_t)f * s->pixels};
+        ret_planes[f] = s->planes[f];
+        if (f % 2)
+            continue;
+        assert_true(mix_table_readers(mix, f, list, TL_COUNT(list), &readers.count));
+        ret_codes[f].table = table_new(&readers, s->table, CODES);
+        ret_planes[f] = NULL;
+    }
+}
+
+static void check_codes(const struct setting *s, const struct mix *mix,
+                        const struct outputs *expected, unsigned set)
+{
+    struct outputs run = outputs_new(s->pixels, CLASSES, CLASSES);
+    const struct forest_output output = outputs_of(&run, set);
+    struct forest_codes codes[FEATURES];
+    const float *planes[FEATURES];
+    AUTO(arena) scratch = arena_new();
+    struct run_task task = {.planes = planes,
+                            .codes = codes,
+                            .count = s->pixels,
+                            .output = &output,
+                            .room = s->pixels,
+                            .scratch = scratch};
+    struct tl_err err;
+
+    code_features(s, mix, codes, planes);
+    assert_ok(mix_run(mix, &task, &err));
+    outputs_assert(&run, expected, set, "by codes");
+    for (uint32_t f = 0; f < FEATURES; f++)
+        forest_table_free((struct forest_table *)(uintptr_t)codes[f].table);
+    outputs_free(&run);
+}
+
 /* Kernel and oracle give the same, `set` of outputs.h; the oracle's, for the caller to look at. */
 static struct outputs check_set(struct setting *s, unsigned set)
 {
@@ -131,6 +180,7 @@ static struct outputs check_set(struct setting *s, unsigned set)
         outputs_clear(&run);
         assert_ok(mix_run(&mix, &task, &err));
         outputs_assert(&run, &walked, set, mix.walk_below ? "walked" : "swept");
+        check_codes(s, &mix, &walked, set);
     }
     outputs_free(&run);
     return walked;

@@ -357,7 +357,9 @@ TEST(codes_answer_as_their_values_do)
     compile(&made, true);
     for (size_t k = 0; k < FOREST_MAX_CODES; k++)
         values[k] = make_value(&made);
-    AUTO(forest_table) table = table_new(&made.flat, 1, values, FOREST_MAX_CODES);
+    const struct table_reader reader = {&made.flat, 1};
+    AUTO(forest_table)
+    table = table_new(&(struct table_readers){&reader, 1}, values, FOREST_MAX_CODES);
     assert_non_null(table);
     for (size_t i = 0; i < MAX_PX; i++) {
         codes[i] = (uint16_t)fixture_below(&made.random, FOREST_MAX_CODES);
