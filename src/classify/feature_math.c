@@ -25,6 +25,9 @@ const struct feature_math *feature_math(enum cpu_isa isa)
         return &feature_math_avx512;
     if (isa >= ISA_AVX2)
         return &feature_math_avx2;
+#elif defined(__aarch64__)
+    if (isa >= ISA_NEON)
+        return &feature_math_neon;
 #endif
     (void)isa;
     return &oracle;

@@ -24,6 +24,8 @@ const struct feature_math *feature_math(enum cpu_isa isa);
 
 #if defined(__x86_64__)
 extern const struct feature_math feature_math_avx2, feature_math_avx512;
+#elif defined(__aarch64__)
+extern const struct feature_math feature_math_neon;
 #endif
 
 #endif

@@ -31,6 +31,9 @@ const struct sweep_kernel *sweep_kernel(enum cpu_isa isa)
         return &sweep_avx2;
     if (isa >= ISA_SSE2)
         return &sweep_sse2;
+#elif defined(__aarch64__)
+    if (isa >= ISA_NEON)
+        return &sweep_neon;
 #endif
     (void)isa;
     return &sweep_scalar;

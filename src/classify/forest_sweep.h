@@ -91,6 +91,8 @@ const struct sweep_kernel *sweep_kernel(enum cpu_isa isa);
 extern const struct sweep_kernel sweep_scalar;
 #if defined(__x86_64__)
 extern const struct sweep_kernel sweep_sse2, sweep_avx2, sweep_avx512;
+#elif defined(__aarch64__)
+extern const struct sweep_kernel sweep_neon;
 #endif
 
 #endif

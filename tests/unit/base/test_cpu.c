@@ -34,6 +34,10 @@ TEST(a_wish_lowers_and_never_raises)
 #if defined(__x86_64__)
     assert_int_equal(isa_with("sse2"), ISA_SSE2);
     assert_int_equal(isa_with("neon"), ISA_SCALAR);
+#elif defined(__aarch64__)
+    assert_int_equal(best, ISA_NEON);
+    assert_int_equal(isa_with("neon"), ISA_NEON);
+    assert_int_equal(isa_with("avx2"), ISA_SCALAR);
 #endif
 }
 
