@@ -5,7 +5,7 @@ SIZE   ?= 4096
 PYTHON ?= /usr/bin/python3
 TILTH   = build/release/tilth
 
-.PHONY: all release demo demo-data test soak bench bench-forest lint format asan tsan fuzz coverage clean help
+.PHONY: all release demo demo-data test arm64 soak bench bench-forest lint format asan tsan fuzz coverage clean help
 .NOTPARALLEL: # two of the steps may install packages; the builds below are parallel in themselves
 
 all: release
@@ -13,6 +13,7 @@ all: release
 help:
 	@echo "make demo [PORT=8080] [SIZE=4096]  install, build, make the demo scene, serve the map"
 	@echo "make test                          install, build and run every test"
+	@echo "make arm64                         build for arm64 and run the tests that qemu can run"
 	@echo "make soak                          the tests that take minutes: every float32 there is"
 	@echo "make bench                         measure against the peers, bench/results/latest.json"
 	@echo "make bench-forest                  the forests against the libraries that people use"
@@ -49,7 +50,11 @@ test:
 	@cmake --build --preset ci
 	@status=0; TILTH_MINIO="$$(tools/install_minio.sh)" TILTH_LIBRARIES="$$(tools/install_libraries.sh)" \
 	    ctest --preset ci || status=$$?; \
+	    tools/test_arm64.sh || [ $$? = 77 ] || status=1; \
 	    tools/list_skipped.sh build/ci; exit $$status
+
+arm64:
+	@tools/test_arm64.sh
 
 soak:
 	@tools/install_packages.sh build test

@@ -1,0 +1,6 @@
+# Toolchain: builds for arm64 on another machine and runs what it built in qemu
+# (cmake/arm64_libraries.cmake says how much of it).
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -L /usr/aarch64-linux-gnu)
