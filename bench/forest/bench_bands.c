@@ -22,6 +22,7 @@
 #include "classify/prediction.h"
 #include "classify/stack.h"
 #include "geo/crs.h"
+#include "raster/warp.h"
 
 #include <malloc.h>
 #include <stdio.h>

@@ -21,9 +21,9 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "classify/post.h"
-#include "geo/affine.h"
+#include "geo/grid.h"
 #include "raster/block.h"
-#include "raster/warp.h"
+#include "raster/resampling.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -19,7 +19,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "classify/forest.h"
-#include "raster/warp.h"
+#include "raster/resampling.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -15,8 +15,9 @@
 
 #include "base/attr.h"
 #include "base/err.h"
-#include "geo/affine.h"
+#include "geo/grid.h"
 #include "raster/dtype.h"
+#include "raster/resampling.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,33 +25,10 @@
 struct ahead;
 struct arena;
 struct block_source;
-struct crs;
 struct errand;
-
-enum resampling {
-    RESAMPLE_NEAREST,
-    RESAMPLE_BILINEAR,
-    RESAMPLE_CUBIC,
-    RESAMPLE_AVERAGE,
-    RESAMPLE_MODE,
-    RESAMPLE_COUNT
-};
-
-const char *resampling_name(enum resampling resampling);
-TL_MUST_CHECK enum tl_code resampling_find(const char *name, enum resampling *ret_resampling,
-                                           struct tl_err *err);
-/* Nearest and mode only ever return values that are in the source. */
-bool resampling_keeps_values(enum resampling resampling);
 
 /* A target may have this many pixels on a side; WARP_MAX_SOURCE_PX bounds what it reads. */
 #define WARP_MAX_TARGET_PX 4096
-
-/* The pixel grid to fill. */
-struct grid {
-    const struct crs *crs;
-    struct affine affine;
-    uint32_t width, height;
-};
 
 struct warp_request {
     struct block_source *source;

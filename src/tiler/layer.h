@@ -17,7 +17,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "geo/bbox.h"
-#include "raster/warp.h"
+#include "raster/resampling.h"
 #include "tiler/style.h"
 
 #include <stdbool.h>

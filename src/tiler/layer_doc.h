@@ -10,7 +10,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "classify/prediction.h"
-#include "raster/warp.h"
+#include "raster/resampling.h"
 #include "store/s3_options.h"
 #include "tiler/layer.h"
 
