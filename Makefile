@@ -16,7 +16,7 @@ help:
 	@echo "make arm64                         build for arm64 and run the tests that qemu can run"
 	@echo "make soak                          the tests that take minutes: every float32 there is"
 	@echo "make bench                         measure against the peers, bench/results/latest.json"
-	@echo "make bench-forest                  the forests against the libraries that people use"
+	@echo "make bench-forest                  the forests against the libraries, bench/results/forest.json"
 	@echo "make lint | format | asan | tsan | fuzz | coverage"
 	@echo "make clean                         remove the builds and the demo scene"
 

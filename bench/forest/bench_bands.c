@@ -17,6 +17,7 @@
 #include "base/arena.h"
 #include "base/blob.h"
 #include "base/clock.h"
+#include "base/cpu.h"
 #include "base/file.h"
 #include "classify/forest.h"
 #include "classify/prediction.h"
@@ -191,9 +192,10 @@ static void load(struct bench *bench, const char *path)
     wall = clock_now_ns() - wall;
     const struct forest_info *info = forest_info(bench->forest);
     printf("{\"load_ns\": %jd, \"wall_ns\": %jd, \"resident\": %ld, \"trees\": %u, \"nodes\": %ju, "
-           "\"depth\": %u, \"features\": %u, \"classes\": %u}\n",
+           "\"depth\": %u, \"features\": %u, \"classes\": %u, \"isa\": \"%s\"}\n",
            (intmax_t)start, (intmax_t)wall, resident() - before, info->tree_count,
-           (uintmax_t)info->node_count, info->max_depth, info->feature_count, info->class_count);
+           (uintmax_t)info->node_count, info->max_depth, info->feature_count, info->class_count,
+           cpu_isa_name(cpu_isa()));
     fflush(stdout);
 }
 

@@ -6,7 +6,9 @@ usage: bench/forest/run.sh [--quick] [--only FAMILY] [--rounds N] ...     (or: m
 Every family of models on every tile: all engines take turns in each round, best and median of the rounds, labels
 compared with those of the library that trained the model. tilth starts from the bands as a layer does (integer codes,
 feature programs), the libraries from the finished float matrix, which is made outside their time. A label of tilth's that
-differs fails the run; those of the peers are counted.
+differs fails the run; those of the peers are counted. Then what it costs to load the models, and how tilth's cost grows
+(curves.py). What comes out: bench/results/forest.json and the tables of docs/bench.md; with --quick, or where only a
+part is asked for, both stay as they are.
 """
 import argparse
 import json
@@ -17,13 +19,16 @@ import sys
 import tempfile
 import time
 
+import curves
 import families
 import report
 import rounds
 import scenes
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that train do not spin on a shared machine
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = families.ROOT
+TRIAL_TREES, TRIAL_PIXELS = 20, 4096  # of --try
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "tilth"
 VENVS = {"lleaves": "lleaves-venv", "xgboost1": "xgboost1-venv"}  # of those that do not get along with the others
 SLOW = {"treelite": 16384, "tl2cgen": 16384, "ydf": 16384}  # pixels: a tile would take them 3 to 13 seconds
@@ -58,8 +63,7 @@ def file_of(engine, family, folder):
     return target
 
 
-def peer(engine, family, folder, scene):
-    path = file_of(engine, family, folder)
+def start(engine, path, scene):
     argv = [python_of(engine), HERE / "engines.py", engine, path, str(len(scene.features))]
     return rounds.Worker(engine, argv, "tile.rows", SLOW.get(engine), ONE_THREAD)
 
@@ -76,7 +80,7 @@ def start_all(options, family, folder, scene, work):
         if engine in options.skip:
             continue
         try:
-            workers.append(peer(engine, family, folder, scene))
+            workers.append(start(engine, file_of(engine, family, folder), scene))
         except (Missing, rounds.Failed) as missing:
             if engine == family.peers[0]:
                 raise
@@ -89,6 +93,7 @@ def compare(options, family, scene_name, scene, folder, work):
     """All tiles of one family; one row of the results per tile and peer."""
     workers, rows = start_all(options, family, folder, scene, work), []
     for tile, planes in scene.tiles.items():
+        planes = [plane[:options.pixels] for plane in planes]
         pixels = rounds.write_tile(scene, planes, work)
         for worker in workers:
             worker.tile(work, pixels)
@@ -98,6 +103,60 @@ def compare(options, family, scene_name, scene, folder, work):
             print(report.line(rows[-1]), flush=True)
     for worker in workers:
         worker.close()
+    return rows
+
+
+def files_of(family, folder):
+    """(who, file) of everything that is loaded somewhere: tilth reads the formats of the libraries, too."""
+    own = folder / "model.tilth"
+    if not own.exists():
+        raise Missing(f"{own} is not there")
+    found = [("tilth", own)] + [("tilth", folder / name) for name in ("model.txt", "model.json", "model.ubj", "model.onnx")]
+    for engine in family.peers:
+        found.append((engine, folder / TARGETS.get(engine, family.source)))
+        if engine == "xgboost":
+            found.append((engine, folder / "model.ubj"))
+    return [(who, path) for who, path in found if path.exists()]
+
+
+def convert(options, family, folder):
+    """A library's file as one of tilth's own."""
+    if not (folder / "model.tilth").exists():
+        subprocess.run([options.build / "tilth", "model", "convert", folder / family.tilth, "-o", folder / "model.tilth"],
+                       check=True, stdout=subprocess.DEVNULL)
+
+
+def built(family, scene_name, folder):
+    """What it took to make the files that are not the trained one."""
+    return [{"family": family.name, "scene": scene_name, "title": family.title, "engine": engine,
+             **json.loads((folder / (TARGETS[engine] + ".seconds")).read_text())} for engine in family.peers
+            if engine in ("lleaves", "tl2cgen") and (folder / (TARGETS[engine] + ".seconds")).exists()]
+
+
+def size_of(path):
+    return sum(f.stat().st_size for f in path.rglob("*")) if path.is_dir() else path.stat().st_size
+
+
+def load_all(options, family, folder, scene, work):
+    """Processes that load a model each and end: the best of two, after the file has been read."""
+    rows = []
+    convert(options, family, folder)
+    for who, path in files_of(family, folder):
+        if who in options.skip:
+            continue
+        found = []
+        for _ in range(2):
+            try:
+                with (tilth(options, path, scene, work) if who == "tilth" else start(who, path, scene)) as worker:
+                    found.append(worker.loaded)
+            except (Missing, rounds.Failed) as missing:
+                options.skipped.append(f"load of {path.name} by {missing}")
+                break
+        if found:
+            best = min(found, key=lambda loaded: loaded["load_ns"])
+            rows.append({"family": family.name, "title": family.title, "who": who, "file": path.name,
+                         "bytes": size_of(path), "ms": best["load_ns"] / 1e6, "resident": best["resident"]})
+            print(report.load_line(rows[-1]), flush=True)
     return rows
 
 
@@ -119,20 +178,29 @@ def open_scenes(options):
     return found
 
 
-def run(options, work):
-    opened, rows = open_scenes(options), []
+def measure(options, work):
+    """-> the document of the results."""
+    opened, rows, loads, builds = open_scenes(options), [], [], []
     for family in families.FAMILIES:
-        if options.only and family.name not in options.only:
+        if options.only and family.name not in options.only or not {"tiles", "loads"} & set(options.parts):
             continue
         for scene_name in family.scenes:
             if scene_name not in opened:
                 continue
             scene = opened[scene_name]
             chosen = families.golden_family(family) if scene_name == "golden" else family
+            if options.trial:
+                chosen = families.fewer(chosen, TRIAL_TREES)
             folder = families.trained(chosen, scene_name, scene, options.cache)
             print(f"== {chosen.title}, {scene_name}", flush=True)
-            rows += compare(options, chosen, scene_name, scene, folder, work)
-    return rows
+            if "tiles" in options.parts:
+                rows += compare(options, chosen, scene_name, scene, folder, work)
+            builds += built(chosen, scene_name, folder)
+            if "loads" in options.parts and scene_name == family.scenes[0]:
+                loads += load_all(options, chosen, folder, scene, work)
+    grown = curves.all_curves(options, tilth, work) if "curves" in options.parts else []
+    return {"machine": options.machine, "isa": os.environ.get("TILTH_ISA", "best"), "rounds": options.rounds,
+            "rows": rows, "loads": loads, "curves": grown, "builds": builds, "skipped": options.skipped}
 
 
 def parse():
@@ -144,25 +212,36 @@ def parse():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", action="append", metavar="FAMILY", help="this family alone; may be repeated")
     parser.add_argument("--skip", action="append", default=[], metavar="PEER", help="not this peer")
-    parser.add_argument("--quick", action="store_true", help="two rounds, without the slow peers")
+    parser.add_argument("--parts", default="tiles,loads,curves", help="what of %(default)s is wanted")
+    parser.add_argument("--quick", action="store_true", help="two rounds, without the slow peers; no loads, no curves")
+    parser.add_argument("--try", dest="trial", action="store_true",
+                        help=f"models of {TRIAL_TREES} trees, {TRIAL_PIXELS} pixels: whether all of this works here")
     options = parser.parse_args()
-    options.skipped = []
+    options.pixels = TRIAL_PIXELS if options.trial else scenes.SIDE ** 2
+    options.skipped, options.machine = [], report.machine()
+    options.whole = not (options.quick or options.trial or options.only or options.skip) and \
+        options.parts == parser.get_default("parts")
     if options.quick:
         options.rounds = 2
         options.skip += ["treelite", "tl2cgen", "ydf", "xgboost1", "lleaves"]
+        options.parts = "tiles"
+    options.parts = options.parts.split(",")
     return options
 
 
 def main():
     options = parse()
-    start = time.monotonic()
+    begun = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
-        rows = run(options, pathlib.Path(name))
-    print(report.table(rows))
+        document = measure(options, pathlib.Path(name))
+    if options.whole:
+        report.write(document, ROOT)
+    print(report.table(document["rows"]))
     for text in options.skipped:
         print(f"skipped: {text}")
-    print(f"{time.monotonic() - start:.0f} s")
-    sys.exit(report.verdict(rows))
+    print(f"{time.monotonic() - begun:.0f} s" + (", a trial: its figures mean nothing" if options.trial else ""))
+    if "tiles" in options.parts:
+        sys.exit(report.verdict(document["rows"]))
 
 
 if __name__ == "__main__":

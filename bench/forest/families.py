@@ -115,13 +115,13 @@ def key(family, scene):
     return digest.hexdigest()[:12]
 
 
-def trained(family, name, scene, cache, say=print):
+def trained(family, name, scene, cache):
     """-> the folder of the family's files for the scene called `name`; trains when they are not there."""
     folder = cache / f"{family.name}-{name}-{key(family, scene)}"
     about = folder / "about.json"
     if not about.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        say(f"training {family.title} ({name})")
+        print(f"training {family.title or family.name} ({name})", flush=True)
         start = time.monotonic()
         trees = family.train(family, scene, folder)
         scene.rows[:65536].tofile(folder / "rows.f32")  # for bench_forest
@@ -137,6 +137,10 @@ def golden_family(family):
     parameters = dict(train_golden.PARAMETERS)
     return dataclasses.replace(family, parameters={**family.parameters, "trees": parameters.pop("n_estimators"),
                                                    **parameters})
+
+
+def fewer(family, trees):
+    return dataclasses.replace(family, parameters={**family.parameters, "trees": trees})
 
 
 def golden_table(data):

@@ -1,4 +1,8 @@
 """Rows of the comparison as text, JSON and the Markdown tables of docs/bench.md."""
+import json
+import os
+import pathlib
+import platform
 
 # times tilth's cost that the peer's is to be, by family and peer; "met" is said of every tile
 GOALS = {
@@ -12,6 +16,11 @@ GOALS = {
     ("golden", "sklearn"): 14, ("golden", "onnxruntime"): 20, ("golden", "ydf"): 30, ("golden", "tl2cgen"): 50,
     ("golden", "treelite"): 100,
 }
+TITLES = {"lightgbm": "LightGBM 4.7", "lleaves": "lleaves 1.3", "onnxruntime": "onnxruntime 1.32",
+          "xgboost": "XGBoost 3.2", "xgboost1": "XGBoost 1.7", "catboost": "CatBoost 1.2.10",
+          "sklearn": "scikit-learn 1.9", "ydf": "YDF 0.16", "tl2cgen": "tl2cgen 1.0", "treelite": "treelite 4.8 GTIL"}
+TILES = ["smooth", "noisy", "structureless", "Sentinel-2", "demo scene"]
+BEGIN, END = "<!-- made by make bench-forest: begin -->", "<!-- made by make bench-forest: end -->"
 
 
 def row(family, scene, tile, peer, found):
@@ -37,6 +46,11 @@ def line(one):
     return text + (f"  [{one['setting']}]" if one["setting"] else "")
 
 
+def load_line(one):
+    return (f"  load {one['who']:12} {one['file']:15} {one['bytes'] / 2**20:7.1f} MiB  {one['ms']:9.1f} ms"
+            f"  resident {one['resident'] / 2**20:7.1f} MiB")
+
+
 def table(rows):
     return "\n".join(f"{one['family']:15}" + line(one) for one in rows)
 
@@ -50,3 +64,120 @@ def verdict(rows):
         places = sorted({f"{one['family']} on {one['tile']} ({one['wrong']})" for one in wrong})
         return "compare: labels of tilth that the library does not give: " + ", ".join(places)
     return None
+
+
+def machine():
+    known = {}
+    for text in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = text.partition(":")
+        known.setdefault(name.strip(), value.strip())
+    flags = known.get("flags", known.get("Features", "")).split()
+    return {"processor": known.get("model name", platform.machine()), "cores": os.cpu_count(),
+            "vectors": next((f for f in ("avx512bw", "avx2", "asimd") if f in flags), "none"),
+            "load_before": round(os.getloadavg()[0], 2)}
+
+
+def few(value):
+    """Three digits, no more."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def span(values):
+    low, high = few(min(values)), few(max(values))
+    return low if low == high else f"{low}-{high}"
+
+
+def by_peer(rows):
+    """Rows of one family and peer together, tiles in their order."""
+    groups = {}
+    for one in rows:
+        groups.setdefault((one["family"], one["peer"]), []).append(one)
+    return groups.values()
+
+
+def ratio_of(group, tile):
+    for one in group:
+        if one["tile"] == tile:
+            return few(one["ratio"]) + ("" if one["met"] else " ✗")
+    return ""
+
+
+def outcome(group):
+    missed = [one for one in group if not one["met"]]
+    if not missed:
+        return "met"
+    if len(missed) < len(group):
+        return "met, but for " + ", ".join(one["tile"] for one in missed)
+    return f"missed, by {span([one['goal'] / one['ratio'] for one in missed])}x"
+
+
+def wrong_of(group):
+    share = [one["peer_wrong"] / one["peer_pixels"] for one in group]
+    return "0" if not any(share) else f"{100 * min(share):.2f}-{100 * max(share):.2f} %"
+
+
+def comparison_markdown(rows):
+    out = ["| model | library | its ns | tilth's ns | smooth | noisy | structureless | real, demo | goal | | its wrong labels |",
+           "|---|---|---|---|---|---|---|---|---|---|---|"]
+    for group in by_peer(rows):
+        one = group[0]
+        real = ratio_of(group, "Sentinel-2") or ratio_of(group, "demo scene")
+        out.append(f"| {one['title']} | {TITLES[one['peer']]} | {span([g['peer_best'] for g in group])} | "
+                   f"{span([g['tilth_best'] for g in group])} | {ratio_of(group, 'smooth')} | {ratio_of(group, 'noisy')} | "
+                   f"{ratio_of(group, 'structureless')} | {real} | {one['goal']}x | {outcome(group)} | "
+                   f"{wrong_of(group)} |")
+    return out
+
+
+def load_markdown(loads):
+    out = ["| model | file | MiB | loaded by | ms | resident MiB |", "|---|---|---|---|---|---|"]
+    for one in loads:
+        out.append(f"| {one['title']} | {one['file']} | {few(one['bytes'] / 2**20)} | {TITLES.get(one['who'], one['who'])} | "
+                   f"{few(one['ms'])} | {few(one['resident'] / 2**20)} |")
+    return out
+
+
+def curve_markdown(curves):
+    out = ["| what grows | model | cost: ns per pixel (pixels: us in all) | most per doubling | linear |",
+           "|---|---|---|---|---|"]
+    for one in curves:
+        scale = 1000 if one["what"] == "pixels" else 1
+        cost = ", ".join(f"{x:,}: {few(ns / scale)}" for x, ns in zip(one["x"], one["ns"]))
+        out.append(f"| {one['what']} | {one['kind']} | {cost} | {max(one['per_doubling']):.2f}x | "
+                   f"{'or better' if one['linear'] else 'no'} |")
+    return out
+
+
+def builds_markdown(builds):
+    return ["Made from the trained model before it could be loaded, seconds of CPU (tilth needs no such step): "
+            + ", ".join(f"{TITLES[one['engine']]} {one['title']} {one['seconds']:.0f}" for one in builds) + "."]
+
+
+def markdown(document):
+    where = document["machine"]
+    out = [f"Nanoseconds per pixel and tree, best of {document['rounds']} rounds; ratios tile by tile, ✗ where the goal is "
+           f"missed. {where['processor']}, {where['vectors']}, load average {where['load_before']} when the run began. "
+           "Labels of tilth that differ from the training library's: "
+           f"{sum(one['wrong'] for one in document['rows'])}.", ""]
+    out += comparison_markdown(document["rows"])
+    if document["builds"]:
+        out += [""] + builds_markdown(document["builds"])
+    out += ["", "CPU time of loading, after the file has been read once:", ""] + load_markdown(document["loads"])
+    out += ["", "How tilth's cost grows, on smooth tiles:", ""] + curve_markdown(document["curves"])
+    out += [f"\nLeft out: {text}." for text in document["skipped"]]
+    return "\n".join(out)
+
+
+def between(text, block):
+    """`text` with `block` in place of what is between the marks."""
+    before, found, rest = text.partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not found or not ended:
+        raise ValueError(f"docs/bench.md has no place for the tables: {BEGIN} .. {END}")
+    return f"{before}{BEGIN}\n{block}\n{END}{after}"
+
+
+def write(document, root):
+    (root / "bench/results/forest.json").write_text(json.dumps(document, indent=1) + "\n")
+    page = root / "docs/bench.md"
+    page.write_text(between(page.read_text(), markdown(document)))

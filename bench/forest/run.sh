@@ -1,5 +1,5 @@
 #!/bin/sh
-# Measures tilth's forests against the libraries that people use.
+# Measures tilth's forests against the libraries that people use: bench/results/forest.json, docs/bench.md.
 # usage: bench/forest/run.sh [--quick] [--only FAMILY] ...      (bench/forest/compare.py --help)
 #
 # The libraries are installed here, at pinned versions, into the user's cache folder; two of them do not
@@ -25,5 +25,5 @@ for other in lleaves xgboost1; do
     environment "$other" || echo "tilth: $other cannot be installed here and will be left out"
 done
 cmake --preset bench >/dev/null
-cmake --build build/bench --target bench_bands
+cmake --build build/bench --target bench_bands tilth
 exec "$cache/forest-venv/bin/python" bench/forest/compare.py "$@"

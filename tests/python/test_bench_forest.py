@@ -15,6 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "bench" / "forest"), str(ROOT / "tools")]
 
 import engines  # noqa: E402
+import families  # noqa: E402
 import report  # noqa: E402
 import rounds  # noqa: E402
 import scenes  # noqa: E402
@@ -105,6 +106,30 @@ class Figures(unittest.TestCase):
     def test_the_first_of_equal_scores_is_the_label(self):
         self.assertEqual(engines.labels_of([[1, 3, 3], [5, 5, 0]]).tolist(), [1, 0])
         self.assertEqual(engines.labels_of([0.5, 0.6]).tolist(), [0, 1])
+
+
+    def test_a_goal_is_met_only_where_every_tile_meets_it(self):
+        group = [{"tile": t, "ratio": r, "goal": 10, "met": r >= 10} for t, r in (("smooth", 12.0), ("noisy", 8.0))]
+        self.assertEqual(report.outcome(group[:1]), "met")
+        self.assertEqual(report.outcome(group), "met, but for noisy")
+        self.assertEqual(report.outcome(group[1:]), "missed, by 1.25x")
+        self.assertEqual(report.ratio_of(group, "noisy"), "8.00 ✗")
+
+    def test_tables_take_the_place_of_the_last_ones_and_nothing_else(self):
+        page = f"# a\n{report.BEGIN}\nold\n{report.END}\n# b\n"
+        self.assertEqual(report.between(page, "new"), page.replace("old", "new"))
+        with self.assertRaises(ValueError):
+            report.between("# a\n", "new")
+
+    def test_the_page_has_a_place_for_the_tables(self):
+        page = (ROOT / "docs" / "bench.md").read_text()
+        self.assertIn("new", report.between(page, "new"))
+
+    def test_every_comparison_has_a_goal(self):
+        for family in families.FAMILIES:
+            for peer in family.peers:
+                self.assertIn((family.name, peer), report.GOALS)
+                self.assertIn(peer, report.TITLES)
 
 
 class Scenes(unittest.TestCase):
