@@ -18,26 +18,22 @@
 #include "base/check.h"
 #include "classify/feature_build.h"
 #include "classify/feature_functions.h"
+#include "classify/feature_scan.h"
 
-#include <ctype.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #define FEATURE_MAX_TEXT  4096
 #define FEATURE_MAX_DEPTH 64
-#define FEATURE_MAX_NAME  255
 
 struct parser {
-    const char *text;
-    size_t at;
+    struct scan scan;
     unsigned depth;
     struct feature_builder *builder;
     struct arena *arena; /* of the members of series */
     feature_band_fn *band;
     void *udata;
-    struct tl_err *err;
 };
 
 /* What an expression stands for: one node, or a series of them. */
@@ -47,46 +43,6 @@ struct value {
 };
 
 static enum tl_code expression(struct parser *p, struct value *ret);
-
-/* Every refusal has the same shape: the text, the column (from 1, in bytes), the reason. */
-#define REFUSE(p, at, code, fmt, ...)                                                    \
-    tl_fail((p)->err, code, "\"%.200s\", column %zu: " fmt, (p)->text, (size_t)(at) + 1, \
-            ##__VA_ARGS__)
-
-static void skip_space(struct parser *p)
-{
-    while (p->text[p->at] == ' ' || p->text[p->at] == '\t' || p->text[p->at] == '\n')
-        p->at++;
-}
-
-static char peek(struct parser *p)
-{
-    skip_space(p);
-    return p->text[p->at];
-}
-
-/* Takes `token` when it is next. */
-static bool take(struct parser *p, const char *token)
-{
-    size_t size = strlen(token);
-
-    skip_space(p);
-    if (strncmp(p->text + p->at, token, size) != 0)
-        return false;
-    p->at += size;
-    return true;
-}
-
-static enum tl_code expected(struct parser *p, const char *what)
-{
-    unsigned char c = (unsigned char)peek(p);
-
-    if (!c)
-        return REFUSE(p, p->at, TL_INVALID, "expected %s, but the expression ends", what);
-    if (!isprint(c))
-        return REFUSE(p, p->at, TL_INVALID, "expected %s, not byte 0x%02x", what, c);
-    return REFUSE(p, p->at, TL_INVALID, "expected %s, not \"%c\"", what, c);
-}
 
 /* ---- values ---- */
 
@@ -103,7 +59,7 @@ static struct value single(uint32_t node)
 
 static enum tl_code no_memory(struct parser *p)
 {
-    return tl_fail(p->err, TL_NOMEM, "no memory to compile a feature");
+    return tl_fail(p->scan.err, TL_NOMEM, "no memory to compile a feature");
 }
 
 /* Room for the members of a series. */
@@ -124,10 +80,10 @@ static enum tl_code built(struct parser *p, size_t at)
     if (p->builder->failed == TL_NOMEM)
         return no_memory(p);
     if (p->builder->failed)
-        return REFUSE(p, at, TL_LIMIT,
-                      "the features take more than %d operations; use shorter series or fewer "
-                      "statistics",
-                      FEATURE_MAX_NODES);
+        return SCAN_REFUSE(&p->scan, at, TL_LIMIT,
+                           "the features take more than %d operations; use shorter series or fewer "
+                           "statistics",
+                           FEATURE_MAX_NODES);
     return TL_OK;
 }
 
@@ -151,9 +107,9 @@ static enum tl_code map(struct parser *p, size_t at, const struct feature_functi
 
     for (unsigned k = 0; k < function->arguments; k++) {
         if (in[k].count != 1 && count != 1 && in[k].count != count)
-            return REFUSE(p, at, TL_INVALID,
-                          "a series of %u values and one of %u do not go together", count,
-                          in[k].count);
+            return SCAN_REFUSE(&p->scan, at, TL_INVALID,
+                               "a series of %u values and one of %u do not go together", count,
+                               in[k].count);
         count = TL_MAX(count, in[k].count);
     }
     TL_TRY(open_series(p, count, &nodes));
@@ -178,168 +134,18 @@ static enum tl_code operate(struct parser *p, size_t at, enum feature_op op,
 
 /* ---- numbers ---- */
 
-/* Digits, at most one point, an exponent: what strtod() would take, without "inf" and hex. */
-static size_t number_size(const char *text)
-{
-    size_t n = strspn(text, "0123456789");
-    size_t digits = n;
-
-    if (text[n] == '.') {
-        size_t fraction = strspn(text + n + 1, "0123456789");
-        n += 1 + fraction;
-        digits += fraction;
-    }
-    if (!digits)
-        return 0;
-    if (text[n] == 'e' || text[n] == 'E') {
-        size_t sign = text[n + 1] == '+' || text[n + 1] == '-';
-        size_t exponent = strspn(text + n + 1 + sign, "0123456789");
-        if (exponent)
-            n += 1 + sign + exponent;
-    }
-    return n;
-}
-
-static enum tl_code literal(struct parser *p, double *ret)
-{
-    skip_space(p);
-    size_t start = p->at, size = number_size(p->text + start);
-    char digits[64];
-
-    if (!size)
-        return expected(p, "a number");
-    if (size >= sizeof(digits))
-        return REFUSE(p, start, TL_LIMIT, "a number of %zu characters; the limit is %zu", size,
-                      sizeof(digits) - 1);
-    memcpy(digits, p->text + start, size);
-    digits[size] = '\0';
-    p->at += size;
-    if (isalnum((unsigned char)p->text[p->at]) || p->text[p->at] == '_')
-        return expected(p, "an operator after the number");
-    /* As numpy.float32(0.1) does it: to double, then to float32. */
-    double value = strtod(digits, NULL);
-    if (!isfinite((float)value))
-        return REFUSE(p, start, TL_INVALID, "%s is too large for float32", digits);
-    *ret = value;
-    return TL_OK;
-}
-
 static enum tl_code number(struct parser *p, struct value *ret)
 {
     double value;
 
-    if (!number_size(p->text + p->at))
-        return expected(p, "a number, a band or \"(\"");
-    TL_TRY(literal(p, &value));
+    if (!scan_is_number(&p->scan))
+        return scan_expected(&p->scan, "a number, a band or \"(\"");
+    TL_TRY(scan_literal(&p->scan, &value));
     *ret = single(feature_number(p->builder, (float)value));
-    return built(p, p->at);
+    return built(p, p->scan.at);
 }
 
 /* ---- names ---- */
-
-/* "s1.red", or "t{1..12}.nir": a text before the range, one behind it. */
-struct name {
-    const char *text;
-    size_t size;
-    size_t head, tail; /* bytes before and behind the range; head is size when there is none */
-    bool dotted;       /* a point outside of the range */
-    unsigned first, last;
-    int width; /* digits that the numbers are filled up to */
-};
-
-static bool is_word(char c)
-{
-    return isalnum((unsigned char)c) || c == '_';
-}
-
-/* "{1..12}": the size of it, 0 when it is not well formed. Numbers of at most 4 digits. */
-static size_t range_size(const char *text, struct name *name)
-{
-    size_t from = strspn(text + 1, "0123456789"), to;
-
-    if (!from || from > 4 || strncmp(text + 1 + from, "..", 2) != 0)
-        return 0;
-    to = strspn(text + from + 3, "0123456789");
-    if (!to || to > 4 || text[from + 3 + to] != '}')
-        return 0;
-    name->first = (unsigned)strtoul(text + 1, NULL, 10);
-    name->last = (unsigned)strtoul(text + from + 3, NULL, 10);
-    name->width = text[1] == '0' ? (int)from : 0;
-    return from + to + 4;
-}
-
-static enum tl_code take_range(struct parser *p, size_t start, struct name *name)
-{
-    size_t at = start + name->size, size = range_size(p->text + at, name);
-
-    if (!size)
-        return REFUSE(p, at, TL_INVALID, "a range of names is written {1..12} or {01..12}");
-    if (name->head != SIZE_MAX)
-        return REFUSE(p, at, TL_INVALID, "a name has one range at most");
-    if (name->first > name->last)
-        return REFUSE(p, at, TL_INVALID, "a range goes up; list the names one by one instead");
-    if (name->last - name->first >= FEATURE_MAX_SERIES)
-        return REFUSE(p, at, TL_LIMIT, "a range of %u names; the limit is %d",
-                      name->last - name->first + 1, FEATURE_MAX_SERIES);
-    name->head = name->size;
-    name->size += size;
-    name->tail = name->size; /* where it begins, for now */
-    return TL_OK;
-}
-
-/* A name when there is one here, else of size 0. Words joined by points; the first does not begin
- * with a digit. */
-static enum tl_code read_name(struct parser *p, struct name *ret)
-{
-    const char *text = p->text + p->at;
-    struct name name = {.text = text, .head = SIZE_MAX};
-
-    if (isalpha((unsigned char)text[0]) || text[0] == '_') {
-        for (;; name.size++) {
-            char c = text[name.size], next = c ? text[name.size + 1] : '\0';
-
-            while (c == '{') {
-                TL_TRY(take_range(p, p->at, &name));
-                c = text[name.size];
-                next = c ? text[name.size + 1] : '\0';
-            }
-            if (c == '.' && (is_word(next) || next == '{'))
-                name.dotted = true;
-            else if (!is_word(c))
-                break;
-        }
-    }
-    name.tail = name.head == SIZE_MAX ? 0 : name.size - name.tail;
-    name.head = name.head == SIZE_MAX ? name.size : name.head;
-    *ret = name;
-    return TL_OK;
-}
-
-static uint32_t name_count(const struct name *name)
-{
-    return name->last - name->first + 1;
-}
-
-/* Number `i` of the names, with `more` behind it. */
-static enum tl_code name_member(struct parser *p, const struct name *name, uint32_t i,
-                                const char *more, char ret[FEATURE_MAX_NAME + 1])
-{
-    size_t room = FEATURE_MAX_NAME + 1, at = TL_MIN(name->head, room);
-    const char *tail = name->text + name->size - name->tail;
-
-    if (at < room) {
-        memcpy(ret, name->text, at);
-        if (name->head < name->size)
-            at += (size_t)snprintf(ret + at, room - at, "%0*u", name->width, name->first + i);
-    }
-    if (at < room)
-        at += (size_t)snprintf(ret + at, room - at, "%.*s%s", (int)TL_MIN(name->tail, room), tail,
-                               more);
-    if (at >= room)
-        return REFUSE(p, (size_t)(name->text - p->text), TL_LIMIT,
-                      "a name of more than %d characters", FEATURE_MAX_NAME);
-    return TL_OK;
-}
 
 /* A band's value: its samples, scaled as its source says. */
 static uint32_t band_node(struct parser *p, const struct feature_band *band)
@@ -353,19 +159,19 @@ static uint32_t band_node(struct parser *p, const struct feature_band *band)
     return node;
 }
 
-static enum tl_code bands(struct parser *p, const struct name *name, struct value *ret)
+static enum tl_code bands(struct parser *p, const struct scan_name *name, struct value *ret)
 {
-    uint32_t count = name_count(name), *nodes;
-    size_t start = (size_t)(name->text - p->text);
-    char full[FEATURE_MAX_NAME + 1];
+    uint32_t count = scan_count(name), *nodes;
+    size_t start = (size_t)(name->text - p->scan.text);
+    char full[SCAN_MAX_NAME + 1];
 
     TL_TRY(open_series(p, count, &nodes));
     for (uint32_t i = 0; i < count; i++) {
         struct feature_band band;
 
-        TL_TRY(name_member(p, name, i, "", full));
+        TL_TRY(scan_member(&p->scan, name, i, "", full));
         if (!p->band(p->udata, full, strlen(full), &band))
-            return REFUSE(p, start, TL_INVALID, "there is no band \"%.80s\"", full);
+            return SCAN_REFUSE(&p->scan, start, TL_INVALID, "there is no band \"%.80s\"", full);
         nodes[i] = band_node(p, &band);
     }
     *ret = close_series(nodes, count);
@@ -375,12 +181,12 @@ static enum tl_code bands(struct parser *p, const struct name *name, struct valu
 /* ---- indices of sources ---- */
 
 /* The band of source number `i` that shows something, under one of its common names. */
-static enum tl_code role_band(struct parser *p, const struct name *source, uint32_t i,
+static enum tl_code role_band(struct parser *p, const struct scan_name *source, uint32_t i,
                               enum feature_role role, uint32_t *ret_node)
 {
     const char *const *names = feature_role_names(role);
-    size_t start = (size_t)(source->text - p->text);
-    char full[FEATURE_MAX_NAME + 1], list[80] = "";
+    size_t start = (size_t)(source->text - p->scan.text);
+    char full[SCAN_MAX_NAME + 1], list[80] = "";
     struct feature_band band;
 
     for (size_t n = 0; names[n]; n++) {
@@ -388,43 +194,45 @@ static enum tl_code role_band(struct parser *p, const struct name *source, uint3
         size_t at = strlen(list);
 
         snprintf(suffix, sizeof(suffix), ".%s", names[n]);
-        TL_TRY(name_member(p, source, i, suffix, full));
+        TL_TRY(scan_member(&p->scan, source, i, suffix, full));
         if (p->band(p->udata, full, strlen(full), &band)) {
             *ret_node = band_node(p, &band);
             return TL_OK;
         }
         snprintf(list + at, sizeof(list) - at, "%s%s", n ? ", " : "", names[n]);
     }
-    TL_TRY(name_member(p, source, i, "", full));
-    return REFUSE(p, start, TL_INVALID, "source \"%.63s\" has no band for %s: none of %s", full,
-                  feature_role_title(role), list);
+    TL_TRY(scan_member(&p->scan, source, i, "", full));
+    return SCAN_REFUSE(&p->scan, start, TL_INVALID,
+                       "source \"%.63s\" has no band for %s: none of %s", full,
+                       feature_role_title(role), list);
 }
 
 /* What 1 of reflectance is in the source, where the formula needs to know. */
 static enum tl_code take_unit(struct parser *p, const struct feature_function *index,
-                              const struct name *source, double *ret_unit)
+                              const struct scan_name *source, double *ret_unit)
 {
     *ret_unit = 1;
     if (!index->reflectance)
         return TL_OK;
-    if (!take(p, ","))
-        return REFUSE(p, p->at, TL_INVALID,
-                      "%s() has constants for reflectances of 0 to 1; say what 1 is in the source: "
-                      "%s(%.*s, 10000) or %s(%.*s, 1)",
-                      index->name, index->name, (int)TL_MIN(source->size, (size_t)63), source->text,
-                      index->name, (int)TL_MIN(source->size, (size_t)63), source->text);
-    skip_space(p);
-    size_t at = p->at;
-    TL_TRY(literal(p, ret_unit));
+    if (!scan_take(&p->scan, ","))
+        return SCAN_REFUSE(
+            &p->scan, p->scan.at, TL_INVALID,
+            "%s() has constants for reflectances of 0 to 1; say what 1 is in the source: "
+            "%s(%.*s, 10000) or %s(%.*s, 1)",
+            index->name, index->name, (int)TL_MIN(source->size, (size_t)63), source->text,
+            index->name, (int)TL_MIN(source->size, (size_t)63), source->text);
+    scan_space(&p->scan);
+    size_t at = p->scan.at;
+    TL_TRY(scan_literal(&p->scan, ret_unit));
     if (!((float)*ret_unit > 0))
-        return REFUSE(p, at, TL_INVALID, "what 1 is in the source is above 0");
+        return SCAN_REFUSE(&p->scan, at, TL_INVALID, "what 1 is in the source is above 0");
     return TL_OK;
 }
 
 static enum tl_code index_of(struct parser *p, const struct feature_function *index,
-                             const struct name *source, struct value *ret)
+                             const struct scan_name *source, struct value *ret)
 {
-    uint32_t count = name_count(source), *nodes;
+    uint32_t count = scan_count(source), *nodes;
     double unit;
 
     TL_TRY(take_unit(p, index, source, &unit));
@@ -441,28 +249,28 @@ static enum tl_code index_of(struct parser *p, const struct feature_function *in
         nodes[i] = apply(p->builder, index, in);
     }
     *ret = close_series(nodes, count);
-    return built(p, p->at);
+    return built(p, p->scan.at);
 }
 
 /* "s1" or "t{1..12}" alone as the first argument, and no band of that name: takes it. */
-static enum tl_code take_source(struct parser *p, struct name *ret_source, bool *ret_taken)
+static enum tl_code take_source(struct parser *p, struct scan_name *ret_source, bool *ret_taken)
 {
     struct feature_band band;
-    struct name name;
+    struct scan_name name;
 
     *ret_taken = false;
-    skip_space(p);
-    size_t start = p->at;
-    TL_TRY(read_name(p, &name));
+    scan_space(&p->scan);
+    size_t start = p->scan.at;
+    TL_TRY(scan_name(&p->scan, &name));
     if (!name.size || name.dotted ||
         (name.head == name.size && p->band(p->udata, name.text, name.size, &band)))
         return TL_OK;
-    p->at += name.size;
-    if (peek(p) == ')' || peek(p) == ',') {
+    p->scan.at += name.size;
+    if (scan_peek(&p->scan) == ')' || scan_peek(&p->scan) == ',') {
         *ret_source = name;
         *ret_taken = true;
     } else {
-        p->at = start;
+        p->scan.at = start;
     }
     return TL_OK;
 }
@@ -495,13 +303,15 @@ static struct called find_function(const char *name, size_t size)
 
 static enum tl_code take_percent(struct parser *p, double *ret_percent)
 {
-    skip_space(p);
-    size_t at = p->at;
+    scan_space(&p->scan);
+    size_t at = p->scan.at;
 
-    TL_TRY(literal(p, ret_percent));
+    TL_TRY(scan_literal(&p->scan, ret_percent));
     if (*ret_percent > 100)
-        return REFUSE(p, at, TL_INVALID, "a percentile is 0 to 100");
-    return take(p, ",") ? TL_OK : expected(p, "\",\" and what the percentile is of");
+        return SCAN_REFUSE(&p->scan, at, TL_INVALID, "a percentile is 0 to 100");
+    return scan_take(&p->scan, ",")
+               ? TL_OK
+               : scan_expected(&p->scan, "\",\" and what the percentile is of");
 }
 
 /* All members of all arguments, in their order. */
@@ -519,14 +329,14 @@ static enum tl_code statistic(struct parser *p, size_t start, struct called call
 
         TL_TRY(expression(p, &value));
         if (value.count > FEATURE_MAX_SERIES - series.count)
-            return REFUSE(p, start, TL_LIMIT, "%s() of more than %d values", function->name,
-                          FEATURE_MAX_SERIES);
+            return SCAN_REFUSE(&p->scan, start, TL_LIMIT, "%s() of more than %d values",
+                               function->name, FEATURE_MAX_SERIES);
         for (uint32_t i = 0; i < value.count; i++)
             nodes[series.count++] = member(&value, i);
-    } while (take(p, ","));
+    } while (scan_take(&p->scan, ","));
     if (series.count < function->least)
-        return REFUSE(p, start, TL_INVALID, "%s() is of at least %u values", function->name,
-                      function->least);
+        return SCAN_REFUSE(&p->scan, start, TL_INVALID, "%s() is of at least %u values",
+                           function->name, function->least);
     *ret = single(function->statistic(p->builder, &series, called.percent));
     return built(p, start);
 }
@@ -535,7 +345,7 @@ static enum tl_code arguments(struct parser *p, size_t start,
                               const struct feature_function *function, struct value *ret)
 {
     struct value in[FEATURE_MAX_ARGUMENTS] = {{0}};
-    struct name source;
+    struct scan_name source;
     bool taken = false;
 
     if (function->roles[0])
@@ -543,8 +353,8 @@ static enum tl_code arguments(struct parser *p, size_t start,
     if (taken)
         return index_of(p, function, &source, ret);
     for (unsigned i = 0; i < function->arguments; i++) {
-        if (i && !take(p, ","))
-            return expected(p, "\",\" and one more argument");
+        if (i && !scan_take(&p->scan, ","))
+            return scan_expected(&p->scan, "\",\" and one more argument");
         TL_TRY(expression(p, &in[i]));
     }
     return map(p, start, function, in, ret);
@@ -552,48 +362,51 @@ static enum tl_code arguments(struct parser *p, size_t start,
 
 static enum tl_code call(struct parser *p, size_t start, size_t size, struct value *ret)
 {
-    const char *name = p->text + start;
+    const char *name = p->scan.text + start;
     struct called called = find_function(name, size);
 
     if (!called.function)
-        return REFUSE(p, start, TL_INVALID, "there is no function \"%.*s\"; there are %s",
-                      (int)TL_MIN(size, (size_t)40), name, feature_function_names());
+        return SCAN_REFUSE(&p->scan, start, TL_INVALID,
+                           "there is no function \"%.*s\"; there are %s",
+                           (int)TL_MIN(size, (size_t)40), name, feature_function_names());
     TL_TRY(called.function->statistic ? statistic(p, start, called, ret)
                                       : arguments(p, start, called.function, ret));
-    if (peek(p) == ',')
-        return REFUSE(p, p->at, TL_INVALID, "%s() takes %u argument%s", called.function->name,
-                      called.function->arguments, called.function->arguments == 1 ? "" : "s");
-    return take(p, ")") ? TL_OK : expected(p, "\")\"");
+    if (scan_peek(&p->scan) == ',')
+        return SCAN_REFUSE(&p->scan, p->scan.at, TL_INVALID, "%s() takes %u argument%s",
+                           called.function->name, called.function->arguments,
+                           called.function->arguments == 1 ? "" : "s");
+    return scan_take(&p->scan, ")") ? TL_OK : scan_expected(&p->scan, "\")\"");
 }
 
 /* ---- the grammar ---- */
 
 static enum tl_code primary(struct parser *p, struct value *ret)
 {
-    struct name name;
+    struct scan_name name;
 
-    skip_space(p);
-    size_t start = p->at;
-    if (take(p, "(")) {
+    scan_space(&p->scan);
+    size_t start = p->scan.at;
+    if (scan_take(&p->scan, "(")) {
         TL_TRY(expression(p, ret));
-        return take(p, ")") ? TL_OK : expected(p, "\")\" or an operator");
+        return scan_take(&p->scan, ")") ? TL_OK : scan_expected(&p->scan, "\")\" or an operator");
     }
-    TL_TRY(read_name(p, &name));
+    TL_TRY(scan_name(&p->scan, &name));
     if (!name.size)
         return number(p, ret);
-    p->at += name.size;
-    return take(p, "(") ? call(p, start, name.size, ret) : bands(p, &name, ret);
+    p->scan.at += name.size;
+    return scan_take(&p->scan, "(") ? call(p, start, name.size, ret) : bands(p, &name, ret);
 }
 
 static enum tl_code unary(struct parser *p, struct value *ret)
 {
     struct value in[2] = {{0}};
-    size_t at = p->at;
+    size_t at = p->scan.at;
 
-    if (!take(p, "-"))
+    if (!scan_take(&p->scan, "-"))
         return primary(p, ret);
     if (++p->depth > FEATURE_MAX_DEPTH)
-        return REFUSE(p, p->at, TL_LIMIT, "nested deeper than %d", FEATURE_MAX_DEPTH);
+        return SCAN_REFUSE(&p->scan, p->scan.at, TL_LIMIT, "nested deeper than %d",
+                           FEATURE_MAX_DEPTH);
     TL_TRY(unary(p, &in[0]));
     p->depth--;
     return operate(p, at, FEATURE_NEG, in, ret);
@@ -605,9 +418,9 @@ static enum tl_code product(struct parser *p, struct value *ret)
 
     TL_TRY(unary(p, &in[0]));
     for (;;) {
-        enum feature_op op = peek(p) == '*' ? FEATURE_MUL : FEATURE_DIV;
-        size_t at = p->at;
-        if (!take(p, "*") && !take(p, "/"))
+        enum feature_op op = scan_peek(&p->scan) == '*' ? FEATURE_MUL : FEATURE_DIV;
+        size_t at = p->scan.at;
+        if (!scan_take(&p->scan, "*") && !scan_take(&p->scan, "/"))
             break;
         TL_TRY(unary(p, &in[1]));
         TL_TRY(operate(p, at, op, in, &in[0]));
@@ -622,9 +435,9 @@ static enum tl_code sum(struct parser *p, struct value *ret)
 
     TL_TRY(product(p, &in[0]));
     for (;;) {
-        enum feature_op op = peek(p) == '+' ? FEATURE_ADD : FEATURE_SUB;
-        size_t at = p->at;
-        if (!take(p, "+") && !take(p, "-"))
+        enum feature_op op = scan_peek(&p->scan) == '+' ? FEATURE_ADD : FEATURE_SUB;
+        size_t at = p->scan.at;
+        if (!scan_take(&p->scan, "+") && !scan_take(&p->scan, "-"))
             break;
         TL_TRY(product(p, &in[1]));
         TL_TRY(operate(p, at, op, in, &in[0]));
@@ -645,7 +458,7 @@ static bool comparison(struct parser *p, enum feature_op *ret_op)
     };
 
     for (size_t i = 0; i < TL_COUNT(tokens); i++) {
-        if (take(p, tokens[i].token)) {
+        if (scan_take(&p->scan, tokens[i].token)) {
             *ret_op = tokens[i].op;
             return true;
         }
@@ -659,16 +472,17 @@ static enum tl_code expression(struct parser *p, struct value *ret)
     enum feature_op op;
 
     if (++p->depth > FEATURE_MAX_DEPTH)
-        return REFUSE(p, p->at, TL_LIMIT, "nested deeper than %d", FEATURE_MAX_DEPTH);
+        return SCAN_REFUSE(&p->scan, p->scan.at, TL_LIMIT, "nested deeper than %d",
+                           FEATURE_MAX_DEPTH);
     TL_TRY(sum(p, &in[0]));
-    size_t at = p->at;
+    size_t at = p->scan.at;
     if (comparison(p, &op)) {
         TL_TRY(sum(p, &in[1]));
         TL_TRY(operate(p, at, op, in, &in[0]));
-        at = p->at;
+        at = p->scan.at;
         if (comparison(p, &op))
-            return REFUSE(p, at, TL_INVALID,
-                          "comparisons do not chain; multiply two of them for \"and\"");
+            return SCAN_REFUSE(&p->scan, at, TL_INVALID,
+                               "comparisons do not chain; multiply two of them for \"and\"");
     }
     p->depth--;
     *ret = in[0];
@@ -679,16 +493,17 @@ static enum tl_code whole(struct parser *p, uint32_t *ret_node)
 {
     struct value value;
 
-    if (strnlen(p->text, FEATURE_MAX_TEXT + 1) > FEATURE_MAX_TEXT)
-        return tl_fail(p->err, TL_LIMIT, "a feature of more than %d characters: \"%.40s...\"",
-                       FEATURE_MAX_TEXT, p->text);
+    if (strnlen(p->scan.text, FEATURE_MAX_TEXT + 1) > FEATURE_MAX_TEXT)
+        return tl_fail(p->scan.err, TL_LIMIT, "a feature of more than %d characters: \"%.40s...\"",
+                       FEATURE_MAX_TEXT, p->scan.text);
     TL_TRY(expression(p, &value));
-    if (peek(p))
-        return expected(p, "an operator");
+    if (scan_peek(&p->scan))
+        return scan_expected(&p->scan, "an operator");
     if (value.count != 1)
-        return REFUSE(p, 0, TL_INVALID,
-                      "a series of %u values; a statistic (median, mean, p90, ...) makes one of it",
-                      value.count);
+        return SCAN_REFUSE(
+            &p->scan, 0, TL_INVALID,
+            "a series of %u values; a statistic (median, mean, p90, ...) makes one of it",
+            value.count);
     *ret_node = value.one;
     return TL_OK;
 }
@@ -697,8 +512,8 @@ static enum tl_code compile(struct parser *p, const struct feature_text *from, u
 {
     uint32_t node = 0;
 
-    p->text = from->text;
-    p->at = 0;
+    p->scan.text = from->text;
+    p->scan.at = 0;
     p->depth = 0;
     p->builder->built = 0;
     arena_reset(p->arena);
@@ -712,7 +527,7 @@ static enum tl_code compile(struct parser *p, const struct feature_text *from, u
     }
     if (code == TL_OK || !from->name)
         return code;
-    return tl_context(p->err, code, "feature \"%.100s\": ", from->name);
+    return tl_context(p->scan.err, code, "feature \"%.100s\": ", from->name);
 }
 
 enum tl_code features_compile(const struct feature_text *texts, size_t count, feature_band_fn *band,
@@ -721,7 +536,7 @@ enum tl_code features_compile(const struct feature_text *texts, size_t count, fe
     AUTO(arena) arena = arena_new();
     struct feature_builder builder = {0};
     struct parser parser = {
-        .builder = &builder, .arena = arena, .band = band, .udata = udata, .err = err};
+        .builder = &builder, .arena = arena, .band = band, .udata = udata, .scan.err = err};
     enum tl_code code = arena ? TL_OK : no_memory(&parser);
 
     TL_CHECK(count > 0 && count <= UINT16_MAX);

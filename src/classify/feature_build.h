@@ -23,7 +23,7 @@
 
 struct features;
 
-/* Operations, bands and numbers of all features of a model: some 20 us per pixel at the most. */
+/* Operations, bands and numbers of all features of a model: some 4 us per pixel. */
 #define FEATURE_MAX_NODES 65536
 /* 4 MiB of strips. */
 #define FEATURE_MAX_REGISTERS 4096

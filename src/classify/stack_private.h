@@ -2,6 +2,7 @@
  * stack_private: what the files behind stack.h share.
  *
  *   stack.c            making one, reading a window
+ *   stack_compile.c    its features become programs
  *   stack_features.c   features of pixels of a window
  */
 #ifndef TILTH_CLASSIFY_STACK_PRIVATE_H
@@ -43,7 +44,7 @@ struct stack_plane {
     uint16_t band; /* among those used */
 };
 
-/* A code for pixels where the band is invalid, when there is one. */
+/* All codes are samples: none is left for a pixel that has none. */
 #define STACK_NO_CODE UINT32_MAX
 
 /*
@@ -75,7 +76,10 @@ struct stack {
     uint8_t keep[256];
 };
 
-/* Tables for the features that can have one; the stack is complete otherwise. */
+/* The sources are there; finds out which of their bands are read. */
+TL_MUST_CHECK enum tl_code stack_compile(struct stack *stack, const struct prediction_spec *spec,
+                                         struct tl_err *err);
+/* Tables for the features that can have one, once each is compiled alone. */
 TL_MUST_CHECK enum tl_code stack_make_codes(struct stack *stack, const struct forest *forest,
                                             struct tl_err *err);
 void stack_free_codes(struct stack *stack);
