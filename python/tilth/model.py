@@ -43,8 +43,7 @@ class Model:
     def _check_manifest(self):
         m = self.manifest
         if m.get("format") not in (1, 2, 3):
-            self._refuse(f"format {m.get('format')!r}, this reader knows 1 to 3; `tilth model check` reads what "
-                         "`tilth model convert` writes")
+            self._refuse(f"format {m.get('format')!r}, this reader knows 1 to 3")
         if m["format"] == 1 and m.get("kind") not in KINDS:
             self._refuse(f"kind {m.get('kind')!r}, this reader knows {', '.join(KINDS)}")
         features, classes = m.get("features"), m.get("classes")
@@ -87,6 +86,10 @@ class Model:
                 self._refuse(f"tensor {name!r} has shape {tensors[name].shape}, not {shape}")
 
     def _check_part(self, part, tensors):
+        if (part.get("arithmetic", "double") not in ("double", "xgboost") or part.get("output") == "share"
+                or {"tree_scores", "line_offsets"} & set(tensors)):
+            self._refuse("a part is of another library's arithmetic: `tilth model check` reads what `tilth model "
+                         "convert` writes")
         scores = 1 if part.get("output") == "binary" else len(self.classes)
         columns = len(part["inputs"]) if "inputs" in part else len(self.features)
         if part["kind"] == "linear":

@@ -5,7 +5,7 @@ from .columns import SCALERS, _checks_only, _column_numbers, _imputer, _refuse, 
 
 NEUTRAL = {"add": 0, "subtract": 0, "multiply": 1, "divide": 1, "impute": np.nan, "at_least": -np.inf,
            "at_most": np.inf}
-NORMS = ("l1", "l2", "max")
+NORMS = ("l1", "l2", "max", "greatest")
 MAX_STEPS = 32
 PROBES = 512
 
@@ -38,6 +38,9 @@ def step(op, x, by):
 
 def norms(op, x):
     """Every row divided by its norm, added up column by column."""
+    if op == "greatest":
+        total = x.max(axis=1)
+        return x / np.where(total == 0, 1, total)[:, None]
     size, total = np.abs(x), np.zeros(len(x))
     for column in range(x.shape[1]):
         one = size[:, column]

@@ -64,7 +64,7 @@ enum tl_code dense_compile(const struct model_net *net, struct arena *arena,
 
 static void walk_scaling(const struct model_scaling *scaling, uint32_t count, double *values)
 {
-    double norm = 0;
+    double norm = dense_start(scaling->kind);
 
     for (uint32_t i = 0; !scaling->numbers && i < count; i++)
         norm = dense_norm(scaling->kind, norm, values[i]);

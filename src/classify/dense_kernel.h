@@ -117,6 +117,7 @@ static inline void scale_column(enum model_scaling_kind kind, double by, double 
     case SCALING_L1:
     case SCALING_L2:
     case SCALING_MAX:
+    case SCALING_GREATEST:
     case SCALING_COUNT:
         break;
     }
@@ -125,8 +126,10 @@ static inline void scale_column(enum model_scaling_kind kind, double by, double 
 
 static inline void divide_rows(enum model_scaling_kind kind, uint32_t columns, double *x)
 {
-    double norm[DENSE_STRIP] = {0};
+    double norm[DENSE_STRIP];
 
+    for (uint32_t i = 0; i < DENSE_STRIP; i++)
+        norm[i] = dense_start(kind);
     for (uint32_t c = 0; c < columns; c++)
         for (uint32_t i = 0; i < DENSE_STRIP; i++)
             norm[i] = dense_norm(kind, norm[i], x[(size_t)c * DENSE_STRIP + i]);

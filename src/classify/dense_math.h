@@ -97,16 +97,23 @@ static inline double dense_scale(enum model_scaling_kind kind, double x, double 
     case SCALING_L1:
     case SCALING_L2:
     case SCALING_MAX:
+    case SCALING_GREATEST:
     case SCALING_COUNT:
         break;
     }
     return x;
 }
 
+/* A norm before any number is seen. */
+static inline double dense_start(enum model_scaling_kind kind)
+{
+    return kind == SCALING_GREATEST ? (double)-INFINITY : 0;
+}
+
 /* What a norm becomes when one more number of the row is seen. */
 static inline double dense_norm(enum model_scaling_kind kind, double norm, double x)
 {
-    double size = fabs(x);
+    double size = kind == SCALING_GREATEST ? x : fabs(x);
 
     if (kind == SCALING_L1)
         return norm + size;

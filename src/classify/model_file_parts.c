@@ -14,7 +14,7 @@ const char *const file_arithmetics[] = {"double", "xgboost", "onnx", NULL};
 const char *const file_activations[] = {"none", "relu", "tanh", "logistic", "square", NULL};
 const char *const file_scalings[] = {"add",    "subtract", "multiply", "divide",
                                      "impute", "at_least", "at_most",  "l1",
-                                     "l2",     "max",      NULL};
+                                     "l2",     "max",      "greatest", NULL};
 
 /* A part on its way in. */
 struct part_reader {
@@ -292,8 +292,9 @@ static enum tl_code read_net_layers(struct part_reader *r, struct model_net *net
 
 static enum tl_code read_net_part(struct part_reader *r)
 {
-    static const char *const known[] = {"kind",   "output",  "label",  "above",   "slope",
-                                        "inputs", "scaling", "layers", "float32", NULL};
+    static const char *const known[] = {"kind",   "output",  "arithmetic", "label",
+                                        "above",  "slope",   "inputs",     "scaling",
+                                        "layers", "float32", NULL};
     struct tl_err *err = r->file->err;
     struct model_net *net = NULL;
     struct json_at at;

@@ -1,7 +1,8 @@
 /*
- * ONNX: a graph that classifies, as skl2onnx, onnxmltools and CatBoost write it: ensembles of
- * trees (onnx_trees) that read the features, scaled or not (onnx_graph), one of them or a soft
- * vote of several. The label is what the ensemble says, or ArgMax of the probabilities.
+ * ONNX: a graph that classifies, as skl2onnx, onnxmltools, CatBoost and PyTorch write it:
+ * ensembles of trees (onnx_trees) and nets (onnx_net) that read the features, scaled or not
+ * (onnx_graph), one of them or a soft vote of several. The label is what the ensemble says, or
+ * ArgMax of the probabilities.
  * Anything else is refused with its node and operator.
  */
 #include "base/arena.h"
@@ -9,6 +10,7 @@
 #include "base/check.h"
 #include "classify/model_parsed.h"
 #include "classify/onnx_graph.h"
+#include "classify/onnx_net.h"
 #include "classify/onnx_trees.h"
 
 #include <math.h>
@@ -22,6 +24,7 @@ enum {
     OPSET_VERSION = 2,
     GRAPH_OUTPUT = 12,
     NODE_INPUT = 1,
+    NODE_DOMAIN = 7,
     ATTRIBUTE_I = 3,
     ATTRIBUTE_INTS = 8,
     ATTRIBUTE_STRINGS = 9,
@@ -40,14 +43,25 @@ struct reader {
     uint32_t part_count;
 };
 
+static bool asks_for_ml(const struct onnx_graph *graph)
+{
+    for (uint32_t i = 0; i < graph->node_count; i++)
+        if (wire_equals(wire_bytes(graph->nodes[i].bytes, NODE_DOMAIN), "ai.onnx.ml"))
+            return true;
+    return false;
+}
+
 /* The ensemble's operators are those of ai.onnx.ml 1 to 5; a file that was cut has none. */
 static enum tl_code check_opset(const struct onnx_graph *graph, struct wire_bytes model)
 {
     struct wire_field field;
+    bool any = false;
 
     while (wire_next(&model, &field)) {
-        if (field.number != MODEL_OPSET || field.wire != WIRE_BYTES ||
-            !wire_equals(wire_bytes(field.bytes, OPSET_DOMAIN), "ai.onnx.ml"))
+        if (field.number != MODEL_OPSET || field.wire != WIRE_BYTES)
+            continue;
+        any = true;
+        if (!wire_equals(wire_bytes(field.bytes, OPSET_DOMAIN), "ai.onnx.ml"))
             continue;
         uint64_t version = wire_number(field.bytes, OPSET_VERSION, 0);
 
@@ -56,6 +70,8 @@ static enum tl_code check_opset(const struct onnx_graph *graph, struct wire_byte
         return tl_fail(graph->err, TL_UNSUPPORTED, "%s: version %ju of ai.onnx.ml; 1 to 5 are read",
                        graph->name, (uintmax_t)version);
     }
+    if (any && !asks_for_ml(graph))
+        return TL_OK;
     return onnx_corrupt(graph, "opset_import", "ai.onnx.ml is not there, or the file is cut short");
 }
 
@@ -159,6 +175,13 @@ static enum tl_code trace(struct reader *reader, struct wire_bytes value,
     return onnx_corrupt(&reader->graph, "graph", "an output comes from itself");
 }
 
+/* Whether `shares` divides what `node` makes by its sum: they are one model. */
+static bool divides(const struct onnx_graph *graph, const struct onnx_node *shares,
+                    const struct onnx_node *node)
+{
+    return shares->op == OP_NORMALIZER && onnx_maker(graph, onnx_input(shares, 0)) == node;
+}
+
 static enum tl_code find_answer(struct reader *reader)
 {
     struct wire_bytes rest = reader->graph.bytes;
@@ -170,9 +193,10 @@ static enum tl_code find_answer(struct reader *reader)
         if (field.number != GRAPH_OUTPUT || field.wire != WIRE_BYTES)
             continue;
         TL_TRY(trace(reader, wire_bytes(field.bytes, INFO_NAME), &node));
-        if (reader->answer && reader->answer != node)
+        if (!reader->answer || divides(&reader->graph, node, reader->answer))
+            reader->answer = node;
+        else if (reader->answer != node && !divides(&reader->graph, reader->answer, node))
             return onnx_refuse(&reader->graph, node, "the outputs are of two models");
-        reader->answer = node;
     }
     return reader->answer ? TL_OK : onnx_corrupt(&reader->graph, "graph", "it has no output");
 }
@@ -204,6 +228,8 @@ static enum tl_code read_trees(struct reader *reader, const struct onnx_node *no
     if (!model)
         return onnx_no_memory(graph);
     TL_TRY(onnx_read_table(graph, onnx_input(node, 0), &table));
+    if (table.normalized)
+        return onnx_refuse(graph, node, "a Normalizer in front of trees mixes their features");
     struct onnx_view view = {.name = graph->name,
                              .columns = table.columns,
                              .column_count = table.count,
@@ -218,6 +244,18 @@ static enum tl_code read_trees(struct reader *reader, const struct onnx_node *no
         TL_TRY(onnx_read_ensemble(&view, node->bytes, graph->arena, model, graph->err));
     struct model_part part = {
         .kind = PART_TREES, .model = model, .input_count = graph->feature_count};
+    return take_part(reader, node, part, ret_part);
+}
+
+static enum tl_code read_net(struct reader *reader, const struct onnx_node *node,
+                             uint32_t *ret_part)
+{
+    struct onnx_answer answer = {.classes = reader->class_count ? reader->classes : NULL,
+                                 .class_count = reader->class_count,
+                                 .argmax = reader->argmax};
+    struct model_part part = {0};
+
+    TL_TRY(onnx_read_net(&reader->graph, node, &answer, &part));
     return take_part(reader, node, part, ret_part);
 }
 
@@ -284,6 +322,8 @@ static enum tl_code read_part(struct reader *reader, const struct onnx_node *nod
             return TL_OK;
     if (node->op == OP_CLASSIFIER || node->op == OP_ENSEMBLE)
         return read_trees(reader, node, ret_part);
+    if (onnx_ends_net(&reader->graph, node))
+        return read_net(reader, node, ret_part);
     if (node->op == OP_SUM || node->op == OP_ADD)
         return read_mean(reader, node, depth + 1, ret_part);
     return onnx_refuse(&reader->graph, node, "it makes no probabilities that are known");
@@ -306,8 +346,9 @@ static enum tl_code finish_parts(struct reader *reader, struct model *model)
     memcpy(parts, reader->parts, count * sizeof(*parts));
     for (uint32_t p = 0; p < count; p++) {
         uint32_t *inputs = (uint32_t *)(uintptr_t)parts[p].inputs;
+        bool members = parts[p].kind == PART_MEAN;
 
-        for (uint32_t i = 0; inputs && i < parts[p].input_count; i++)
+        for (uint32_t i = 0; members && i < parts[p].input_count; i++)
             inputs[i] = first->info.feature_count + inputs[i] * first->info.class_count;
     }
     return model_check_parts(reader->graph.name, model, reader->graph.err);
@@ -317,10 +358,9 @@ static enum tl_code read_all(struct reader *reader, struct model *ret_model)
 {
     uint32_t last;
 
-    TL_TRY(onnx_open_graph(&reader->graph));
     TL_TRY(find_answer(reader));
     TL_TRY(read_part(reader, reader->answer, 0, &last));
-    if (reader->part_count > 1)
+    if (reader->part_count > 1 || reader->parts[0].kind == PART_NET)
         return finish_parts(reader, ret_model);
     TL_CHECK(reader->part_count == 1 && reader->parts[0].model); /* a mean has a member */
     *ret_model = *reader->parts[0].model;
@@ -349,6 +389,7 @@ enum tl_code model_read_onnx(const char *name, const uint8_t *bytes, size_t size
     reader->graph.scratch = scratch;
     reader->graph.err = err;
     reader->graph.bytes = wire_bytes(whole, MODEL_GRAPH);
+    TL_TRY(onnx_open_graph(&reader->graph));
     TL_TRY(check_opset(&reader->graph, whole));
     TL_TRY(read_all(reader, &model));
     *ret_model = model;

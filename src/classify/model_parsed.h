@@ -160,9 +160,10 @@ enum model_scaling_kind {
     SCALING_IMPUTE,   /* in place of NaN; NaN: it stays */
     SCALING_AT_LEAST, /* what is below becomes it */
     SCALING_AT_MOST,
-    SCALING_L1,  /* the row divided by the sum of its absolute values, unless that is 0 */
-    SCALING_L2,  /* by the root of the sum of its squares */
-    SCALING_MAX, /* by its greatest absolute value */
+    SCALING_L1,       /* the row divided by the sum of its absolute values, unless that is 0 */
+    SCALING_L2,       /* by the root of the sum of its squares */
+    SCALING_MAX,      /* by its greatest absolute value */
+    SCALING_GREATEST, /* by its greatest number, as onnxruntime has it */
     SCALING_COUNT
 };
 

@@ -15,9 +15,13 @@ static float take_step(const struct onnx_step *step, float x)
     case STEP_DIVIDE:
         return x / step->number;
     case STEP_IMPUTE:
+        return isnan(x) ? step->number : x;
+    case STEP_L1:
+    case STEP_L2:
+    case STEP_MAX:
         break;
     }
-    return isnan(x) ? step->number : x;
+    return x;
 }
 
 float onnx_column_value(const struct onnx_column *column, float x)

@@ -20,7 +20,11 @@ enum onnx_step_kind {
     STEP_SUBTRACT,
     STEP_MULTIPLY, /* by what is neither 0 nor NaN nor infinite; so the divisor */
     STEP_DIVIDE,
-    STEP_IMPUTE /* in place of NaN */
+    STEP_IMPUTE, /* in place of NaN */
+    /* What needs the whole row; all columns have it in the same place, and only nets read them. */
+    STEP_L1,
+    STEP_L2,
+    STEP_MAX
 };
 
 struct onnx_step {

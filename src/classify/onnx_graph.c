@@ -19,6 +19,7 @@ enum {
     NODE_DOMAIN = 7,
     ATTRIBUTE_F = 2,
     ATTRIBUTE_I = 3,
+    ATTRIBUTE_S = 4,
     ATTRIBUTE_FLOATS = 7,
     INFO_NAME = 1,
     INFO_TYPE = 2,
@@ -45,6 +46,15 @@ static const char *const operators[OP_COUNT] = {
     [OP_ADD] = "Add",
     [OP_SUB] = "Sub",
     [OP_SUM] = "Sum",
+    [OP_NORMALIZER] = "Normalizer",
+    [OP_LINEAR] = "LinearClassifier",
+    [OP_MATMUL] = "MatMul",
+    [OP_GEMM] = "Gemm",
+    [OP_RELU] = "Relu",
+    [OP_TANH] = "Tanh",
+    [OP_SIGMOID] = "Sigmoid",
+    [OP_SOFTMAX] = "Softmax",
+    [OP_LOGSOFTMAX] = "LogSoftmax",
 };
 
 enum tl_code onnx_corrupt(const struct onnx_graph *graph, const char *what, const char *why)
@@ -115,10 +125,12 @@ static enum tl_code add_node(struct onnx_graph *graph, struct wire_bytes bytes)
     while (node.op < OP_COUNT && !wire_equals(op, operators[node.op]))
         node.op++;
     if (node.op == OP_COUNT)
-        return onnx_refuse(graph, &node,
-                           "served are ensembles of trees, scalers and casts of what they read, "
-                           "and soft votes of them; export such a classifier alone");
-    if (is_trees(&node) && !wire_equals(domain, "ai.onnx.ml"))
+        return onnx_refuse(
+            graph, &node,
+            "served are ensembles of trees, linear classifiers and small nets (MatMul "
+            "or Gemm, Relu, Tanh, Sigmoid, Softmax), scalers and casts of what they "
+            "read, and soft votes of them; export such a classifier alone");
+    if ((is_trees(&node) || node.op == OP_LINEAR) && !wire_equals(domain, "ai.onnx.ml"))
         return onnx_refuse(graph, &node, "it is not the one of ai.onnx.ml");
     graph->nodes[graph->node_count] = node;
     return add_outputs(graph, &graph->nodes[graph->node_count++]);
@@ -128,7 +140,6 @@ static enum tl_code read_nodes(struct onnx_graph *graph)
 {
     struct wire_bytes rest = graph->bytes;
     struct wire_field field;
-    bool trees = false;
 
     graph->nodes = arena_alloc(graph->scratch, MAX_GRAPH_NODES, sizeof(*graph->nodes));
     graph->values = arena_alloc(graph->scratch, MAX_VALUES, sizeof(*graph->values));
@@ -140,11 +151,7 @@ static enum tl_code read_nodes(struct onnx_graph *graph)
         else if (field.number == GRAPH_INITIALIZER && field.wire == WIRE_BYTES)
             TL_TRY(add_value(graph, (struct onnx_value){wire_bytes(field.bytes, TENSOR_NAME),
                                                         field.bytes, NULL}));
-    for (uint32_t i = 0; i < graph->node_count; i++)
-        trees |= is_trees(&graph->nodes[i]);
-    if (!rest.at)
-        return onnx_corrupt(graph, "graph", "it is damaged");
-    return trees ? TL_OK : onnx_corrupt(graph, "graph", "there is no TreeEnsembleClassifier in it");
+    return rest.at ? TL_OK : onnx_corrupt(graph, "graph", "it is damaged");
 }
 
 struct wire_bytes onnx_input(const struct onnx_node *node, uint32_t n)
@@ -280,7 +287,7 @@ static enum tl_code input_table(struct onnx_graph *graph, struct wire_bytes valu
         begin += found ? 0 : input.width;
     }
     if (!found)
-        return onnx_corrupt(graph, "graph", "the ensemble does not read an input of the graph");
+        return onnx_corrupt(graph, "graph", "the model does not read an input of the graph");
     uint64_t type = wire_number(input.type, 1, 0);
     if (type != TYPE_FLOAT && type != TYPE_DOUBLE)
         return tl_fail(graph->err, TL_UNSUPPORTED,
@@ -289,7 +296,7 @@ static enum tl_code input_table(struct onnx_graph *graph, struct wire_bytes valu
                        graph->name, wire_shown(value), wire_text(value));
     struct onnx_table table = {
         arena_zalloc(graph->scratch, TL_MAX(input.width, (uint64_t)1), sizeof(*table.columns)),
-        (uint32_t)input.width, type == TYPE_DOUBLE};
+        (uint32_t)input.width, type == TYPE_DOUBLE, false};
     if (!table.columns)
         return onnx_no_memory(graph);
     for (uint32_t i = 0; i < table.count; i++)
@@ -324,7 +331,7 @@ static enum tl_code add_steps(struct onnx_graph *graph, const struct onnx_node *
         if (!isfinite(number) || (scales && number == 0))
             return onnx_refuse(graph, node, "a number of it is infinite, NaN or no factor");
         if (column->step_count == ONNX_MAX_STEPS)
-            return onnx_refuse(graph, node, "too many steps before the ensemble");
+            return onnx_refuse(graph, node, "too many steps before the model");
         column->steps[column->step_count++] = (struct onnx_step){kind, number};
     }
     return TL_OK;
@@ -343,6 +350,35 @@ static enum tl_code scale_columns(struct onnx_graph *graph, const struct onnx_no
     table->wide = false;
     TL_TRY(add_steps(graph, node, STEP_SUBTRACT, &offset, table));
     return add_steps(graph, node, STEP_MULTIPLY, &scale, table);
+}
+
+/* The row divided by its norm, in the same place of every column. */
+static enum tl_code normalize_columns(struct onnx_graph *graph, const struct onnx_node *node,
+                                      struct onnx_table *table)
+{
+    static const char *const norms[] = {"L1", "L2", "MAX"};
+    struct wire_bytes norm = wire_bytes(onnx_attribute(node->bytes, "norm"), ATTRIBUTE_S);
+    enum onnx_step_kind kind = STEP_L1;
+    uint32_t most = 0;
+
+    while (kind <= STEP_MAX && !wire_equals(norm, norms[kind - STEP_L1]))
+        kind++;
+    if (kind > STEP_MAX)
+        return onnx_refuse(graph, node, "its norm is not L1, L2 or MAX");
+    for (uint32_t i = 0; i < table->count; i++)
+        most = TL_MAX(most, (uint32_t)table->columns[i].step_count);
+    if (most == ONNX_MAX_STEPS)
+        return onnx_refuse(graph, node, "too many steps before the model");
+    for (uint32_t i = 0; i < table->count; i++) {
+        struct onnx_column *column = &table->columns[i];
+
+        while (column->step_count < most)
+            column->steps[column->step_count++] = (struct onnx_step){STEP_ADD, 0};
+        column->steps[column->step_count++] = (struct onnx_step){kind, 0};
+    }
+    table->wide = false; /* it makes float32 of everything */
+    table->normalized = true;
+    return TL_OK;
 }
 
 static enum tl_code impute_columns(struct onnx_graph *graph, const struct onnx_node *node,
@@ -386,7 +422,7 @@ static enum tl_code join_tables(struct onnx_graph *graph, const struct onnx_node
                                 unsigned depth, struct onnx_table *ret_table)
 {
     struct onnx_table all = {arena_alloc(graph->scratch, FOREST_MAX_FEATURES, sizeof(*all.columns)),
-                             0, false};
+                             0, false, false};
     struct wire_bytes rest = node->bytes;
     struct wire_field field;
 
@@ -403,6 +439,8 @@ static enum tl_code join_tables(struct onnx_graph *graph, const struct onnx_node
         TL_TRY(read_table(graph, field.bytes, depth, &one));
         if (one.count > FOREST_MAX_FEATURES - all.count || (all.count && one.wide != all.wide))
             return onnx_refuse(graph, node, "its inputs are too many, or of two types");
+        if (one.normalized)
+            return onnx_refuse(graph, node, "it joins columns of which some rows are normalised");
         for (uint32_t i = 0; i < one.count; i++)
             all.columns[all.count + i] = one.columns[i];
         all.count += one.count;
@@ -435,19 +473,21 @@ static enum tl_code read_table(struct onnx_graph *graph, struct wire_bytes value
     if (!node)
         return input_table(graph, value, ret_table);
     if (depth == ONNX_MAX_LINKS)
-        return onnx_corrupt(graph, "graph", "the ensemble's input comes from itself");
+        return onnx_corrupt(graph, "graph", "the model's input comes from itself");
     if (op == OP_CONCAT || op == OP_VECTORIZER)
         return join_tables(graph, node, depth + 1, ret_table);
     if (op == OP_MUL || op == OP_ADD || op == OP_SUB || op == OP_DIV) {
         TL_TRY(compute_columns(graph, node, depth + 1, &table));
-    } else if (op == OP_IDENTITY || op == OP_CAST || op == OP_SCALER || op == OP_IMPUTER) {
+    } else if (op == OP_IDENTITY || op == OP_CAST || op == OP_SCALER || op == OP_IMPUTER ||
+               op == OP_NORMALIZER) {
         TL_TRY(read_table(graph, onnx_input(node, 0), depth + 1, &table));
-        TL_TRY(op == OP_SCALER    ? scale_columns(graph, node, &table)
-               : op == OP_IMPUTER ? impute_columns(graph, node, &table)
-               : op == OP_CAST    ? cast_columns(graph, node, &table)
-                                  : TL_OK);
+        TL_TRY(op == OP_SCALER       ? scale_columns(graph, node, &table)
+               : op == OP_IMPUTER    ? impute_columns(graph, node, &table)
+               : op == OP_NORMALIZER ? normalize_columns(graph, node, &table)
+               : op == OP_CAST       ? cast_columns(graph, node, &table)
+                                     : TL_OK);
     } else {
-        return onnx_refuse(graph, node, "an ensemble cannot read what it makes");
+        return onnx_refuse(graph, node, "a model cannot read what it makes");
     }
     *ret_table = table;
     return TL_OK;

@@ -35,6 +35,15 @@ enum onnx_op {
     OP_ADD,
     OP_SUB,
     OP_SUM,
+    OP_NORMALIZER,
+    OP_LINEAR, /* LinearClassifier */
+    OP_MATMUL,
+    OP_GEMM,
+    OP_RELU,
+    OP_TANH,
+    OP_SIGMOID,
+    OP_SOFTMAX,
+    OP_LOGSOFTMAX,
     OP_COUNT
 };
 
@@ -70,7 +79,8 @@ struct onnx_graph {
 struct onnx_table {
     struct onnx_column *columns;
     uint32_t count;
-    bool wide; /* double */
+    bool wide;       /* double */
+    bool normalized; /* rows are divided by their norm */
 };
 
 /* `graph` has its first five members; reads the nodes and the inputs. */

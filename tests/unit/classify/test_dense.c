@@ -170,7 +170,8 @@ TEST(rows_are_divided_by_their_norm_unless_it_is_zero)
     static const struct {
         enum model_scaling_kind kind;
         double expected;
-    } cases[] = {{SCALING_L1, 3.0 / 7}, {SCALING_L2, 0.6}, {SCALING_MAX, 0.75}};
+    } cases[] = {
+        {SCALING_L1, 3.0 / 7}, {SCALING_L2, 0.6}, {SCALING_MAX, 0.75}, {SCALING_GREATEST, 1}};
 
     for (size_t i = 0; i < TL_COUNT(cases); i++) {
         struct model_scaling scaling = {.kind = cases[i].kind};

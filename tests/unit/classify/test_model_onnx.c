@@ -150,7 +150,7 @@ TEST(graphs_that_are_not_served_are_refused_by_node)
     assert_refused(with("onnx_vote.onnx", "B\002w0", "B\002w9", &err), TL_UNSUPPORTED,
                    "one weight, of float32");
     assert_refused(with("onnx_scaled.onnx", "\"\006Scaler", "\"\006ArgMax", &err), TL_UNSUPPORTED,
-                   "operator ArgMax: an ensemble cannot read");
+                   "operator ArgMax: a model cannot read");
     assert_refused(with("onnx_scaled.onnx", "\005scale=", "\005scalf=", &err), TL_CORRUPT,
                    "its offset or scale");
     assert_refused(with("onnx_filled.onnx", "replaced_value_float", "replaced_value_flout", &err),
