@@ -4,8 +4,10 @@
 #include "base/blob.h"
 #include "base/check.h"
 #include "base/errand.h"
+#include "classify/forest_bench.h"
 #include "classify/forest_mix.h"
 #include "classify/forest_table.h"
+#include "classify/model_rows.h"
 
 #include <math.h>
 #include <stdatomic.h>
@@ -110,6 +112,63 @@ float forest_value(const struct forest_pixels *pixels, uint32_t feature, size_t 
     if (codes && codes->table)
         return forest_table_values(codes->table)[codes->codes[i]];
     return pixels->planes[feature][i];
+}
+
+/* ---- measuring ---- */
+
+/* The same model with other kernels. */
+static bool mix_with(const struct mix *mix, enum cpu_isa isa, struct arena *arena,
+                     struct mix *ret_mix)
+{
+    struct mix_part *parts = arena_alloc(arena, mix->part_count, sizeof(*parts));
+
+    if (!parts)
+        return false;
+    memcpy(parts, mix->parts, mix->part_count * sizeof(*parts));
+    for (uint32_t p = 0; p < mix->part_count; p++) {
+        if (parts[p].dense.run)
+            parts[p].dense.run = dense_choose(isa);
+        else if (parts[p].plan.kernel)
+            parts[p].plan = run_plan(&parts[p].flat, sweep_kernel(isa));
+    }
+    *ret_mix = *mix;
+    ret_mix->parts = parts;
+    return true;
+}
+
+enum tl_code forest_run_timed(const struct forest *forest, const struct forest_pixels *pixels,
+                              struct arena *scratch, const struct forest_output *output,
+                              struct forest_times *times, struct tl_err *err)
+{
+    struct run_task task = {.planes = pixels->planes,
+                            .count = pixels->count,
+                            .output = output,
+                            .room = pixels->count,
+                            .scratch = scratch,
+                            .codes = pixels->codes,
+                            .times = times};
+    struct mix mix;
+
+    if (!mix_with(&forest->mix, TL_MIN(times->isa, cpu_isa()), scratch, &mix))
+        return tl_fail(err, TL_NOMEM, "no memory for another kernel");
+    return mix_run(&mix, &task, err);
+}
+
+bool forest_make_tile(const struct forest *forest, enum forest_tile tile, uint64_t seed,
+                      uint32_t width, uint32_t height, float *const *ret_planes)
+{
+    AUTO(arena) arena = arena_new();
+    struct model_rows rows;
+
+    if (!arena || !model_rows_open(&forest->model, seed, arena, &rows))
+        return false;
+    model_rows_tile(&rows, tile, width, height, ret_planes);
+    return true;
+}
+
+size_t forest_memory(const struct forest *forest)
+{
+    return arena_used(forest->memory);
 }
 
 /* ---- proof ---- */

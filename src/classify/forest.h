@@ -42,8 +42,7 @@ struct forest_class {
 
 struct forest_info {
     const char *name;
-    const char
-        *kind; /* "random-forest", "extra-trees", "lightgbm", "xgboost", "catboost", "onnx" */
+    const char *kind;       /* "random-forest", "extra-trees", "lightgbm", "voting", "onnx", .. */
     const char *provenance; /* JSON text from the model file: rows, scores, versions; or "" */
     uint32_t feature_count;
     const char *const *features; /* names, in the order the trees use */

@@ -373,7 +373,8 @@ static enum tl_code run_trees(struct chunk *chunk, uint32_t p, struct tl_err *er
                             .room = chunk->task->room,
                             .errand = chunk->task->errand,
                             .scratch = chunk->task->scratch,
-                            .codes = chunk->task->codes ? chunk->codes : NULL};
+                            .codes = chunk->task->codes ? chunk->codes : NULL,
+                            .times = chunk->task->times};
     struct arena_mark mark = arena_mark(task.scratch);
 
     if (p + 1 < chunk->mix->part_count) {

@@ -2,7 +2,9 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/errand.h"
+#include "classify/forest_bench.h"
 #include "classify/forest_oblivious.h"
 #include "classify/forest_order.h"
 #include "classify/forest_table.h"
@@ -648,6 +650,21 @@ static void write_block(const struct run *run, uint32_t block)
 
 /* ---- units and blocks ---- */
 
+static int64_t stage_begin(const struct run *run)
+{
+    return run->task->times ? clock_thread_ns() : 0;
+}
+
+/* Puts the time since `*begun` down to a stage; the next one begins. */
+static void stage_end(const struct run *run, enum forest_stage stage, int64_t *begun)
+{
+    int64_t now = stage_begin(run);
+
+    if (run->task->times)
+        run->task->times->ns[stage] += now - *begun;
+    *begun = now;
+}
+
 static void run_block(struct run *run, uint32_t block)
 {
     struct sweep *sweep = &run->sweep;
@@ -659,17 +676,24 @@ static void run_block(struct run *run, uint32_t block)
     sweep->values = (uint8_t *)run->values + at * sweep->room * item;
     sweep->low = (uint8_t *)run->low + at * item;
     sweep->high = (uint8_t *)run->high + at * item;
+    int64_t begun = stage_begin(run);
     sweep_block(run);
+    stage_end(run, FOREST_SWEEP, &begun);
     write_block(run, block);
+    stage_end(run, FOREST_WRITE, &begun);
 }
 
 static enum tl_code run_unit(struct run *run, size_t at, uint32_t count, struct tl_err *err)
 {
+    int64_t begun = stage_begin(run);
+
     run->unit_at = at;
     run->unit_count = count;
     fill_raster(run);
+    stage_end(run, FOREST_RANK, &begun);
     order_unit(&run->order, run->plan->kernel, run->flat, &run->raster, count);
     fill_planes(run);
+    stage_end(run, FOREST_ORDER, &begun);
     for (uint32_t block = 0; block * run->sweep.room < count; block++) {
         if (run->task->errand)
             TL_TRY(errand_check(run->task->errand, err));

@@ -16,6 +16,7 @@
 
 struct arena;
 struct errand;
+struct forest_times;
 
 /* How a run is done; what it gives does not depend on it. */
 struct run_plan {
@@ -47,6 +48,7 @@ struct run_task {
      * of forests whose sums are exact in any order, and of scores. */
     double *exact;
     const struct forest_codes *codes; /* as in struct forest_pixels */
+    struct forest_times *times;       /* NULL: nobody asks what the stages take */
 };
 
 TL_MUST_CHECK enum tl_code run_flat(const struct flat *flat, const struct run_plan *plan,

@@ -4,7 +4,7 @@
 #include "base/blob.h"
 #include "base/buf.h"
 #include "base/hash.h"
-#include "classify/forest_mix.h"
+#include "classify/forest.h"
 #include "classify/model_file_private.h"
 #include "classify/model_rows.h"
 
@@ -19,6 +19,7 @@ struct conversion {
     const char *name;
     const struct blob *file;
     const struct convert_wish *wish;
+    struct forest *source; /* as it is served: gives the golden rows, and is compared with */
     struct arena *arena;
     struct model model;
     struct tl_err *err;
@@ -294,7 +295,7 @@ static bool make_probe(const struct conversion *c, uint32_t rows, struct probe *
     }
     struct forest_pixels pixels = {(const float *const *)probe->planes, rows, NULL};
     struct forest_output output = {.label = probe->label, .probability = probe->probability};
-    mix_walk(&c->model, &pixels, &output);
+    forest_run_scalar(c->source, &pixels, &output);
     return true;
 }
 
@@ -417,23 +418,21 @@ static enum tl_code prove(struct conversion *c, const struct buf *made)
     float **planes = arena_alloc(c->arena, features, sizeof(*planes));
     float *values = arena_alloc(c->arena, features, count * sizeof(*values));
     AUTO(blob) blob = buf_blob(made);
-    AUTO(forest) source = NULL;
     AUTO(forest) result = NULL;
     struct forest_output from = {0}, to = {0};
     struct model_rows rows;
 
     if (!blob || !planes || !values || !model_rows_open(&c->model, COMPARED_SEED, c->arena, &rows))
         return no_memory(c);
-    TL_TRY(forest_load(c->name, c->file, &source, c->err));
     enum tl_code code = forest_load(c->name, blob, &result, c->err);
     if (code != TL_OK)
         return tl_context(c->err, code, "as converted, ");
     for (uint32_t f = 0; f < features; f++)
         planes[f] = values + f * count;
-    model_rows_tile(&rows, ROWS_NOISY, COMPARED_SIDE, COMPARED_SIDE, planes);
-    TL_TRY(run_tile(c, source, (const float *const *)planes, &from));
+    model_rows_tile(&rows, TILE_NOISY, COMPARED_SIDE, COMPARED_SIDE, planes);
+    TL_TRY(run_tile(c, c->source, (const float *const *)planes, &from));
     TL_TRY(run_tile(c, result, (const float *const *)planes, &to));
-    if (same_outputs(c, forest_info(source), &from, &to))
+    if (same_outputs(c, forest_info(c->source), &from, &to))
         return TL_OK;
     return tl_fail(c->err, TL_INTERNAL,
                    "%s: the converted model gives other outputs than its source; please report it "
@@ -450,7 +449,7 @@ static enum tl_code convert(struct conversion *c, struct buf *ret_file)
     TL_TRY(
         model_read(c->name, blob_bytes(c->file), blob_size(c->file), c->arena, &c->model, c->err));
     const struct forest_info before = c->model.info;
-    if (before.golden_rows == 0) /* first of all: parts keep the classes they were read with */
+    if (before.golden_rows == 0)
         TL_TRY(make_golden(c));
     TL_TRY(set_name(c));
     TL_TRY(set_features(c));
@@ -472,5 +471,10 @@ enum tl_code model_convert(const char *name, const struct blob *file,
     AUTO(arena) arena = arena_new();
     struct conversion c = {.name = name, .file = file, .wish = wish, .arena = arena, .err = err};
 
-    return arena ? convert(&c, ret_file) : no_memory(&c);
+    if (!arena)
+        return no_memory(&c);
+    TL_TRY(forest_load(name, file, &c.source, err));
+    enum tl_code code = convert(&c, ret_file);
+    forest_unref(c.source);
+    return code;
 }

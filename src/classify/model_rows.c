@@ -192,10 +192,10 @@ static float triangle(uint32_t at, uint32_t period)
     return 1 - 4 * fabsf(turn - 0.5F);
 }
 
-void model_rows_tile(struct model_rows *rows, enum rows_tile tile, uint32_t width, uint32_t height,
-                     float *const *ret_planes)
+void model_rows_tile(struct model_rows *rows, enum forest_tile tile, uint32_t width,
+                     uint32_t height, float *const *ret_planes)
 {
-    float noise = tile == ROWS_SMOOTH ? 0.02F : 0.08F;
+    float noise = tile == TILE_SMOOTH ? 0.02F : 0.08F;
 
     for (uint32_t y = 0; y < height; y++)
         for (uint32_t x = 0; x < width; x++) {
@@ -204,7 +204,7 @@ void model_rows_tile(struct model_rows *rows, enum rows_tile tile, uint32_t widt
             for (uint32_t f = 0; f < rows->feature_count; f++) {
                 float share = uniform(rows);
 
-                if (tile != ROWS_STRUCTURELESS) {
+                if (tile != TILE_STRUCTURELESS) {
                     float wave = triangle(x + 3 * f, 42) * triangle(y, 57);
 
                     share = field_share(field, f) + 0.02F * wave + noise * (2 * share - 1);

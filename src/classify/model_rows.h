@@ -9,6 +9,7 @@
 #define TILTH_CLASSIFY_MODEL_ROWS_H
 
 #include "base/attr.h"
+#include "classify/forest_bench.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,13 +28,6 @@ struct model_rows {
 
 #define ROWS_EDGES 256
 
-/* How a tile's pixels are alike. */
-enum rows_tile {
-    ROWS_SMOOTH,       /* fields with smooth texture and 2 % noise */
-    ROWS_NOISY,        /* the same with 8 % */
-    ROWS_STRUCTURELESS /* every feature of every pixel on its own */
-};
-
 /* O(nodes). False without memory. */
 TL_MUST_CHECK bool model_rows_open(const struct model *model, uint64_t seed, struct arena *arena,
                                    struct model_rows *ret_rows);
@@ -46,7 +40,7 @@ TL_MUST_CHECK bool model_rows_open(const struct model *model, uint64_t seed, str
 void model_rows_probe(struct model_rows *rows, float *ret_row);
 
 /* `width` x `height` pixels, one plane per feature. */
-void model_rows_tile(struct model_rows *rows, enum rows_tile tile, uint32_t width, uint32_t height,
-                     float *const *ret_planes);
+void model_rows_tile(struct model_rows *rows, enum forest_tile tile, uint32_t width,
+                     uint32_t height, float *const *ret_planes);
 
 #endif

@@ -88,7 +88,6 @@ struct raster_env app_raster(const struct app *app);
 int cli_fail(const struct command *command, enum tl_code code, const struct tl_err *err);
 int cli_fail_file(const struct command *command, const struct tl_err *err);
 int cli_usage(const struct command *command, const char *what);
-/* "12.3 MiB" */
-void cli_bytes(double bytes, char ret_text[32]);
+void cli_bytes(double bytes, char ret_text[32]); /* "12.3 MiB" */
 
 #endif

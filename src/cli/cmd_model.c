@@ -100,11 +100,13 @@ const struct model_verb model_verb_check = {.name = "check", .own = no_options, 
 /* ---- the table ---- */
 
 static const struct model_verb *const verbs[] = {&model_verb_info, &model_verb_check,
-                                                 &model_verb_convert};
+                                                 &model_verb_convert, &model_verb_bench};
 
 /* The verb is the first argument, so that it can say which options there are. */
 static const struct model_verb *find_verb(int argc, char **argv)
 {
+    if (argc > 0 && strcmp(argv[0], "compile") == 0)
+        return &model_verb_convert; /* docs/model-file.md, Loading: there is nothing to keep */
     for (size_t i = 0; argc > 0 && i < TL_COUNT(verbs); i++)
         if (strcmp(argv[0], verbs[i]->name) == 0)
             return verbs[i];
@@ -135,7 +137,8 @@ static int run(int argc, char **argv)
     if (args.positional_count != 2)
         return cli_usage(&cmd_model, "a verb and a file are needed");
     if (!verb)
-        return cli_usage(&cmd_model, "the verbs are info, check and convert; one comes first");
+        return cli_usage(&cmd_model,
+                         "the verbs are info, check, convert and bench; one comes first");
     return run_verb(verb, &args);
 }
 
@@ -147,6 +150,8 @@ const struct command cmd_model = {
         "       tilth model check FILE|URL\n"
         "       tilth model convert FILE|URL -o OUT.tilth [--name NAME] [--features FILE]\n"
         "                   [--classes FILE] [--class WHICH=NAME[:#RRGGBB],..] [--golden ROWS]\n"
+        "       tilth model bench FILE|URL [--pixels N] [--tile smooth|noisy|structureless|all]\n"
+        "                   [--isa NAME|all] [--threads N] [--rounds N] [--seed N] [--json]\n"
         "\n"
         "Reads tilth's own model file (written by the Python package in python/, or by convert),\n"
         "LightGBM's text, XGBoost's JSON or UBJSON, CatBoost's JSON and ONNX\n"
@@ -156,7 +161,10 @@ const struct command cmd_model = {
         "  info      features in the order the trees use them, classes, provenance\n"
         "  check     ok, or why not\n"
         "  convert   the same model as a file of tilth's own (docs/model-file.md): equal outputs\n"
-        "            bit for bit, with names, where it came from, and golden rows\n"
+        "            bit for bit, with names, where it came from, and golden rows; `compile` is\n"
+        "            another word for it\n"
+        "  bench     nanoseconds per pixel on this machine, by kind of tile, instruction set and\n"
+        "            stage, on pixels made of the model's own thresholds; processor time, median\n"
         "\n"
         "  --features FILE   one name per line, in the order the trees use them\n"
         "  --classes FILE    JSON in the order of the model's classes: [\"maize\", ..], or\n"

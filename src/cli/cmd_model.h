@@ -18,7 +18,8 @@ struct model_verb {
     enum tl_code (*run)(const struct app *app, const struct args *args, struct tl_err *err);
 };
 
-extern const struct model_verb model_verb_info, model_verb_check, model_verb_convert;
+extern const struct model_verb model_verb_info, model_verb_check, model_verb_convert,
+    model_verb_bench;
 
 /* The bytes of a model of at most 1 GiB, or of a smaller document beside it. */
 TL_MUST_CHECK enum tl_code model_fetch(const struct app *app, const char *href,

@@ -198,6 +198,25 @@ class Model(Cli):
         _, said = self.run_tilth("model", "convert", self.LIGHTGBM, status=FAILED)
         self.assertIn("-o OUT.tilth", said)
 
+    def test_bench_measures_what_it_is_asked_to_and_adds_up(self):
+        out, _ = self.run_tilth("model", "bench", self.LIGHTGBM, "--pixels", 3000, "--rounds", 3, "--isa", "all",
+                                "--threads", 2, "--json")
+        said = json.loads(out)
+        self.assertEqual((said["trees"], said["pixels"], said["threads"]), (12, 3000, 2))
+        self.assertEqual({run["tile"] for run in said["runs"]}, {"smooth", "noisy", "structureless"})
+        self.assertEqual(said["runs"][0]["isa"], "scalar")
+        for run in said["runs"]:
+            self.assertGreaterEqual(run["ns_px"], run["least_ns_px"])
+            self.assertAlmostEqual(run["ns_px_tree"], run["ns_px"] / 12, places=3)
+            self.assertGreater(min(run[f"{stage}_ns_px"] for stage in ("rank", "order", "sweep", "write")), 0)
+        out, _ = self.run_tilth("model", "bench", self.LIGHTGBM, "--pixels", 300, "--rounds", 1, "--tile", "noisy")
+        self.assertRegex(out, r"(?m)^noisy +\w+ +[\d.]+ ")
+        self.assertNotIn("smooth", out)
+        for option, value, text in (("--isa", "sparc", '"sparc" is none of this machine'), ("--tile", "flat", "--tile:"),
+                                    ("--pixels", "0", "--pixels: a number from 1")):
+            _, said = self.run_tilth("model", "bench", self.LIGHTGBM, option, value, status=FAILED)
+            self.assertIn(text, said)
+
     def test_a_pickle_is_never_opened(self):
         import pickle
         path = self.folder / "model.pkl"

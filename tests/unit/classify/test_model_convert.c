@@ -29,7 +29,7 @@ static float **make_pixels(const struct model *model, struct arena *arena)
     assert_true(model_rows_open(model, 7, arena, &rows));
     for (uint32_t f = 0; f < features; f++)
         planes[f] = arena_alloc(arena, PIXELS, sizeof(**planes));
-    model_rows_tile(&rows, ROWS_STRUCTURELESS, SIDE, SIDE, planes);
+    model_rows_tile(&rows, TILE_STRUCTURELESS, SIDE, SIDE, planes);
     for (size_t r = 0; r < PROBES; r++) {
         model_rows_probe(&rows, row);
         for (uint32_t f = 0; f < features; f++)
