@@ -83,51 +83,33 @@ static inline void add_bits(uint8_t *counts, uint64_t bits)
     }
 }
 
-/* Four lanes of 64 bits: -1 where the bit is set. */
-static inline __m256d lanes(uint64_t bits)
+static inline void put_u8(uint8_t *to, uint64_t bits, uint8_t value)
 {
-    const __m256i one_each = _mm256_setr_epi64x(1, 2, 4, 8);
-    __m256i v = _mm256_and_si256(_mm256_set1_epi64x((long long)bits), one_each);
+    for (size_t i = 0; i < 2; i++, bits >>= 32) {
+        __m256i *at = (__m256i *)(void *)(to + 32 * i);
+        __m256i all = _mm256_set1_epi8((char)value), here = spread((uint32_t)bits);
 
-    return _mm256_castsi256_pd(_mm256_cmpeq_epi64(v, one_each));
-}
-
-static inline void add_score(double *scores, uint64_t bits, double value)
-{
-    enum { FEW = 10 }; /* pixels that are added sooner one by one than in sixteen vectors */
-
-    if (__builtin_popcountll(bits) <= FEW) {
-        for (; bits; bits &= bits - 1)
-            scores[__builtin_ctzll(bits)] += value;
-        return;
-    }
-    for (size_t i = 0; i < 16; i++, bits >>= 4) {
-        __m256d at = _mm256_load_pd(scores + 4 * i);
-        __m256d more = _mm256_and_pd(_mm256_set1_pd(value), lanes(bits));
-
-        /* x + 0 is x but for -0, which a sum that starts at +0 never is. */
-        _mm256_store_pd(scores + 4 * i, _mm256_add_pd(at, more));
+        _mm256_store_si256(at, _mm256_blendv_epi8(_mm256_load_si256(at), all, here));
     }
 }
 
-/* As add_score(), eight lanes of 32 bits at a time. */
-static inline void add_float(float *scores, uint64_t bits, double value)
+/* 16 bits to 16 words of -1 or 0. */
+static inline __m256i spread_words(uint64_t bits)
 {
-    enum { FEW = 6 };
-    const __m256i one_each = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
-    const float number = (float)value;
+    const __m256i one_each = _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048,
+                                               4096, 8192, 16384, INT16_MIN);
+    __m256i v = _mm256_and_si256(_mm256_set1_epi16((short)bits), one_each);
 
-    if (__builtin_popcountll(bits) <= FEW) {
-        for (; bits; bits &= bits - 1)
-            scores[__builtin_ctzll(bits)] += number;
-        return;
-    }
-    for (size_t i = 0; i < 8; i++, bits >>= 8) {
-        __m256i v = _mm256_and_si256(_mm256_set1_epi32((int)(bits & 0xFF)), one_each);
-        __m256 lanes = _mm256_castsi256_ps(_mm256_cmpeq_epi32(v, one_each));
-        __m256 more = _mm256_and_ps(_mm256_set1_ps(number), lanes);
+    return _mm256_cmpeq_epi16(v, one_each);
+}
 
-        _mm256_store_ps(scores + 8 * i, _mm256_add_ps(_mm256_load_ps(scores + 8 * i), more));
+static inline void put_u16(uint16_t *to, uint64_t bits, uint16_t value)
+{
+    for (size_t i = 0; i < 4; i++, bits >>= 16) {
+        __m256i *at = (__m256i *)(void *)(to + 16 * i);
+        __m256i all = _mm256_set1_epi16((short)value);
+
+        _mm256_store_si256(at, _mm256_blendv_epi8(_mm256_load_si256(at), all, spread_words(bits)));
     }
 }
 
@@ -194,15 +176,16 @@ static void rank(const struct flat_ranker *r, const float *values, size_t count,
     }
 }
 
+#define VECTOR_BYTES 32
 #include "classify/forest_kernel.h"
 
-#define VECTOR_BYTES 32
 #include "classify/forest_oblivious_kernel.h"
 
 const struct sweep_kernel sweep_avx2 = {
     .isa = ISA_AVX2,
     .rank = rank,
     .tree = {sweep_tree_u8, sweep_tree_u16, sweep_tree_f32},
+    .add_leaves = add_numbered,
     .count_votes = count_votes,
     .guide = {guide_u16, guide_u16, guide_f32},
     .oblivious = {oblivious_u8, oblivious_u16, oblivious_f32},

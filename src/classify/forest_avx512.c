@@ -40,25 +40,20 @@ static inline void add_bits(uint8_t *counts, uint64_t bits)
     _mm512_store_si512(counts, _mm512_mask_add_epi8(at, bits, at, _mm512_set1_epi8(1)));
 }
 
-static inline void add_score(double *scores, uint64_t bits, double value)
+static inline void put_u8(uint8_t *to, uint64_t bits, uint8_t value)
 {
-    const __m512d more = _mm512_set1_pd(value);
+    __m512i at = _mm512_load_si512(to);
 
-    for (size_t i = 0; i < 8; i++, bits >>= 8) {
-        __m512d at = _mm512_load_pd(scores + 8 * i);
-
-        _mm512_store_pd(scores + 8 * i, _mm512_mask_add_pd(at, (__mmask8)bits, at, more));
-    }
+    _mm512_store_si512(to, _mm512_mask_blend_epi8(bits, at, _mm512_set1_epi8((char)value)));
 }
 
-static inline void add_float(float *scores, uint64_t bits, double value)
+static inline void put_u16(uint16_t *to, uint64_t bits, uint16_t value)
 {
-    const __m512 more = _mm512_set1_ps((float)value);
+    for (size_t i = 0; i < 2; i++, bits >>= 32) {
+        __m512i at = _mm512_load_si512(to + 32 * i);
 
-    for (size_t i = 0; i < 4; i++, bits >>= 16) {
-        __m512 at = _mm512_load_ps(scores + 16 * i);
-
-        _mm512_store_ps(scores + 16 * i, _mm512_mask_add_ps(at, (__mmask16)bits, at, more));
+        at = _mm512_mask_blend_epi16((__mmask32)bits, at, _mm512_set1_epi16((short)value));
+        _mm512_store_si512(to + 32 * i, at);
     }
 }
 
@@ -161,16 +156,99 @@ static inline uint32_t keep_side(const struct entries *from, uint64_t flip, uint
     return kept;
 }
 
+/*
+ * Leaves of trees that have few: a tree's numbers lie in registers, where a permutation finds those
+ * of eight or sixteen pixels, and so do the sums of a packet while all trees are added. The
+ * instructions look at as many bits of an id as they have places for.
+ */
+static inline __m512d permute_32_pd(const __m512d *leaf, __m512i id)
+{
+    __mmask8 upper = _mm512_test_epi64_mask(id, _mm512_set1_epi64(16));
+
+    return _mm512_mask_mov_pd(_mm512_permutex2var_pd(leaf[0], id, leaf[1]), upper,
+                              _mm512_permutex2var_pd(leaf[2], id, leaf[3]));
+}
+
+static inline __attribute__((always_inline)) void
+permute_pd(double *sums, const uint8_t *ids, const void *const *leaves, uint32_t trees, size_t most)
+{
+    __m512d sum[8], leaf[8];
+
+    for (size_t k = 0; k < 8; k++)
+        sum[k] = _mm512_load_pd(sums + 8 * k);
+    for (uint32_t t = 0; t < trees; t++, ids += PACKET_PX) {
+        for (size_t k = 0; k < most / 8; k++)
+            leaf[k] = _mm512_loadu_pd((const double *)leaves[t] + 8 * k);
+        for (size_t k = 0; k < 8; k++) {
+            const __m128i *at = (const __m128i *)(const void *)(ids + 8 * k);
+            __m512i id = _mm512_cvtepu8_epi64(_mm_loadl_epi64(at));
+            __m512d more = permute_32_pd(leaf, id);
+
+            if (most > 32)
+                more = _mm512_mask_mov_pd(more, _mm512_test_epi64_mask(id, _mm512_set1_epi64(32)),
+                                          permute_32_pd(leaf + 4, id));
+            sum[k] = _mm512_add_pd(sum[k], more);
+        }
+    }
+    for (size_t k = 0; k < 8; k++)
+        _mm512_store_pd(sums + 8 * k, sum[k]);
+}
+
+static inline __attribute__((always_inline)) void
+permute_ps(float *sums, const uint8_t *ids, const void *const *leaves, uint32_t trees, size_t most)
+{
+    __m512 sum[4], leaf[4];
+
+    for (size_t k = 0; k < 4; k++)
+        sum[k] = _mm512_load_ps(sums + 16 * k);
+    for (uint32_t t = 0; t < trees; t++, ids += PACKET_PX) {
+        for (size_t k = 0; k < most / 16; k++)
+            leaf[k] = _mm512_loadu_ps((const float *)leaves[t] + 16 * k);
+        for (size_t k = 0; k < 4; k++) {
+            const __m128i *at = (const __m128i *)(const void *)(ids + 16 * k);
+            __m512i id = _mm512_cvtepu8_epi32(_mm_load_si128(at));
+            __m512 more = _mm512_permutex2var_ps(leaf[0], id, leaf[1]);
+
+            if (most > 32)
+                more = _mm512_mask_mov_ps(more, _mm512_test_epi32_mask(id, _mm512_set1_epi32(32)),
+                                          _mm512_permutex2var_ps(leaf[2], id, leaf[3]));
+            sum[k] = _mm512_add_ps(sum[k], more);
+        }
+    }
+    for (size_t k = 0; k < 4; k++)
+        _mm512_store_ps(sums + 16 * k, sum[k]);
+}
+
+static void permute_doubles(double *sums, const uint8_t *ids, const void *const *leaves,
+                            uint32_t trees, uint32_t most)
+{
+    if (most <= 32)
+        permute_pd(sums, ids, leaves, trees, 32);
+    else
+        permute_pd(sums, ids, leaves, trees, 64);
+}
+
+static void permute_floats(float *sums, const uint8_t *ids, const void *const *leaves,
+                           uint32_t trees, uint32_t most)
+{
+    if (most <= 32)
+        permute_ps(sums, ids, leaves, trees, 32);
+    else
+        permute_ps(sums, ids, leaves, trees, 64);
+}
+
+#define VECTOR_BYTES 64
+#define PERMUTE_LEAVES
 #define SPLIT_LISTS
 #include "classify/forest_kernel.h"
 
-#define VECTOR_BYTES 64
 #include "classify/forest_oblivious_kernel.h"
 
 const struct sweep_kernel sweep_avx512 = {
     .isa = ISA_AVX512,
     .rank = rank,
     .tree = {sweep_tree_u8, sweep_tree_u16, sweep_tree_f32},
+    .add_leaves = add_numbered,
     .count_votes = count_votes,
     .guide = {guide_u16, guide_u16, guide_f32},
     .oblivious = {oblivious_u8, oblivious_u16, oblivious_f32},

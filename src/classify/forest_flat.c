@@ -10,7 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { U8_MAX_RANK = 255, U16_MAX_RANK = 65535, RULES = 2 * MISSING_COUNT };
+enum {
+    U8_MAX_RANK = 255,
+    U16_MAX_RANK = 65535,
+    RULES = 2 * MISSING_COUNT,
+    /* Leaves are kept by number where one in so many is not pure: votes are counted sooner, rows
+     * are added later. */
+    ROWS_FOR_LEAVES = 8,
+    /* Leaves of so many numbers are copied for every tree that has them: they take less than the
+     * nodes, some times over. Wider ones, of which a file may share few among all its trees, are
+     * numbered as they are there. */
+    COPIED_WIDTH = 32
+};
 
 float flat_floor(double x)
 {
@@ -333,20 +344,24 @@ static bool exact_row(const double *row, uint32_t width)
     return true;
 }
 
-/* The class that most leaves are pure in is not counted: it is what the others leave. */
-static void choose_base_class(struct flat *flat, const int *pure)
+/* The class that most leaves are pure in is not counted: it is what the others leave. Where too few
+ * are pure, none is counted. */
+static void choose_landing(struct flat *flat, const int *pure)
 {
     const struct model *model = flat->model;
-    uint64_t leaves[FOREST_MAX_CLASSES] = {0};
+    uint64_t leaves[FOREST_MAX_CLASSES] = {0}, rows = 0, leaf_count = 0;
 
     for (uint64_t i = 0; i < model->info.node_count; i++) {
         const struct model_node *node = &model->nodes[i];
 
+        leaf_count += is_leaf(node);
         if (is_leaf(node) && pure[node->right] >= 0)
             leaves[pure[node->right]]++;
         else if (is_leaf(node))
-            flat->has_rows = true;
+            rows++;
     }
+    flat->by_leaf = rows * ROWS_FOR_LEAVES > leaf_count;
+    flat->has_rows = rows > 0 && !flat->by_leaf;
     for (uint32_t c = 1; c < model->info.class_count; c++)
         if (leaves[c] > leaves[flat->base_class])
             flat->base_class = c;
@@ -392,18 +407,6 @@ static bool make_vote_tables(struct flat *flat, struct arena *arena)
     return true;
 }
 
-/* What a child that is a leaf becomes. */
-static uint32_t land(const struct flat *flat, const int *pure, int32_t leaf, uint8_t *ret_kind)
-{
-    if (flat->model->output != OUTPUT_MEAN)
-        *ret_kind = flat->model->arithmetic == ARITHMETIC_DOUBLE ? KIND_SCORE : KIND_FLOAT;
-    else if (pure[leaf] < 0)
-        *ret_kind = KIND_ROW;
-    else
-        *ret_kind = pure[leaf] == (int)flat->base_class ? KIND_BASE : KIND_VOTE;
-    return *ret_kind == KIND_VOTE ? (uint32_t)pure[leaf] : (uint32_t)leaf;
-}
-
 static int *find_pure(struct flat *flat, struct arena *scratch)
 {
     const struct model *model = flat->model;
@@ -412,8 +415,99 @@ static int *find_pure(struct flat *flat, struct arena *scratch)
     for (uint64_t r = 0; pure && model->output == OUTPUT_MEAN && r < model->leaf_count; r++)
         pure[r] = pure_class(model->leaf_values + r * model->leaf_width, model->leaf_width);
     if (pure && model->output == OUTPUT_MEAN)
-        choose_base_class(flat, pure);
+        choose_landing(flat, pure);
+    else
+        flat->by_leaf = true;
     return pure;
+}
+
+/* ---- leaves by number ---- */
+
+/* Numbers of leaves: of the different ones of each tree in the order of its nodes, or the model's.
+ */
+struct numbering {
+    bool shared;
+    uint32_t *tree;       /* per leaf of the model: the tree that it was last numbered for, + 1, */
+    uint32_t *number;     /* and as what */
+    uint32_t *leaf;       /* per number, tree after tree: the leaf */
+    uint32_t count, most; /* numbers in all, and in the largest tree */
+};
+
+static bool numbering_alloc(struct numbering *numbering, const struct model *model,
+                            struct arena *scratch)
+{
+    uint64_t leaves = TL_MAX(model->leaf_count, (uint64_t)1), nodes = model->info.node_count;
+
+    numbering->shared = model->leaf_width > COPIED_WIDTH;
+    numbering->tree = arena_zalloc(scratch, leaves, sizeof(*numbering->tree));
+    numbering->number = arena_alloc(scratch, leaves, sizeof(*numbering->number));
+    numbering->leaf = arena_alloc(scratch, TL_MAX(leaves, nodes), sizeof(*numbering->leaf));
+    if (!numbering->tree || !numbering->number || !numbering->leaf)
+        return false;
+    if (!numbering->shared)
+        return true;
+    for (uint32_t i = 0; i < model->leaf_count; i++)
+        numbering->number[i] = numbering->leaf[i] = i;
+    numbering->count = numbering->most = (uint32_t)model->leaf_count;
+    return true;
+}
+
+static void number_leaves(struct numbering *numbering, const struct model *model, uint32_t tree,
+                          struct flat_tree *to)
+{
+    to->first_leaf = numbering->shared ? 0 : numbering->count;
+    if (numbering->shared)
+        return;
+    for (uint32_t i = model->tree_offsets[tree]; i < model->tree_offsets[tree + 1]; i++) {
+        const struct model_node *node = &model->nodes[i];
+
+        if (!is_leaf(node) || numbering->tree[node->right] == tree + 1)
+            continue;
+        numbering->tree[node->right] = tree + 1;
+        numbering->number[node->right] = numbering->count - to->first_leaf;
+        numbering->leaf[numbering->count++] = (uint32_t)node->right;
+    }
+    numbering->most = TL_MAX(numbering->most, numbering->count - to->first_leaf);
+}
+
+static uint32_t leaf_stride(uint32_t width, bool wide)
+{
+    uint32_t line = wide ? 8 : 16;
+
+    if (width == 1 || (wide && width == 2))
+        return width;
+    return width <= 4 ? 4 : width <= 8 ? 8 : (width + line - 1) / line * line;
+}
+
+static void copy_leaf(const struct flat_leaves *leaves, const double *from, uint32_t width,
+                      void *values, size_t at)
+{
+    for (uint32_t c = 0; c < width; c++)
+        if (leaves->wide)
+            ((double *)values)[at * leaves->stride + c] = from[c];
+        else
+            ((float *)values)[at * leaves->stride + c] = (float)from[c];
+}
+
+static bool make_leaves(struct flat *flat, const struct numbering *numbering, struct arena *arena)
+{
+    const struct model *model = flat->model;
+    struct flat_leaves *leaves = &flat->leaves;
+    uint32_t width = model->leaf_width;
+
+    leaves->wide = model->arithmetic == ARITHMETIC_DOUBLE;
+    leaves->stride = leaf_stride(width, leaves->wide);
+    leaves->most = numbering->most;
+    leaves->id_bytes = numbering->most <= 1U << 8 ? 1 : numbering->most <= 1U << 16 ? 2 : 4;
+    void *values = arena_zalloc(arena, (size_t)numbering->count + FLAT_FEW_LEAVES,
+                                leaves->stride * (leaves->wide ? sizeof(double) : sizeof(float)));
+    if (!values)
+        return false;
+    for (size_t i = 0; i < numbering->count; i++)
+        copy_leaf(leaves, model->leaf_values + (size_t)numbering->leaf[i] * width, width, values,
+                  i);
+    leaves->values = values;
+    return true;
 }
 
 /* ---- nodes ---- */
@@ -422,14 +516,29 @@ struct compiler {
     struct flat *flat;
     const struct plane_map *map;
     const int *pure;
-    uint32_t *numbers; /* of the inner nodes of the tree at hand */
+    struct numbering leaves; /* flat.by_leaf */
+    uint32_t *numbers;       /* of the inner nodes of the tree at hand */
 };
+
+/* What a child that is a leaf becomes. */
+static uint32_t land(const struct compiler *c, int32_t leaf, uint8_t *ret_kind)
+{
+    if (c->flat->by_leaf)
+        *ret_kind = KIND_LEAF;
+    else if (c->pure[leaf] < 0)
+        *ret_kind = KIND_ROW;
+    else
+        *ret_kind = c->pure[leaf] == (int)c->flat->base_class ? KIND_BASE : KIND_VOTE;
+    return *ret_kind == KIND_LEAF   ? c->leaves.number[leaf]
+           : *ret_kind == KIND_VOTE ? (uint32_t)c->pure[leaf]
+                                    : (uint32_t)leaf;
+}
 
 static uint32_t child(const struct compiler *c, const struct model_node *tree, int32_t at,
                       uint8_t *ret_kind)
 {
     if (is_leaf(&tree[at]))
-        return land(c->flat, c->pure, tree[at].right, ret_kind);
+        return land(c, tree[at].right, ret_kind);
     *ret_kind = KIND_NODE;
     return c->numbers[at];
 }
@@ -454,13 +563,15 @@ static void compile_node(const struct compiler *c, const struct model_node *tree
     to->right = child(c, tree, from->right, &to->right_kind);
 }
 
-static void compile_tree(const struct compiler *c, uint32_t t)
+/* Tree `t` of the model. */
+static void compile_tree(struct compiler *c, uint32_t t, struct flat_tree *to)
 {
     const struct model *model = c->flat->model;
     const struct model_node *tree = model->nodes + model->tree_offsets[t];
     uint32_t count = model->tree_offsets[t + 1] - model->tree_offsets[t];
-    struct flat_tree *to = &c->flat->trees[t];
 
+    if (c->flat->by_leaf)
+        number_leaves(&c->leaves, model, t, to);
     for (uint32_t i = 0; i < count; i++)
         if (!is_leaf(&tree[i]))
             c->numbers[i] = c->flat->node_count++;
@@ -470,11 +581,30 @@ static void compile_tree(const struct compiler *c, uint32_t t)
     to->root = child(c, tree, 0, &to->root_kind);
 }
 
+/* The trees of a score one after the other: their leaves are added together. */
+static void compile_trees(struct compiler *c)
+{
+    const struct model *model = c->flat->model;
+    uint32_t begin[FOREST_MAX_CLASSES + 1] = {0};
+
+    for (uint32_t t = 0; t < model->info.tree_count; t++)
+        begin[model_tree_score(model, t) + 1]++;
+    for (uint32_t s = 0; s < FOREST_MAX_CLASSES; s++)
+        begin[s + 1] += begin[s];
+    for (uint32_t t = 0; t < model->info.tree_count; t++) {
+        uint32_t score = model_tree_score(model, t);
+        struct flat_tree *to = &c->flat->trees[begin[score]++];
+
+        to->score = (uint16_t)score;
+        compile_tree(c, t, to);
+    }
+}
+
 static bool compile_nodes(struct flat *flat, const struct plane_map *map, struct arena *arena,
                           struct arena *scratch)
 {
     const struct model *model = flat->model;
-    struct compiler c = {flat, map, find_pure(flat, scratch), NULL};
+    struct compiler c = {.flat = flat, .map = map, .pure = find_pure(flat, scratch)};
     uint64_t inner = 0;
     uint32_t largest = 0;
 
@@ -485,14 +615,14 @@ static bool compile_nodes(struct flat *flat, const struct plane_map *map, struct
     c.numbers = arena_alloc(scratch, largest, sizeof(*c.numbers));
     flat->trees = arena_zalloc(arena, model->info.tree_count, sizeof(*flat->trees));
     flat->nodes = arena_zalloc(arena, TL_MAX(inner, (uint64_t)1), sizeof(*flat->nodes));
-    if (!c.pure || !c.numbers || !flat->trees || !flat->nodes)
+    if (!c.pure || !c.numbers || !flat->trees || !flat->nodes ||
+        (flat->by_leaf && !numbering_alloc(&c.leaves, model, scratch)))
         return false;
-    for (uint32_t t = 0; t < model->info.tree_count; t++)
-        compile_tree(&c, t);
+    compile_trees(&c);
     flat->max_depth = model->info.max_depth;
-    if (flat->has_rows && !make_rows(flat, arena))
-        return false;
-    return model->output != OUTPUT_MEAN || make_vote_tables(flat, arena);
+    if (flat->by_leaf)
+        return make_leaves(flat, &c.leaves, arena);
+    return (!flat->has_rows || make_rows(flat, arena)) && make_vote_tables(flat, arena);
 }
 
 /* ---- guide ---- */

@@ -10,14 +10,16 @@
 #ifndef TILTH_CLASSIFY_FOREST_FLAT_H
 #define TILTH_CLASSIFY_FOREST_FLAT_H
 
+#include "base/attr.h"
+#include "base/err.h"
 #include "classify/forest_rank.h"
-#include "classify/model_parsed.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct arena;
+struct model;
 struct oblivious;
 
 /* What the values of a block's planes are. */
@@ -29,12 +31,11 @@ enum flat_type {
 
 /* What a child of a split is. */
 enum flat_kind {
-    KIND_NODE,  /* another split */
-    KIND_BASE,  /* a pure leaf of the base class: counted by not being counted */
-    KIND_VOTE,  /* a pure leaf of another class */
-    KIND_ROW,   /* a leaf with a row of class probabilities */
-    KIND_SCORE, /* a leaf that adds its numbers to the tree's scores, in double */
-    KIND_FLOAT, /* the same in float32 */
+    KIND_NODE, /* another split */
+    KIND_BASE, /* a pure leaf of the base class: counted by not being counted */
+    KIND_VOTE, /* a pure leaf of another class */
+    KIND_ROW,  /* a leaf with a row of class probabilities */
+    KIND_LEAF, /* a leaf whose number is kept for every pixel, and added up later */
     KIND_COUNT
 };
 
@@ -45,7 +46,7 @@ union flat_cut {
 
 struct flat_node {
     union flat_cut cut;
-    uint32_t left, right; /* node, class (VOTE), row (ROW) or leaf (SCORE, FLOAT) */
+    uint32_t left, right; /* node, class (VOTE), row (ROW) or leaf of the tree (LEAF) */
     uint16_t plane;
     uint8_t left_kind, right_kind; /* enum flat_kind */
 };
@@ -53,6 +54,21 @@ struct flat_node {
 struct flat_tree {
     uint32_t root; /* as flat_node.left */
     uint8_t root_kind;
+    uint16_t score;      /* KIND_LEAF: where its leaves are added, */
+    uint32_t first_leaf; /* and where they begin in flat.leaves */
+};
+
+/* Leaves by number: what a pixel's leaf adds, in the library's type and, tree after tree, in its
+ * order. A leaf's numbers are filled up with zeros to `stride`: 1, 2, 4 or a multiple of 8
+ * doubles, 1, 4, 8 or a multiple of 16 floats. */
+enum { FLAT_FEW_LEAVES = 64 };
+
+struct flat_leaves {
+    bool wide;        /* double, else float */
+    uint32_t stride;  /* in numbers, */
+    uint32_t most;    /* leaves of the largest tree; a vector may read FLAT_FEW_LEAVES of any */
+    uint8_t id_bytes; /* of a leaf's number: 1, 2 or 4 */
+    const void *values;
 };
 
 /* How the values of a plane are made from a feature before they are compared. */
@@ -84,11 +100,15 @@ struct flat {
     uint32_t plane_count;
     struct flat_plane *planes;
     struct flat_ranker *rankers; /* one per plane; NULL for FLAT_F32 */
-    struct flat_tree *trees;
+    struct flat_tree *trees;     /* by score, and of one score in the model's order */
     struct flat_node *nodes;
     uint32_t node_count;
     uint32_t max_depth; /* splits on the longest path */
-    bool has_rows;      /* some leaves are not pure */
+    /* Whether leaves are kept by number: all but forests of mostly pure leaves. */
+    bool by_leaf;
+    struct flat_leaves leaves;
+    /* The others: whether some leaves are not pure. */
+    bool has_rows;
     uint32_t base_class;
     /* KIND_ROW: leaf_values with 1 taken off the base class's column, each row filled up
      * with zeros to `row_stride` doubles: 2, 4 or a multiple of 8. */

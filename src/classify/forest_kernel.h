@@ -3,9 +3,14 @@
  *
  *   le_u8(x, t)  le_u16(x, t)  le_f32(x, t)   bit i of 64: x[i] <= t
  *   add_bits(counts, bits)                    counts[i] += bit i, 64 bytes
- *   add_score(scores, bits, value)            scores[i] += value where bit i is set
- *   add_float(scores, bits, value)            the same for floats
+ *   put_u8(to, bits, x)  put_u16(to, bits, x) to[i] = x where bit i is set
  *   add_doubles(to, from, n)                  to[i] += from[i]; n is a flat.row_stride
+ *   VECTOR_BYTES                              of a vector, 16, 32 or 64
+ *
+ * where a permutation finds numbers in registers, PERMUTE_LEAVES and
+ *
+ *   permute_doubles(sums, ids, leaves, n, most)   sums[i] += leaves[t][ids[t][i]] for n trees of
+ *   permute_floats(sums, ids, leaves, n, most)    at most `most` <= FLAT_FEW_LEAVES leaves
  *
  * and, where entries of lists can be moved many at a time, SPLIT_LISTS, struct entries and
  *
@@ -38,19 +43,7 @@ static __attribute__((noinline)) void add_row(struct sweep *sweep, uint32_t pack
         add_doubles(to + (size_t)__builtin_ctzll(bits) * stride, from, stride);
 }
 
-#define DEFINE_ADD(name, add, member)                                                           \
-    ALWAYS_INLINE void name(struct sweep *sweep, uint32_t packet, uint64_t bits, uint32_t leaf) \
-    {                                                                                           \
-        uint32_t width = sweep->flat->model->leaf_width;                                        \
-        const double *from = sweep->flat->model->leaf_values + (size_t)leaf * width;            \
-                                                                                                \
-        for (uint32_t c = 0; c < width; c++)                                                    \
-            add(sweep->member + (size_t)c * sweep->room + (size_t)packet * PACKET_PX, bits,     \
-                from[c]);                                                                       \
-    }
-DEFINE_ADD(add_scores, add_score, score)
-DEFINE_ADD(add_floats, add_float, float_score)
-#undef DEFINE_ADD
+#include "classify/forest_kernel_leaf.h"
 
 /* Pixels that have come to a leaf. `kind` is a constant where this is inlined. */
 ALWAYS_INLINE void land_on(struct sweep *sweep, enum flat_kind kind, uint32_t leaf, uint32_t packet,
@@ -60,10 +53,8 @@ ALWAYS_INLINE void land_on(struct sweep *sweep, enum flat_kind kind, uint32_t le
         sweep->votes[(size_t)leaf * sweep->packets + packet] |= bits;
     else if (kind == KIND_ROW && bits)
         add_row(sweep, packet, bits, leaf);
-    else if (kind == KIND_SCORE && bits)
-        add_scores(sweep, packet, bits, leaf);
-    else if (kind == KIND_FLOAT && bits)
-        add_floats(sweep, packet, bits, leaf);
+    else if (kind == KIND_LEAF)
+        keep_leaf(sweep, leaf, packet, bits);
 }
 
 /* Where a node's list lies, and how much of it went to each side. */
@@ -77,20 +68,15 @@ struct cut_list {
 static void land_all(struct sweep *sweep, const struct flat_tree *tree)
 {
     for (uint32_t p = 0; p < sweep->packets; p++) {
-        uint64_t bits = p + 1 == sweep->packets ? sweep->tail : UINT64_MAX;
-
         switch ((enum flat_kind)tree->root_kind) {
         case KIND_VOTE:
-            land_on(sweep, KIND_VOTE, tree->root, p, bits);
+            land_on(sweep, KIND_VOTE, tree->root, p, UINT64_MAX);
             break;
         case KIND_ROW:
-            land_on(sweep, KIND_ROW, tree->root, p, bits);
+            land_on(sweep, KIND_ROW, tree->root, p, UINT64_MAX);
             break;
-        case KIND_SCORE:
-            land_on(sweep, KIND_SCORE, tree->root, p, bits);
-            break;
-        case KIND_FLOAT:
-            land_on(sweep, KIND_FLOAT, tree->root, p, bits);
+        case KIND_LEAF:
+            land_on(sweep, KIND_LEAF, tree->root, p, UINT64_MAX);
             break;
         case KIND_NODE:
         case KIND_BASE:

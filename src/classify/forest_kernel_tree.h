@@ -83,7 +83,7 @@ static void SWEEP(cut_any)(struct sweep *sweep, const struct flat_node *node, st
         PAIR(KIND_NODE, KIND_BASE)
         PAIR(KIND_NODE, KIND_VOTE)
         PAIR(KIND_NODE, KIND_ROW)
-        PAIR(KIND_NODE, KIND_SCORE)
+        PAIR(KIND_NODE, KIND_LEAF)
         PAIR(KIND_BASE, KIND_NODE)
         PAIR(KIND_BASE, KIND_VOTE)
         PAIR(KIND_BASE, KIND_ROW)
@@ -95,11 +95,8 @@ static void SWEEP(cut_any)(struct sweep *sweep, const struct flat_node *node, st
         PAIR(KIND_ROW, KIND_BASE)
         PAIR(KIND_ROW, KIND_VOTE)
         PAIR(KIND_ROW, KIND_ROW)
-        PAIR(KIND_SCORE, KIND_NODE)
-        PAIR(KIND_SCORE, KIND_SCORE)
-        PAIR(KIND_NODE, KIND_FLOAT)
-        PAIR(KIND_FLOAT, KIND_NODE)
-        PAIR(KIND_FLOAT, KIND_FLOAT)
+        PAIR(KIND_LEAF, KIND_NODE)
+        PAIR(KIND_LEAF, KIND_LEAF)
     default: /* two leaves of the base class: nothing to count */
         list->left = list->right = 0;
     }
@@ -141,7 +138,6 @@ static void SWEEP(sweep_tree)(struct sweep *sweep, const struct flat_tree *tree)
         sweep->mask[p] = UINT64_MAX;
         sweep->id[p] = p;
     }
-    sweep->mask[sweep->packets - 1] = sweep->tail;
     for (;;) {
         const struct flat_node *node = SWEEP(pass)(sweep, nodes + at);
 

@@ -5,7 +5,7 @@
  * A part that is not the last gives its probabilities in double, exactly as the library has
  * them, so that whatever is made of them is literally what the library makes: in its order
  * and precision, the same code for the oracle and for the kernel. For that a forest whose
- * sums depend on their order runs as scores (forest_flat's KIND_SCORE), tree after tree.
+ * sums depend on their order runs as scores (forest_flat's KIND_LEAF), tree after tree.
  *
  * Threads  immutable once compiled
  * Memory   the compiled form in the arena that mix_compile() was given. mix_run(): per pixel

@@ -75,43 +75,25 @@ static inline void add_bits(uint8_t *counts, uint64_t bits)
     }
 }
 
-static inline void add_score(double *scores, uint64_t bits, double value)
+static inline void put_u8(uint8_t *to, uint64_t bits, uint8_t value)
 {
-    enum { FEW = 16 }; /* pixels that take fewer instructions one by one than 32 vectors do */
-    const uint64x2_t which = {1, 2};
-    const float64x2_t more = vdupq_n_f64(value);
+    for (size_t i = 0; i < 4; i++, bits >>= 16) {
+        uint8x16_t v = vcombine_u8(vdup_n_u8((uint8_t)bits), vdup_n_u8((uint8_t)(bits >> 8)));
+        uint8_t *at = to + 16 * i;
 
-    if (__builtin_popcountll(bits) <= FEW) {
-        for (; bits; bits &= bits - 1)
-            scores[__builtin_ctzll(bits)] += value;
-        return;
-    }
-    for (size_t i = 0; i < 32; i++, bits >>= 2) {
-        float64x2_t at = vld1q_f64(scores + 2 * i);
-        uint64x2_t lanes = vtstq_u64(vdupq_n_u64(bits), which);
-
-        vst1q_f64(scores + 2 * i, vbslq_f64(lanes, vaddq_f64(at, more), at));
+        vst1q_u8(at, vbslq_u8(vtstq_u8(v, one_each()), vdupq_n_u8(value), vld1q_u8(at)));
     }
 }
 
-/* As add_score(), four lanes of 32 bits at a time. */
-static inline void add_float(float *scores, uint64_t bits, double value)
+static inline void put_u16(uint16_t *to, uint64_t bits, uint16_t value)
 {
-    enum { FEW = 8 };
-    const uint32x4_t which = {1, 2, 4, 8};
-    const float number = (float)value;
-    const float32x4_t more = vdupq_n_f32(number);
+    const uint16x8_t which = {1, 2, 4, 8, 16, 32, 64, 128};
 
-    if (__builtin_popcountll(bits) <= FEW) {
-        for (; bits; bits &= bits - 1)
-            scores[__builtin_ctzll(bits)] += number;
-        return;
-    }
-    for (size_t i = 0; i < 16; i++, bits >>= 4) {
-        float32x4_t at = vld1q_f32(scores + 4 * i);
-        uint32x4_t lanes = vtstq_u32(vdupq_n_u32((uint32_t)bits), which);
+    for (size_t i = 0; i < 8; i++, bits >>= 8) {
+        uint16x8_t here = vtstq_u16(vdupq_n_u16((uint16_t)(bits & 0xFF)), which);
+        uint16_t *at = to + 8 * i;
 
-        vst1q_f32(scores + 4 * i, vbslq_f32(lanes, vaddq_f32(at, more), at));
+        vst1q_u16(at, vbslq_u16(here, vdupq_n_u16(value), vld1q_u16(at)));
     }
 }
 
@@ -121,15 +103,16 @@ static inline void add_doubles(double *to, const double *from, uint32_t n)
         vst1q_f64(to + i, vaddq_f64(vld1q_f64(to + i), vld1q_f64(from + i)));
 }
 
+#define VECTOR_BYTES 16
 #include "classify/forest_kernel.h"
 
-#define VECTOR_BYTES 16
 #include "classify/forest_oblivious_kernel.h"
 
 const struct sweep_kernel sweep_neon = {
     .isa = ISA_NEON,
     .rank = flat_rank,
     .tree = {sweep_tree_u8, sweep_tree_u16, sweep_tree_f32},
+    .add_leaves = add_numbered,
     .count_votes = count_votes,
     .guide = {guide_u16, guide_u16, guide_f32},
     .oblivious = {oblivious_u8, oblivious_u16, oblivious_f32},

@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "classify/model_parsed.h"
 
 #include <string.h>
 
@@ -69,7 +70,7 @@ static bool all_oblivious(const struct flat *flat)
     return true;
 }
 
-/* The model's leaf for the answers that `number` holds. */
+/* The tree's leaf for the answers that `number` holds. */
 static uint32_t leaf_of(const struct flat *flat, const struct flat_tree *tree, uint32_t number)
 {
     uint32_t at = tree->root;
@@ -110,9 +111,12 @@ static bool make_tree(const struct flat *flat, const struct flat_tree *from, str
         levels[level] = (struct oblivious_level){flat->nodes[at].cut, flat->nodes[at].plane};
         at = flat->nodes[at].left;
     }
-    for (uint32_t number = 0; number < 1U << depth; number++)
+    for (uint32_t number = 0; number < 1U << depth; number++) {
+        size_t leaf = from->first_leaf + leaf_of(flat, from, number);
+
         fill_row(rows, width, depth, number,
-                 flat->model->leaf_values + (size_t)leaf_of(flat, from, number) * width);
+                 (const double *)flat->leaves.values + leaf * flat->leaves.stride);
+    }
     *to = (struct oblivious_tree){depth, levels, rows};
     return true;
 }

@@ -138,7 +138,8 @@ static void add_leaves(const struct sweep *sweep, const struct oblivious_tree *t
 
         for (int t = 0; t < OBLIVIOUS_TREES; t++)
             rows[t] = trees[t].rows + ((size_t)first << trees[t].depth);
-        add_some(leaf, rows, width - first, sweep->scores + (size_t)first * sweep->room + at);
+        add_some(leaf, rows, width - first,
+                 (double *)sweep->sums + (size_t)first * sweep->room + at);
     }
 }
 

@@ -10,6 +10,7 @@
 #include "classify/forest_table.h"
 #include "classify/forest_walk.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -27,6 +28,7 @@ struct run {
     const struct flat *flat;
     const struct run_plan *plan;
     const struct run_task *task;
+    bool label_only;    /* nothing else is asked for */
     struct order order; /* of the unit at hand */
     struct sweep sweep; /* of the block at hand */
     uint32_t *totals;   /* [class][room]: votes emptied from sweep.counts; NULL when never */
@@ -89,8 +91,10 @@ static size_t bytes_per_pixel(const struct flat *flat)
     const struct model *model = flat->model;
     size_t bytes = flat->plane_count * value_bytes(flat->type);
 
-    if (model->output != OUTPUT_MEAN)
+    if (flat->oblivious)
         return bytes + scores_room(flat) * sizeof(double);
+    if (flat->by_leaf) /* sums are passed once in some trees */
+        return bytes + model->score_count * sizeof(double) / 8;
     return bytes + model->info.class_count + flat->row_stride * sizeof(double);
 }
 
@@ -146,16 +150,36 @@ static bool alloc_votes(struct run *run, struct arena *arena)
     return sweep->rows && sweep->packet_rows && sweep->rowed && sweep->inexact;
 }
 
-static bool alloc_scores(struct run *run, struct arena *arena)
+/* Of a number that leaves add. */
+static size_t sum_bytes(const struct flat *flat)
+{
+    return flat->leaves.wide ? sizeof(double) : sizeof(float);
+}
+
+/* Sums of one score take so many numbers. */
+static size_t score_room(const struct run *run)
+{
+    return run->sweep.room * (size_t)run->flat->leaves.stride;
+}
+
+/* Scores that are apart: leaves of several numbers are one. */
+static uint32_t score_planes(const struct run *run)
+{
+    return model_of(run)->leaf_width > 1 ? 1 : model_of(run)->score_count;
+}
+
+static bool alloc_leaves(struct run *run, struct arena *arena)
 {
     struct sweep *sweep = &run->sweep;
-    size_t count = scores_room(run->flat) * sweep->room;
+    const struct flat_leaves *leaves = &run->flat->leaves;
 
-    if (model_of(run)->arithmetic == ARITHMETIC_DOUBLE)
-        sweep->scores = arena_alloc(arena, count, sizeof(*sweep->scores));
-    else
-        sweep->float_scores = arena_alloc(arena, count, sizeof(*sweep->float_scores));
-    return sweep->scores || sweep->float_scores;
+    if (run->flat->oblivious) {
+        sweep->sums = arena_alloc(arena, scores_room(run->flat) * sweep->room, sizeof(double));
+        return sweep->sums;
+    }
+    sweep->ids = arena_alloc(arena, (size_t)LEAF_TREES * sweep->room, leaves->id_bytes);
+    sweep->sums = arena_alloc(arena, score_planes(run) * score_room(run), sum_bytes(run->flat));
+    return sweep->ids && sweep->sums;
 }
 
 static bool alloc_run(struct run *run)
@@ -178,8 +202,7 @@ static bool alloc_run(struct run *run)
         !alloc_lists(sweep, sweep->room / PACKET_PX, arena) ||
         !order_alloc(&run->order, unit, run->plan->sorted, arena))
         return false;
-    return model_of(run)->output == OUTPUT_MEAN ? alloc_votes(run, arena)
-                                                : alloc_scores(run, arena);
+    return run->flat->by_leaf ? alloc_leaves(run, arena) : alloc_votes(run, arena);
 }
 
 /* ---- the pixels for the oracle ---- */
@@ -348,22 +371,26 @@ static void fill_planes(struct run *run)
 
 /* ---- the trees of a block ---- */
 
-/* Scores as they are before the first tree. */
+/* Sums as they are before the first tree. */
 static void clear_scores(struct run *run)
 {
+    uint32_t stride = run->flat->leaves.stride, width = model_of(run)->leaf_width;
     double start[FOREST_MAX_CLASSES];
-    size_t room = run->sweep.room;
 
     walk_start(model_of(run), start);
-    if (run->flat->oblivious)
-        memset(run->sweep.scores, 0, scores_room(run->flat) * room * sizeof(*run->sweep.scores));
-    else
-        for (uint32_t s = 0; s < model_of(run)->score_count; s++)
-            for (size_t i = 0; i < room; i++)
-                if (run->sweep.scores)
-                    run->sweep.scores[s * room + i] = start[s];
-                else
-                    run->sweep.float_scores[s * room + i] = (float)start[s];
+    if (run->flat->oblivious) {
+        memset(run->sweep.sums, 0, scores_room(run->flat) * run->sweep.room * sizeof(double));
+        return;
+    }
+    for (size_t i = 0, n = score_planes(run) * score_room(run); i < n; i++) {
+        size_t s = stride == 1 ? i / run->sweep.room : i % stride;
+        double from = stride > 1 && s >= width ? 0 : start[s];
+
+        if (run->flat->leaves.wide)
+            ((double *)run->sweep.sums)[i] = from;
+        else
+            ((float *)run->sweep.sums)[i] = (float)from;
+    }
 }
 
 static void clear_sums(struct run *run)
@@ -371,7 +398,7 @@ static void clear_sums(struct run *run)
     struct sweep *sweep = &run->sweep;
     size_t classes = model_of(run)->info.class_count, packets = sweep->packets;
 
-    if (model_of(run)->output != OUTPUT_MEAN) {
+    if (run->flat->by_leaf) {
         clear_scores(run);
         return;
     }
@@ -410,27 +437,37 @@ static void sweep_votes(struct run *run, uint32_t tree)
         empty_counts(run);
 }
 
-static void sweep_scores(struct run *run, uint32_t tree)
+/* Trees of one score, as many as leaves are kept of: the leaves, then what they add. */
+static void sweep_leaves(struct run *run, const struct flat_tree *trees, uint32_t count)
 {
-    size_t at = (size_t)model_tree_score(model_of(run), tree) * run->sweep.room;
+    struct sweep *sweep = &run->sweep;
 
-    if (run->sweep.scores)
-        run->sweep.score = run->sweep.scores + at;
-    else
-        run->sweep.float_score = run->sweep.float_scores + at;
-    run->plan->kernel->tree[run->flat->type](&run->sweep, &run->flat->trees[tree]);
+    for (uint32_t t = 0; t < count; t++) {
+        sweep->tree_ids =
+            (uint8_t *)sweep->ids + (size_t)t * PACKET_PX * run->flat->leaves.id_bytes;
+        run->plan->kernel->tree[run->flat->type](sweep, &trees[t]);
+    }
+    run->plan->kernel->add_leaves(sweep, trees, count);
 }
 
 static void sweep_block(struct run *run)
 {
+    const struct flat_tree *trees = run->flat->trees;
+    uint32_t count = model_of(run)->info.tree_count;
+
     clear_sums(run);
-    if (run->flat->oblivious)
+    if (run->flat->oblivious) {
         run->plan->kernel->oblivious[run->flat->type](&run->sweep);
-    for (uint32_t t = 0; !run->flat->oblivious && t < model_of(run)->info.tree_count; t++) {
-        if (model_of(run)->output == OUTPUT_MEAN)
+        return;
+    }
+    for (uint32_t t = 0, n = 1; t < count; t += n, n = 1) {
+        if (!run->flat->by_leaf) {
             sweep_votes(run, t);
-        else
-            sweep_scores(run, t);
+            continue;
+        }
+        while (n < LEAF_TREES && t + n < count && trees[t + n].score == trees[t].score)
+            n++;
+        sweep_leaves(run, trees + t, n);
     }
     if (run->totals)
         empty_counts(run);
@@ -598,22 +635,58 @@ static void write_rows(const struct run *run, uint32_t i, size_t pixel)
 
 static void sum_scores(const struct run *run, uint32_t i, double *ret_sums)
 {
-    for (uint32_t s = 0; s < model_of(run)->score_count; s++) {
-        size_t at = run->flat->oblivious
-                        ? oblivious_sum_at(run->flat->oblivious, run->sweep.room, s, i)
-                        : (size_t)s * run->sweep.room + i;
+    size_t stride = run->flat->leaves.stride;
 
-        ret_sums[s] =
-            run->sweep.scores ? run->sweep.scores[at] : (double)run->sweep.float_scores[at];
+    for (uint32_t s = 0; s < model_of(run)->score_count; s++) {
+        size_t at = stride == 1 ? (size_t)s * run->sweep.room + i : i * stride + s;
+
+        if (run->flat->oblivious)
+            at = oblivious_sum_at(run->flat->oblivious, run->sweep.room, s, i);
+        ret_sums[s] = run->flat->leaves.wide ? ((const double *)run->sweep.sums)[at]
+                                             : (double)((const float *)run->sweep.sums)[at];
     }
+}
+
+/*
+ * The greatest sum by so much that no rounding of what is made of them gives another label: the
+ * next one's quotient or power is less in any arithmetic that is right to 2^-20. Without it, or
+ * where infinities or NaN are about, -1: the transform decides.
+ */
+static int sure_winner(const struct model *model, const double *sums)
+{
+    bool plain = model->divisor == 1 && model->scale == 0 && !model->base;
+    double first = sums[0], second = -(double)FLT_MAX;
+    bool finite = fabs(first) < (double)FLT_MAX;
+    int best = 0;
+
+    if (model->output != OUTPUT_MEAN &&
+        (model->output != OUTPUT_SOFTMAX || !plain || model->arithmetic != ARITHMETIC_DOUBLE))
+        return -1;
+    for (uint32_t c = 1; c < model->info.class_count; c++) {
+        double less = sums[c] > first ? first : sums[c];
+
+        finite = finite && fabs(sums[c]) < (double)FLT_MAX;
+        best = sums[c] > first ? (int)c : best;
+        first = sums[c] > first ? sums[c] : first;
+        second = less > second ? less : second;
+    }
+    return finite && first - second > 0x1p-20 * (1 + fabs(first)) ? best : -1;
 }
 
 static void write_scores(const struct run *run, uint32_t i, size_t pixel)
 {
     double sums[FOREST_MAX_CLASSES];
+    int sure;
 
+    if (run->task->output->votes) {
+        walk_and_write(run, pixel);
+        return;
+    }
     sum_scores(run, i, sums);
-    walk_write_sums(model_of(run), sums, pixel, run->task->room, run->task->output);
+    if (run->label_only && (sure = sure_winner(model_of(run), sums)) >= 0)
+        run->task->output->label[pixel] = model_of(run)->info.classes[sure].value;
+    else
+        walk_write_sums(model_of(run), sums, pixel, run->task->room, run->task->output);
 }
 
 /* Of a forest, sums that are the same in any order: the run's maker sees to it. */
@@ -621,17 +694,16 @@ static void write_exact(const struct run *run, uint32_t i, size_t pixel)
 {
     double sums[FOREST_MAX_CLASSES];
 
-    if (model_of(run)->output == OUTPUT_MEAN)
-        sum_rows(run, i, sums);
-    else
+    if (run->flat->by_leaf)
         sum_scores(run, i, sums);
+    else
+        sum_rows(run, i, sums);
     keep_exact(model_of(run), sums, pixel, run->task);
 }
 
 static void write_block(const struct run *run, uint32_t block)
 {
     const uint16_t *pixels = run->order.pixels + (size_t)block * run->sweep.room;
-    bool mean = model_of(run)->output == OUTPUT_MEAN;
 
     for (uint32_t i = 0, count = block_count(run, block); i < count; i++) {
         size_t pixel = run->unit_at + pixels[i];
@@ -639,7 +711,7 @@ static void write_block(const struct run *run, uint32_t block)
 
         if (run->task->exact)
             write_exact(run, i, pixel);
-        else if (!mean)
+        else if (run->flat->by_leaf)
             write_scores(run, i, pixel);
         else if (rowed)
             write_rows(run, i, pixel);
@@ -669,10 +741,8 @@ static void run_block(struct run *run, uint32_t block)
 {
     struct sweep *sweep = &run->sweep;
     size_t at = (size_t)block * run->flat->plane_count, item = value_bytes(run->flat->type);
-    uint32_t count = block_count(run, block), rest = count % PACKET_PX;
 
-    sweep->packets = round_to_packets(count) / PACKET_PX;
-    sweep->tail = rest ? (UINT64_C(1) << rest) - 1 : UINT64_MAX;
+    sweep->packets = round_to_packets(block_count(run, block)) / PACKET_PX;
     sweep->values = (uint8_t *)run->values + at * sweep->room * item;
     sweep->low = (uint8_t *)run->low + at * item;
     sweep->high = (uint8_t *)run->high + at * item;
@@ -720,10 +790,20 @@ static enum tl_code walk_all(const struct run *run, struct tl_err *err)
     return TL_OK;
 }
 
+static bool label_only(const struct run_task *task)
+{
+    struct forest_output label = {0};
+
+    if (task->exact)
+        return false;
+    label.label = task->output->label;
+    return label.label && memcmp(&label, task->output, sizeof(label)) == 0;
+}
+
 enum tl_code run_flat(const struct flat *flat, const struct run_plan *plan,
                       const struct run_task *task, struct tl_err *err)
 {
-    struct run run = {.flat = flat, .plan = plan, .task = task};
+    struct run run = {.flat = flat, .plan = plan, .task = task, .label_only = label_only(task)};
 
     if (task->count == 0)
         return TL_OK;

@@ -21,19 +21,15 @@ static void add_bits(uint8_t *counts, uint64_t bits)
         counts[i] = (uint8_t)(counts[i] + (bits >> i & 1));
 }
 
-static void add_score(double *scores, uint64_t bits, double value)
-{
-    for (; bits; bits &= bits - 1)
-        scores[__builtin_ctzll(bits)] += value;
-}
-
-static void add_float(float *scores, uint64_t bits, double value)
-{
-    float more = (float)value;
-
-    for (; bits; bits &= bits - 1)
-        scores[__builtin_ctzll(bits)] += more;
-}
+#define DEFINE_PUT(name, type)                            \
+    static void name(type *to, uint64_t bits, type value) \
+    {                                                     \
+        for (; bits; bits &= bits - 1)                    \
+            to[__builtin_ctzll(bits)] = value;            \
+    }
+DEFINE_PUT(put_u8, uint8_t)
+DEFINE_PUT(put_u16, uint16_t)
+#undef DEFINE_PUT
 
 static void add_doubles(double *to, const double *from, uint32_t n)
 {
@@ -41,15 +37,16 @@ static void add_doubles(double *to, const double *from, uint32_t n)
         to[i] += from[i];
 }
 
+#define VECTOR_BYTES 16
 #include "classify/forest_kernel.h"
 
-#define VECTOR_BYTES 16
 #include "classify/forest_oblivious_kernel.h"
 
 const struct sweep_kernel sweep_scalar = {
     .isa = ISA_SCALAR,
     .rank = flat_rank,
     .tree = {sweep_tree_u8, sweep_tree_u16, sweep_tree_f32},
+    .add_leaves = add_numbered,
     .count_votes = count_votes,
     .guide = {guide_u16, guide_u16, guide_f32},
     .oblivious = {oblivious_u8, oblivious_u16, oblivious_f32},

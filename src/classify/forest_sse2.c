@@ -83,18 +83,28 @@ static inline void add_bits(uint8_t *counts, uint64_t bits)
     }
 }
 
-static inline void add_score(double *scores, uint64_t bits, double value)
+/* Where `here` is -1 `value`, else what is there. */
+static inline void blend(__m128i *at, __m128i here, __m128i value)
 {
-    for (; bits; bits &= bits - 1)
-        scores[__builtin_ctzll(bits)] += value;
+    __m128i old = _mm_load_si128(at);
+
+    _mm_store_si128(at, _mm_or_si128(_mm_and_si128(here, value), _mm_andnot_si128(here, old)));
 }
 
-static inline void add_float(float *scores, uint64_t bits, double value)
+static inline void put_u8(uint8_t *to, uint64_t bits, uint8_t value)
 {
-    float more = (float)value;
+    for (size_t i = 0; i < 4; i++, bits >>= 16)
+        blend((__m128i *)(void *)(to + 16 * i), spread(bits), _mm_set1_epi8((char)value));
+}
 
-    for (; bits; bits &= bits - 1)
-        scores[__builtin_ctzll(bits)] += more;
+static inline void put_u16(uint16_t *to, uint64_t bits, uint16_t value)
+{
+    for (size_t i = 0; i < 4; i++, bits >>= 16) {
+        __m128i *at = (__m128i *)(void *)(to + 16 * i), here = spread(bits);
+
+        blend(at, _mm_unpacklo_epi8(here, here), _mm_set1_epi16((short)value));
+        blend(at + 1, _mm_unpackhi_epi8(here, here), _mm_set1_epi16((short)value));
+    }
 }
 
 static inline void add_doubles(double *to, const double *from, uint32_t n)
@@ -103,15 +113,16 @@ static inline void add_doubles(double *to, const double *from, uint32_t n)
         _mm_store_pd(to + i, _mm_add_pd(_mm_load_pd(to + i), _mm_load_pd(from + i)));
 }
 
+#define VECTOR_BYTES 16
 #include "classify/forest_kernel.h"
 
-#define VECTOR_BYTES 16
 #include "classify/forest_oblivious_kernel.h"
 
 const struct sweep_kernel sweep_sse2 = {
     .isa = ISA_SSE2,
     .rank = flat_rank,
     .tree = {sweep_tree_u8, sweep_tree_u16, sweep_tree_f32},
+    .add_leaves = add_numbered,
     .count_votes = count_votes,
     .guide = {guide_u16, guide_u16, guide_f32},
     .oblivious = {oblivious_u8, oblivious_u16, oblivious_f32},

@@ -22,8 +22,9 @@
 /* LIST_SLACK: entries behind a list that a vector may write over. */
 enum { PACKET_PX = 64, RANK_LANES = 16, LIST_SLACK = 8 };
 
-/* Votes are counted in bytes; they are emptied into `totals` after so many trees. */
-enum { VOTES_MAX_TREES = 255 };
+/* Votes are counted in bytes; they are emptied into `totals` after so many trees. Leaves are
+ * added up for so many at once. */
+enum { VOTES_MAX_TREES = 255, LEAF_TREES = 16 };
 
 /* A list that waits for the left side of its node to be done. */
 struct sweep_pending {
@@ -35,7 +36,6 @@ struct sweep {
     const struct flat *flat;
     uint32_t packets; /* of this block */
     uint32_t room;    /* pixels between planes, a multiple of PACKET_PX */
-    uint64_t tail;    /* the pixels of the last packet that exist */
 
     /* [plane][room] of the flat type, and each plane's least and greatest value. A plane
      * with NaN has NaN as its greatest. */
@@ -47,18 +47,18 @@ struct sweep {
     uint64_t *below; /* packets + LIST_SLACK: comparisons of the node at hand */
     struct sweep_pending *pending;
 
-    /* OUTPUT_MEAN. votes: [class][packets], this tree's; counts: [class][room]. */
+    /* flat.by_leaf. ids: [packet][LEAF_TREES][PACKET_PX], leaves that pixels have come to;
+     * tree_ids: of the tree at hand in the first packet. sums: [score][room][flat.leaves.stride] of
+     * doubles or floats, where leaves of more than one number are all of one score. */
+    void *ids, *tree_ids, *sums;
+
+    /* The others. votes: [class][packets], this tree's; counts: [class][room]. */
     uint64_t *votes;
     uint8_t *counts;
     /* Leaves with rows: sums per pixel and per whole packet, [..][class]; which pixels have
      * landed on any row, and on one that is not exact. A row takes flat->row_stride. */
     double *rows, *packet_rows;
     uint64_t *rowed, *inexact;
-
-    /* Scores, [score][room]; where the tree at hand adds. One of the two pairs is in use. The
-     * scores of oblivious trees lie as oblivious_sum_at() says. */
-    double *scores, *score;
-    float *float_scores, *float_score;
 };
 
 /* Planes of a unit before they are put in order: [plane][room], ranks of two bytes for FLAT_U8
@@ -75,13 +75,16 @@ struct sweep_kernel {
                  uint16_t *ret_ranks);
     /* One tree over the block, by flat type. */
     void (*tree[FLAT_F32 + 1])(struct sweep *sweep, const struct flat_tree *tree);
+    /* Adds the leaves in ids[0 .. count - 1], of `count` trees of one score, to the sums. */
+    void (*add_leaves)(const struct sweep *sweep, const struct flat_tree *trees, uint32_t count);
     /* counts[i] += bit i of votes; the votes are cleared. */
     void (*count_votes)(uint8_t *counts, uint64_t *votes, uint32_t packets);
     /* Path bits of 64 pixels in the guide trees, by flat type: of the raster's pixels from
      * `at`, a multiple of PACKET_PX, on: ret_bits[tree * GUIDE_LEVELS + level]. */
     void (*guide[FLAT_F32 + 1])(const struct flat_guide *guide, const struct raster *raster,
                                 size_t at, uint64_t *ret_bits);
-    /* All trees over the block, where flat->oblivious; the sums are in `scores`. */
+    /* All trees over the block, where flat->oblivious; the sums lie as
+     * oblivious_sum_at() says. */
     void (*oblivious[FLAT_F32 + 1])(struct sweep *sweep);
 };
 

@@ -348,6 +348,67 @@ TEST(every_kernel_equals_the_oracle_in_forests_of_mixed_leaves)
         FLAT_U8, false);
 }
 
+/* Few leaves have rows: pure ones are counted, the rows added beside. */
+TEST(every_kernel_equals_the_oracle_in_forests_of_nearly_pure_leaves)
+{
+    static const uint32_t classes[] = {2, 3, 5, 20};
+
+    for (uint32_t i = 0; i < TL_COUNT(classes); i++) {
+        struct fixture_wish wish = {.seed = i + 40,
+                                    .features = 4,
+                                    .classes = classes[i],
+                                    .trees = i % 2 ? 40 : 300,
+                                    .splits = 60,
+                                    .thresholds = i % 2 ? 0 : 200,
+                                    .pure_percent = 92,
+                                    .exact_percent = 4};
+        AUTO(fixture) f = fixture_new(&wish);
+        struct compiled c;
+
+        compile(f, &c);
+        assert_true(c.flat.has_rows && !c.flat.by_leaf);
+        arena_free(c.memory);
+        check_forest(&wish, i % 2 ? FLAT_U16 : FLAT_U8, true);
+    }
+}
+
+/* One leaf in nine has a row, and all pixels come to them: sums tie, or nearly, and only the order
+ * of the additions tells. */
+TEST(ties_among_few_rows_are_broken_as_the_library_breaks_them)
+{
+    static const double parts[] = {3, 7, 3, 7, 11, 3, 11, 3};
+
+    for (uint32_t apart = 0; apart < 2; apart++) {
+        AUTO(fixture)
+        f = fixture_new(&(struct fixture_wish){.seed = 50,
+                                               .features = 1,
+                                               .classes = 2,
+                                               .trees = 8,
+                                               .splits = 8,
+                                               .chain = true,
+                                               .pure_percent = 100});
+        struct pixels px = pixels_new(f, 130, 1, false);
+        struct compiled c;
+
+        for (uint32_t i = 0; i < f->node_count; i++)
+            f->threshold[i] = 0.5F + (float)(i % 17);
+        for (uint32_t t = 0; t < 8; t++) {
+            double *row = f->rows + (size_t)f->leaf[f->offsets[t] + 1] * 2;
+
+            row[t % 2] = 1 / parts[t / 2];
+            row[!(t % 2)] = 1 - row[t % 2] + (t == 7 && apart ? 0x1p-53 : 0);
+        }
+        for (size_t p = 0; p < px.count; p++)
+            px.values[p] = 0;
+        compile(f, &c);
+        assert_true(c.flat.has_rows && !c.flat.by_leaf);
+        walk_expected(&c, &px);
+        check_every_way(&c, &px);
+        pixels_free(&px);
+        arena_free(c.memory);
+    }
+}
+
 TEST(chains_and_trees_of_one_leaf_are_trees_too)
 {
     check_forest(&(struct fixture_wish){.seed = 8,
@@ -579,6 +640,8 @@ RUN(T(codes_give_what_their_values_give), T(ties_among_codes_are_broken_as_the_l
     T(every_kernel_equals_the_oracle_where_thresholds_are_too_many_to_rank),
     T(every_kernel_equals_the_oracle_in_forests_of_pure_leaves),
     T(every_kernel_equals_the_oracle_in_forests_of_mixed_leaves),
+    T(every_kernel_equals_the_oracle_in_forests_of_nearly_pure_leaves),
+    T(ties_among_few_rows_are_broken_as_the_library_breaks_them),
     T(chains_and_trees_of_one_leaf_are_trees_too), T(more_than_255_trees_overflow_no_counter),
     T(a_class_that_every_tree_votes_for_gets_every_vote),
     T(a_nan_among_small_values_still_goes_right),
