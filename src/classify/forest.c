@@ -214,6 +214,17 @@ static const char *whose_word(const struct proof *proof)
     return proof->forest->model.info.golden_own ? "the file" : "the library";
 }
 
+/* The name of the class that has a value. */
+static const char *class_name(const struct proof *proof, uint8_t value)
+{
+    const struct forest_info *info = &proof->forest->model.info;
+
+    for (uint32_t c = 0; c < info->class_count; c++)
+        if (info->classes[c].value == value)
+            return info->classes[c].name;
+    return "no class of the model";
+}
+
 static enum tl_code check_label(const struct proof *proof, uint32_t row, const char *how,
                                 uint8_t got, struct tl_err *err)
 {
@@ -222,9 +233,10 @@ static enum tl_code check_label(const struct proof *proof, uint32_t row, const c
     if (got == expected)
         return TL_OK;
     return tl_fail(err, TL_CORRUPT,
-                   "%s: golden row %u: %s says class %u, tilth's %s says %u; the file is not what "
-                   "its exporter meant to write",
-                   proof->name, row, whose_word(proof), expected, how, got);
+                   "%s: golden row %u: %s says class %u (%.64s), tilth's %s says %u (%.64s); the "
+                   "file is not what its exporter meant to write",
+                   proof->name, row, whose_word(proof), expected, class_name(proof, expected), how,
+                   got, class_name(proof, got));
 }
 
 static enum tl_code check_probability(const struct proof *proof, uint32_t row, const char *how,

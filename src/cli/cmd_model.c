@@ -19,8 +19,8 @@ enum tl_code model_fetch(const struct app *app, const char *href, struct blob **
     return store_read_all(app->store, href, (size_t)1 << 30, &errand, ret_file, err);
 }
 
-static enum tl_code load(const struct app *app, const char *href, struct forest **ret_forest,
-                         struct tl_err *err)
+enum tl_code model_load(const struct app *app, const char *href, struct forest **ret_forest,
+                        struct tl_err *err)
 {
     AUTO(blob) file = NULL;
 
@@ -62,40 +62,12 @@ static enum tl_code run_info(const struct app *app, const struct args *args, str
 {
     AUTO(forest) forest = NULL;
 
-    TL_TRY(load(app, args->positional[1], &forest, err));
+    TL_TRY(model_load(app, args->positional[1], &forest, err));
     print_info(forest_info(forest));
     return TL_OK;
 }
 
 const struct model_verb model_verb_info = {.name = "info", .own = no_options, .run = run_info};
-
-/* ---- check ---- */
-
-static void print_verdict(const char *href, const struct forest_info *info)
-{
-    if (!info->golden_rows)
-        printf("valid: %s: it has no golden rows, so nothing here proves that it gives what the "
-               "library gives\n",
-               href);
-    else if (info->golden_own)
-        printf("ok: %s: %u golden rows give what tilth gave when it converted the model; what the "
-               "library gives they cannot say\n",
-               href, info->golden_rows);
-    else
-        printf("ok: %s: %u golden rows give the labels and probabilities of the library\n", href,
-               info->golden_rows);
-}
-
-static enum tl_code run_check(const struct app *app, const struct args *args, struct tl_err *err)
-{
-    AUTO(forest) forest = NULL;
-
-    TL_TRY(load(app, args->positional[1], &forest, err));
-    print_verdict(args->positional[1], forest_info(forest));
-    return TL_OK;
-}
-
-const struct model_verb model_verb_check = {.name = "check", .own = no_options, .run = run_check};
 
 /* ---- the table ---- */
 
@@ -147,7 +119,7 @@ const struct command cmd_model = {
     .summary = "say what a model is, prove it, or write it as a file of tilth's own",
     .help =
         "usage: tilth model info FILE|URL\n"
-        "       tilth model check FILE|URL\n"
+        "       tilth model check FILE|URL [--layer DOCUMENT] [--features FILE]\n"
         "       tilth model convert FILE|URL -o OUT.tilth [--name NAME] [--features FILE]\n"
         "                   [--classes FILE] [--class WHICH=NAME[:#RRGGBB],..] [--golden ROWS]\n"
         "       tilth model bench FILE|URL [--pixels N] [--tile smooth|noisy|structureless|all]\n"
@@ -159,14 +131,17 @@ const struct command cmd_model = {
         "opened: export it with `tilth.export(model, \"model.tilth\", ...)` where it was trained.\n"
         "\n"
         "  info      features in the order the trees use them, classes, provenance\n"
-        "  check     ok, or why not\n"
+        "  check     ok, or why not; with --layer (its document) or --features (names, one per\n"
+        "            line, or a JSON object of expressions) also whether these give every feature "
+        "of\n"
+        "            the model, by name\n"
         "  convert   the same model as a file of tilth's own (docs/model-file.md): equal outputs\n"
         "            bit for bit, with names, where it came from, and golden rows; `compile` is\n"
         "            another word for it\n"
         "  bench     nanoseconds per pixel on this machine, by kind of tile, instruction set and\n"
         "            stage, on pixels made of the model's own thresholds; processor time, median\n"
         "\n"
-        "  --features FILE   one name per line, in the order the trees use them\n"
+        "  --features FILE   convert: one name per line, in the order the trees use them\n"
         "  --classes FILE    JSON in the order of the model's classes: [\"maize\", ..], or\n"
         "                    [{\"value\": 1, \"name\": \"maize\", \"color\": \"FFCC00\"}, ..]\n"
         "  --class LIST      names some: 0=maize:#FFCC00,1=soya\n"

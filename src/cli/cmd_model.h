@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 
 struct blob;
+struct forest;
 
 /* `tilth model VERB FILE`: options of its own besides the configuration's. positional[1] of the
  * arguments is the model. */
@@ -24,5 +25,7 @@ extern const struct model_verb model_verb_info, model_verb_check, model_verb_con
 /* The bytes of a model of at most 1 GiB, or of a smaller document beside it. */
 TL_MUST_CHECK enum tl_code model_fetch(const struct app *app, const char *href,
                                        struct blob **ret_file, struct tl_err *err);
+TL_MUST_CHECK enum tl_code model_load(const struct app *app, const char *href,
+                                      struct forest **ret_forest, struct tl_err *err);
 
 #endif

@@ -217,6 +217,21 @@ class Model(Cli):
             _, said = self.run_tilth("model", "bench", self.LIGHTGBM, option, value, status=FAILED)
             self.assertIn(text, said)
 
+    def test_check_holds_a_layers_features_against_the_models(self):
+        names = ["Column_0", "Column_1", "Column_2", "Column_3"]
+        layer, lines = self.folder / "layer.json", self.folder / "names.txt"
+        layer.write_text(json.dumps({"id": "crops", "features": {name: "s.a" for name in names}}))
+        self.assertIn("gives all 4 features", self.run_tilth("model", "check", self.LIGHTGBM, "--layer", layer)[0])
+        lines.write_text("Column_0\r\nCOLUMN_1\nColunm_2\nslope\n")
+        out, said = self.run_tilth("model", "check", self.LIGHTGBM, "--features", lines, status=FAILED)
+        self.assertIn('missing: feature 1 of the model, "Column_1"; it gives "COLUMN_1": is that it?', out)
+        self.assertIn('missing: feature 2 of the model, "Column_2"; it gives "Colunm_2": is that it?', out)
+        self.assertIn('not used: "slope"', out)
+        self.assertIn("gives 1 of the model's 4 features", said)
+        layer.write_text('{"id": "raster"}')
+        _, said = self.run_tilth("model", "check", self.LIGHTGBM, "--layer", layer, status=FAILED)
+        self.assertIn("features", said)
+
     def test_a_pickle_is_never_opened(self):
         import pickle
         path = self.folder / "model.pkl"
