@@ -70,6 +70,7 @@ def _probabilities(part, score):
         p = _sigmoid(score[:, 0], part.get("slope", 1))
         return np.stack((1 - p, p), axis=1)
     if part["output"] == "softmax":
+        score = score * score.dtype.type(part.get("slope", 1))
         power = np.exp(score - score.max(axis=1, keepdims=True))
         return power / power.sum(axis=1, keepdims=True)
     if part["output"] == "sigmoids":

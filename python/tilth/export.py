@@ -16,7 +16,8 @@ KINDS = {"RandomForestClassifier": "random-forest", "ExtraTreesClassifier": "ext
          "XGBRFClassifier": "xgboost", "CatBoostClassifier": "catboost", "VotingClassifier": "voting",
          "StackingClassifier": "stacking", "LogisticRegression": "logistic-regression",
          "LogisticRegressionCV": "logistic-regression", "LinearDiscriminantAnalysis": "linear-discriminant",
-         "SGDClassifier": "linear", "MLPClassifier": "mlp"}
+         "SGDClassifier": "linear", "MLPClassifier": "mlp", "AdaBoostClassifier": "adaptive-boosting",
+         "CalibratedClassifierCV": "calibrated"}
 
 
 def _last(estimator):
@@ -121,7 +122,8 @@ def export(estimator, path, features=None, classes=None, golden=None, provenance
     last = _last(estimator)
     kind, text = KINDS.get(type(last).__name__, "random-forest"), outline(estimator)
     libraries = _libraries(text)
-    new = any(part.manifest["kind"] == "net" for part in builder.parts)
+    new = any(part.manifest["kind"] == "net" or (part.manifest.get("output") == "softmax"
+                                                 and part.manifest.get("slope", 1) != 1) for part in builder.parts)
     manifest = {"format": 1 if plain else 3 if new else 2, "name": name or type(last).__name__, "kind": kind,
                 "features": features, "classes": classes, "library": _library(kind, libraries),
                 "provenance": dict(provenance or {})}

@@ -100,6 +100,16 @@ def perceptron(estimator, place):
     return Net(layers, {"output": "softmax" if estimator.out_activation_ == "softmax" else "binary"})
 
 
+def scores_of(estimator, place):
+    """The decision_function of a linear model, of two classes beside a 0 for the first."""
+    weights, bias = np.atleast_2d(estimator.coef_), np.atleast_1d(estimator.intercept_)
+    if len(estimator.classes_) == 2:
+        weights, bias = np.concatenate([0 * weights, weights]), np.concatenate([0 * bias, bias])
+    return _check(Net([Layer(weights, np.broadcast_to(bias, len(weights)))], {"output": "scores"}), place)
+
+
+SCORED = ("LogisticRegression", "LogisticRegressionCV", "LinearDiscriminantAnalysis", "SGDClassifier", "LinearSVC",
+          "RidgeClassifier")
 NETS = {"LogisticRegression": logistic, "LogisticRegressionCV": logistic, "LinearDiscriminantAnalysis": discriminant,
         "SGDClassifier": stochastic, "MLPClassifier": perceptron}
 

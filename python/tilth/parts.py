@@ -4,7 +4,7 @@ import numpy as np
 from . import boosters, sklearn_models
 from .columns import View, mixes
 from .container import ModelError
-from .nets import NETS, net_of
+from .nets import NETS, SCORED, Layer, Net, net_of, scores_of
 from .scalings import scalings_of
 
 SEARCHES = ("GridSearchCV", "RandomizedSearchCV", "HalvingGridSearchCV", "HalvingRandomSearchCV")
@@ -12,6 +12,7 @@ ENSEMBLES = sklearn_models.ENSEMBLES | boosters.ENSEMBLES
 ROOTS = {"LGBMClassifier": "lightgbm.", "XGBClassifier": "xgboost.", "XGBRFClassifier": "xgboost.",
          "CatBoostClassifier": "catboost."}
 MAX_PARTS = 32
+RAW = ("GradientBoostingClassifier", "HistGradientBoostingClassifier")  # what decision_function can be had of
 
 
 class Part:
@@ -40,29 +41,36 @@ class Builder:
     def view(self):
         return View(self.features, dtype=self.dtype)
 
-    def estimator(self, thing, view, place):
-        """-> the number of the part that answers as `thing` does behind `view`."""
+    def estimator(self, thing, view, place, raw=False):
+        """-> the number of the part that answers as `thing` does behind `view`; `raw`: with its decision_function."""
         name = type(thing).__name__
         if name in SEARCHES:
             if not hasattr(thing, "best_estimator_"):
                 raise ModelError(f"{place}: {name} is not fitted with refit=True")
-            return self.estimator(thing.best_estimator_, view, f"{place}.best_estimator_")
+            return self.estimator(thing.best_estimator_, view, f"{place}.best_estimator_", raw)
         if name == "Pipeline":
             for step, part in thing.steps[:-1]:
                 view = view.behind(part, f"{place}.{step}")
-            return self.estimator(thing.steps[-1][1], view, f"{place}.{thing.steps[-1][0]}")
-        self._check(thing, place)
+            return self.estimator(thing.steps[-1][1], view, f"{place}.{thing.steps[-1][0]}", raw)
+        if name == "FrozenEstimator":
+            return self.estimator(thing.estimator, view, f"{place}.estimator", raw)
+        self._check(thing, place, raw)
+        if raw and name not in (*SCORED, *RAW):
+            raise ModelError(f"{place}: CalibratedClassifierCV of {name} uses its decision_function, which tilth has only "
+                             f"of {', '.join([*SCORED, *RAW])}: calibrate one of them, or a forest")
+        if name == "CalibratedClassifierCV":
+            return self._calibrated(thing, view, place)
         if name == "VotingClassifier":
             return self._vote(thing, view, place)
         if name == "StackingClassifier":
             return self._stack(thing, view, place)
-        if name in NETS:
-            return self._net(thing, view, place)
-        return self._trees(thing, view, place)
+        if name in NETS or name in SCORED:
+            return self._net(thing, view, place, raw)
+        return self._trees(thing, view, place, raw)
 
-    def _check(self, thing, place):
+    def _check(self, thing, place, raw):
         name, module = type(thing).__name__, type(thing).__module__
-        known = [*ENSEMBLES, *NETS, "VotingClassifier", "StackingClassifier"]
+        known = [*ENSEMBLES, *NETS, "VotingClassifier", "StackingClassifier", "CalibratedClassifierCV", *(SCORED if raw else ())]
         if name not in known or not (module.startswith(ROOTS.get(name, "sklearn.")) or module == "__main__"):
             raise ModelError(f"{place}: {module}.{name} cannot be exported. What can: {', '.join(known)}, in "
                              "Pipelines with "
@@ -71,18 +79,20 @@ class Builder:
                              "its place")
         if not hasattr(thing, "classes_"):
             raise ModelError(f"{place}: {name} is not fitted: call fit() first")
-        if name not in NETS and getattr(thing, "n_outputs_", 1) != 1:
+        if name != "MLPClassifier" and getattr(thing, "n_outputs_", 1) != 1:
             raise ModelError(f"{place}: the estimator has {thing.n_outputs_} outputs: fit one per class map")
         if len(thing.classes_) != self.classes:
             raise ModelError(f"{place}: {name} knows {len(thing.classes_)} classes, the whole has {self.classes}: "
                              "fit every "
                              "member on rows of every class")
 
-    def _trees(self, thing, view, place):
+    def _trees(self, thing, view, place, raw):
         name = type(thing).__name__
         if view.normalized:
             raise ModelError(f"{view.normalized}: {mixes('Normalizer')}")
         ensemble = ENSEMBLES[name](thing, place, self.nan)
+        if raw:
+            ensemble = ensemble.raw()
         if name == "HistGradientBoostingClassifier" and getattr(thing, "_preprocessor", None) is not None:
             view = view.behind(thing._preprocessor, place)
         on_parts = [c for c in view.columns if c >= self.features]
@@ -129,6 +139,23 @@ class Builder:
             manifest["float32"] = True
         return self.add(Part(manifest, tensors, narrow), place)
 
+    def _calibrated(self, thing, view, place):
+        """Each member's scores through a sigmoid of its own for every class, shares of them, and the mean of members."""
+        made = []
+        for i, one in enumerate(thing.calibrated_classifiers_):
+            here = f"{place}.{i}"
+            if any(type(c).__name__ != "_SigmoidCalibration" for c in one.calibrators):
+                raise ModelError(f"{place}: CalibratedClassifierCV(method={thing.method!r}): fit it with method='sigmoid'")
+            part = self.estimator(one.estimator, view, here, hasattr(one.estimator, "decision_function"))
+            own = [1] if self.classes == 2 else range(self.classes)
+            net = Net([Layer(np.diag([-c.a_ for c in one.calibrators]), [-c.b_ for c in one.calibrators])],
+                      {"output": "binary" if self.classes == 2 else "normalized"})
+            manifest, tensors = net.manifest_and_tensors([self.column(part) + c for c in own], [], False)
+            made.append(self.add(Part(manifest, tensors), here))
+        if len(made) == 1:
+            return made[0]
+        return self.add(Part({"kind": "mean", "inputs": [self.column(m) for m in made], "divisor": len(made)}, {}), place)
+
     def _stack(self, thing, view, place):
         names = [name for name, member in thing.estimators if member not in ("drop", None)]
         for name, method in zip(names, thing.stack_method_):
@@ -148,8 +175,8 @@ class Builder:
         inner = View(len(columns), columns, np.float32 if narrow else np.float64)
         return self.estimator(thing.final_estimator_, inner, f"{place}.final_estimator")
 
-    def _net(self, thing, view, place):
-        net = net_of(thing, place)
+    def _net(self, thing, view, place, raw):
+        net = scores_of(thing, place) if raw else net_of(thing, place)
         columns, scalings, seen = scalings_of(view, place)
         narrow = np.result_type(seen, net.dtype()) == np.float32
         manifest, tensors = net.manifest_and_tensors(columns, scalings, narrow)
@@ -171,6 +198,8 @@ def outline(thing):
         return f"Pipeline({', '.join(outline(part) for _, part in thing.steps)})"
     if name in SEARCHES:
         return f"{name}({outline(thing.best_estimator_)})"
+    if name == "CalibratedClassifierCV":
+        return f"{name}({outline(thing.calibrated_classifiers_[0].estimator)})"
     if name in ("VotingClassifier", "StackingClassifier"):
         members = [outline(member) for member in thing.estimators_]
         if name == "StackingClassifier":

@@ -111,6 +111,22 @@ def histogram_boosting(estimator, place, _nan):
     return Ensemble(_starts(baseline) + trees, output, wide=True)
 
 
+def adaptive_boosting(estimator, place, nan):
+    """AdaBoostClassifier: each tree votes with its weight for a class and with a share of it against the others."""
+    kinds = {type(part).__name__ for part in estimator.estimators_}
+    if kinds != {"DecisionTreeClassifier"} or getattr(estimator, "algorithm", "SAMME") == "SAMME.R":
+        raise ModelError(f"{place}: AdaBoostClassifier of {', '.join(sorted(kinds))}, algorithm="
+                         f"{getattr(estimator, 'algorithm', 'SAMME')}: only of DecisionTreeClassifier by SAMME")
+    count, trees = len(estimator.classes_), []
+    for part, weight in zip(estimator.estimators_, estimator.estimator_weights_):
+        if len(part.classes_) != count:
+            raise ModelError(f"{place}: a tree of the AdaBoostClassifier has not seen every class")
+        first = np.argmax(part.tree_.value[:, 0, :], axis=1)[:, None]
+        trees.append(_tree(part.tree_, np.where(first == np.arange(count), weight, -1 / (count - 1) * weight), nan))
+    return Ensemble(trees, {"output": "softmax", "label": "score", "divisor": float(estimator.estimator_weights_.sum()),
+                            "slope": 1 / (count - 1)})
+
+
 ENSEMBLES = {"RandomForestClassifier": forest, "ExtraTreesClassifier": forest, "DecisionTreeClassifier": forest,
-             "ExtraTreeClassifier": forest, "BaggingClassifier": bagging,
+             "ExtraTreeClassifier": forest, "BaggingClassifier": bagging, "AdaBoostClassifier": adaptive_boosting,
              "GradientBoostingClassifier": gradient_boosting, "HistGradientBoostingClassifier": histogram_boosting}

@@ -63,6 +63,13 @@ class Ensemble:
         self.truncates = truncates  # LightGBM: the category of 3.7 is 3
         self.narrow = narrow        # the probabilities are float32
 
+    def raw(self):
+        """The sums themselves, of two classes beside a 0 for the first."""
+        for tree in self.trees if self.output["output"] == "binary" else ():
+            tree.values = np.concatenate([0 * tree.values, tree.values], axis=1)
+        self.output = {"output": "scores"}
+        return self
+
     def goes_left(self, seen, thresholds):
         x = np.asarray(seen)
         with np.errstate(over="ignore", invalid="ignore"):

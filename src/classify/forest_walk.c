@@ -201,7 +201,7 @@ void walk_probabilities(const struct model *model, const double *sums, double *r
         return;
     case OUTPUT_SOFTMAX:
         for (uint32_t c = 0; c < count; c++)
-            ret_p[c] = final_score(model, sums, c);
+            ret_p[c] = model->sigmoid * final_score(model, sums, c);
         softmax(model, ret_p);
         return;
     case OUTPUT_SIGMOIDS:

@@ -260,7 +260,8 @@ static void set_number(struct writer *w, json_t *part, const char *key, double n
 static void set_output(struct writer *w, json_t *part, const struct model *model)
 {
     set(w, part, "output", json_string(file_outputs[model->output]));
-    if (model->output == OUTPUT_SHARE || model->arithmetic == ARITHMETIC_ONNX)
+    if (model->output == OUTPUT_SHARE || model->arithmetic == ARITHMETIC_ONNX ||
+        (model->output == OUTPUT_SOFTMAX && model->sigmoid != 1))
         need_format(w, 3);
     if (model->arithmetic != ARITHMETIC_DOUBLE)
         set(w, part, "arithmetic", json_string(file_arithmetics[model->arithmetic]));

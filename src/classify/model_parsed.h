@@ -104,8 +104,8 @@ struct model {
     enum model_arithmetic arithmetic;
     bool winner_by_score; /* the label is the greatest score's, whatever the transform rounds */
     double winner_above;  /* by score, and there is one: the second class wins above it */
-    double sigmoid;       /* slope of OUTPUT_BINARY, _SIGMOIDS and _NORMALIZED */
-    double divisor;       /* of the sums: trees for OUTPUT_MEAN, iterations for average_output */
+    double sigmoid; /* slope of scores on their way to BINARY, SOFTMAX, SIGMOIDS, NORMALIZED */
+    double divisor; /* of the sums: trees for OUTPUT_MEAN, iterations for average_output */
     uint32_t score_count; /* sums per pixel */
     uint32_t leaf_width;  /* doubles per leaf: class_count for MEAN, else 1 or score_count */
     /* Not MEAN, leaf_width 1: the score that each tree adds to; NULL: tree i adds to score

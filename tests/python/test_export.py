@@ -25,6 +25,7 @@ import engine  # noqa: E402
 try:
     import sklearn
     from sklearn.base import clone
+    from sklearn.calibration import CalibratedClassifierCV
     from sklearn.compose import ColumnTransformer
     from sklearn.decomposition import PCA
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -33,13 +34,13 @@ try:
                                   VotingClassifier)
     from sklearn.feature_selection import SelectKBest
     from sklearn.impute import SimpleImputer
-    from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, SGDClassifier
+    from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, RidgeClassifier, SGDClassifier
     from sklearn.model_selection import GridSearchCV
     from sklearn.neural_network import MLPClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import (LabelEncoder, MaxAbsScaler, MinMaxScaler, Normalizer, OrdinalEncoder,
                                        RobustScaler, StandardScaler)
-    from sklearn.svm import SVC
+    from sklearn.svm import SVC, LinearSVC
     from sklearn.tree import DecisionTreeClassifier
 except ImportError:
     sklearn = None
@@ -152,6 +153,16 @@ class Trees(Exported):
         model = tilth.export(tied, self.path, features="abcde", golden=x, golden_rows=8)
         self.assertEqual(set(tied.decision_function(x)), {0.0})
         self.assertEqual(set(model.labels(x)), set(tied.predict(x)))
+
+    def test_adaptive_boosting(self):
+        boosted = self.check(AdaBoostClassifier(n_estimators=8))
+        self.assertEqual((boosted.manifest["format"], boosted.manifest["parts"][0]["slope"]), (3, 0.5))
+        deep = AdaBoostClassifier(DecisionTreeClassifier(max_depth=3), n_estimators=8, learning_rate=0.3)
+        self.check(make_pipeline(StandardScaler(), deep))
+        four = np.digitize(self.x[:, 0], [-500, 0, 500])
+        model = deep.fit(self.x, four)
+        read = tilth.export(model, self.path, features="abcde", golden=self.x, golden_rows=64)
+        np.testing.assert_array_equal(read.labels(self.x), model.predict(self.x))
 
     def test_histogram_boosting_with_nan_and_categories(self):
         boosting = HistGradientBoostingClassifier(max_iter=6)
@@ -280,6 +291,16 @@ class Ensembles(Exported):
         self.check(StackingClassifier(self.members(), final_estimator=forest(max_depth=4), cv=3, passthrough=True), within=EXP)
         self.check(StackingClassifier(self.members(), final_estimator=GradientBoostingClassifier(n_estimators=3), cv=3))
 
+    def test_calibrated_models(self):
+        scaled = make_pipeline(StandardScaler(), LogisticRegression())
+        for model in (forest(), GradientBoostingClassifier(n_estimators=3), HistGradientBoostingClassifier(max_iter=3), scaled,
+                      make_pipeline(StandardScaler(), LinearSVC()), RidgeClassifier()):
+            self.check(CalibratedClassifierCV(model, cv=2), fitted="float64", within=1e-13)
+        self.check(CalibratedClassifierCV(forest(), cv=2, ensemble=False))
+        self.check(make_pipeline(StandardScaler(), CalibratedClassifierCV(SGDClassifier(), cv=3)), fitted="float64",
+                   within=1e-13)
+        self.check(VotingClassifier([("cal", CalibratedClassifierCV(forest(), cv=2)), ("rf", forest())], voting="soft"))
+
     def test_a_search_is_its_best_estimator(self):
         self.check(GridSearchCV(forest(), {"max_depth": [3, 5]}, cv=3), within=0)
 
@@ -287,7 +308,11 @@ class Ensembles(Exported):
         x, y = self.x, self.y[3]
         odd = VotingClassifier([("rf", forest()), ("svm", SVC(probability=True))], voting="soft").fit(x, y)
         self.refused(r"VotingClassifier.svm: sklearn.svm._classes.SVC cannot be exported", odd)
-        self.refused("AdaBoostClassifier cannot be exported", AdaBoostClassifier(n_estimators=2).fit(x, y))
+        self.refused("AdaBoostClassifier of LogisticRegression", AdaBoostClassifier(LogisticRegression(), n_estimators=2).fit(x, y))
+        self.refused("LinearSVC cannot be exported", LinearSVC().fit(x, y))
+        self.refused("fit it with method='sigmoid'", CalibratedClassifierCV(forest(), cv=2, method="isotonic").fit(x, y))
+        self.refused("AdaBoostClassifier uses its decision_function",
+                     CalibratedClassifierCV(AdaBoostClassifier(n_estimators=2), cv=2).fit(x, y))
         self.refused("set voting='soft'", VotingClassifier([("a", forest())]).fit(x, y))
         top = StackingClassifier([("rf", forest())], final_estimator=HistGradientBoostingClassifier(max_iter=2), cv=3)
         self.refused("StackingClassifier.final_estimator: HistGradientBoostingClassifier compares", top.fit(x, y))

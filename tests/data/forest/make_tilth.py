@@ -9,14 +9,16 @@ import sys
 import numpy as np
 from catboost import CatBoostClassifier
 from lightgbm import LGBMClassifier
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import (ExtraTreesClassifier, GradientBoostingClassifier, HistGradientBoostingClassifier,
+from sklearn.ensemble import (AdaBoostClassifier, ExtraTreesClassifier, GradientBoostingClassifier, HistGradientBoostingClassifier,
                               RandomForestClassifier, StackingClassifier, VotingClassifier)
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, Normalizer, OrdinalEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
 from probes import labels, rows, write
@@ -74,6 +76,9 @@ CASES = {  # name -> classes, whether NaN occurs, the estimator
     "logistic_ovr": (3, False, make_pipeline(Normalizer("max"), SGDClassifier(loss="log_loss", random_state=1))),
     "vote_nets": (3, False, VotingClassifier([("rf", forest()), ("mlp", make_pipeline(StandardScaler(), perceptron(5))),
                                               ("lr", LogisticRegression())], voting="soft", weights=[1, 2, 0.5])),
+    "adaptive": (3, False, AdaBoostClassifier(DecisionTreeClassifier(max_depth=2), n_estimators=9, random_state=1)),
+    "calibrated": (3, False, CalibratedClassifierCV(boosted(GradientBoostingClassifier), cv=2)),
+    "calibrated_binary": (2, False, CalibratedClassifierCV(forest(), cv=2)),
     "stack_net": (2, False, StackingClassifier([("rf", forest()), ("lr", LogisticRegression())],
                                                final_estimator=perceptron(4), cv=3)),
 }

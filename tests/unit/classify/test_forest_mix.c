@@ -319,6 +319,7 @@ static void add_linear(struct setting *s, const double *weights, const double *b
                                .output = OUTPUT_SOFTMAX,
                                .winner_by_score = true,
                                .divisor = 1,
+                               .sigmoid = 1,
                                .score_count = CLASSES};
     s->layer[0] = (struct model_layer){FEATURES, CLASSES, weights, base, ACTIVATION_NONE};
     s->net = (struct model_net){.layer_count = 1, .layers = s->layer};

@@ -21,6 +21,9 @@ static const struct parts_case {
     {"tilth_logistic_ovr", "linear", 0, 0x1p-24},
     {"tilth_vote_nets", "voting", 4, 0x1p-24},
     {"tilth_stack_net", "stacking", 4, 0x1p-24},
+    {"tilth_adaptive", "adaptive-boosting", 9, 0x1p-24},
+    {"tilth_calibrated", "calibrated", 24, 0x1p-24},
+    {"tilth_calibrated_binary", "calibrated", 8, 0x1p-24},
 };
 
 static struct forest *load(const char *name)
