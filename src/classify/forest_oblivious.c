@@ -86,63 +86,91 @@ static uint32_t leaf_of(const struct flat *flat, const struct flat_tree *tree, u
     return at;
 }
 
-static void fill_row(double *rows, uint32_t width, uint32_t depth, uint32_t number,
+/* Leaf `at` of the group. */
+static void fill_row(const struct oblivious_group *group, uint32_t width, uint32_t at,
                      const double *from)
 {
-    for (uint32_t first = 0; first < width; first += OBLIVIOUS_PANEL) {
-        uint32_t left = width - first, stride = oblivious_stride(left);
-        double *panel = rows + ((size_t)first << depth);
+    for (uint32_t first = 0; first < width; first += OBLIVIOUS_PART) {
+        uint32_t left = width - first;
+        double *part = group->rows + (size_t)first * group->leaf_count;
 
-        memcpy(panel + (size_t)number * stride, from + first,
-               TL_MIN(left, (uint32_t)OBLIVIOUS_PANEL) * sizeof(*from));
+        memcpy(part + (size_t)at * oblivious_stride(left), from + first,
+               TL_MIN(left, (uint32_t)OBLIVIOUS_PART) * sizeof(*from));
     }
 }
 
-static bool make_tree(const struct flat *flat, const struct flat_tree *from, struct arena *arena,
-                      struct oblivious_tree *to)
+static void fill_rows(const struct flat *flat, const struct flat_tree *from,
+                      const struct oblivious_group *group, const struct oblivious_tree *tree)
 {
-    uint32_t depth = depth_of(flat, from), width = flat->model->leaf_width, at = from->root;
-    struct oblivious_level *levels = arena_alloc(arena, depth + 1, sizeof(*levels));
-    double *rows = arena_zalloc(arena, (size_t)oblivious_room(width) << depth, sizeof(*rows));
+    uint32_t first = tree->first_place / (uint32_t)sizeof(double);
 
-    if (!levels || !rows)
-        return false;
-    for (uint32_t level = 0; level < depth; level++) {
+    for (uint32_t number = 0; number < 1U << tree->depth; number++) {
+        size_t leaf = from->first_leaf + leaf_of(flat, from, number);
+
+        fill_row(group, flat->model->leaf_width, first + number,
+                 (const double *)flat->leaves.values + leaf * flat->leaves.stride);
+    }
+}
+
+static bool make_levels(const struct flat *flat, const struct flat_tree *from, struct arena *arena,
+                        struct oblivious_tree *to)
+{
+    struct oblivious_level *levels = arena_alloc(arena, to->depth + 1, sizeof(*levels));
+    uint32_t at = from->root;
+
+    for (uint32_t level = 0; levels && level < to->depth; level++) {
         levels[level] = (struct oblivious_level){flat->nodes[at].cut, flat->nodes[at].plane};
         at = flat->nodes[at].left;
     }
-    for (uint32_t number = 0; number < 1U << depth; number++) {
-        size_t leaf = from->first_leaf + leaf_of(flat, from, number);
+    to->levels = levels;
+    return levels != NULL;
+}
 
-        fill_row(rows, width, depth, number,
-                 (const double *)flat->leaves.values + leaf * flat->leaves.stride);
+/* Of the trees from `first` on. */
+static bool make_group(const struct flat *flat, uint32_t first, struct arena *arena,
+                       struct oblivious_group *group)
+{
+    uint32_t count = TL_MIN(flat->model->info.tree_count - first, (uint32_t)OBLIVIOUS_TREES);
+    uint32_t width = flat->model->leaf_width;
+
+    for (uint32_t t = 0; t < OBLIVIOUS_TREES; t++) {
+        struct oblivious_tree *tree = &group->trees[t];
+
+        tree->depth = t < count ? depth_of(flat, &flat->trees[first + t]) : 0;
+        tree->first_place = group->leaf_count * (uint32_t)sizeof(double);
+        group->leaf_count += 1U << tree->depth;
     }
-    *to = (struct oblivious_tree){depth, levels, rows};
-    return true;
+    /* Zeros stay where a group is filled up: a sum began at 0 and so is never -0, and 0 added to
+     * it changes no bit. */
+    group->rows =
+        arena_zalloc(arena, (size_t)oblivious_room(width) * group->leaf_count, sizeof(double));
+    for (uint32_t t = 0; group->rows && t < count; t++) {
+        struct oblivious_tree *tree = &group->trees[t];
+
+        if (!make_levels(flat, &flat->trees[first + t], arena, tree))
+            return false;
+        fill_rows(flat, &flat->trees[first + t], group, tree);
+    }
+    return group->rows != NULL;
 }
 
 bool oblivious_compile(const struct flat *flat, struct arena *arena, const struct oblivious **ret)
 {
-    uint32_t count = flat->model->info.tree_count, width = flat->model->leaf_width;
+    uint32_t count = flat->model->info.tree_count;
     struct oblivious *forest;
-    double *zeros;
 
     *ret = NULL;
     if (!all_oblivious(flat))
         return true;
-    forest = arena_alloc(arena, 1, sizeof(*forest));
-    zeros = arena_zalloc(arena, oblivious_room(width), sizeof(*zeros));
-    if (!forest || !zeros)
+    forest = arena_zalloc(arena, 1, sizeof(*forest));
+    if (!forest)
         return false;
-    forest->width = width;
-    forest->tree_count = (count + OBLIVIOUS_TREES - 1) / OBLIVIOUS_TREES * OBLIVIOUS_TREES;
-    forest->trees = arena_alloc(arena, forest->tree_count, sizeof(*forest->trees));
-    for (uint32_t t = 0; forest->trees && t < count; t++)
-        if (!make_tree(flat, &flat->trees[t], arena, &forest->trees[t]))
+    forest->width = flat->model->leaf_width;
+    forest->group_count = (count + OBLIVIOUS_TREES - 1) / OBLIVIOUS_TREES;
+    forest->groups = arena_zalloc(arena, forest->group_count, sizeof(*forest->groups));
+    for (uint32_t g = 0; forest->groups && g < forest->group_count; g++)
+        if (!make_group(flat, g * OBLIVIOUS_TREES, arena, &forest->groups[g]))
             return false;
-    /* A sum is never -0, for it began at 0: zero added changes no bit of it. */
-    for (uint32_t t = count; forest->trees && t < forest->tree_count; t++)
-        forest->trees[t] = (struct oblivious_tree){.rows = zeros};
     *ret = forest;
-    return forest->trees != NULL;
+    return forest->groups != NULL;
 }

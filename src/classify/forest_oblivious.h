@@ -14,9 +14,9 @@
 
 #include "classify/forest_flat.h"
 
-/* TREES: added in one pass, while the sums of a pixel stay in registers. PANEL: numbers of a leaf
- * that lie together; a leaf with more has several panels. */
-enum { OBLIVIOUS_TREES = 8, OBLIVIOUS_MAX_DEPTH = 16, OBLIVIOUS_PANEL = 16 };
+/* TREES: added in one pass, while the sums of a pixel stay in registers. PART: numbers of a leaf
+ * that lie together; a leaf with more has several parts. */
+enum { OBLIVIOUS_TREES = 8, OBLIVIOUS_MAX_DEPTH = 16, OBLIVIOUS_PART = 8 };
 
 struct oblivious_level {
     union flat_cut cut;
@@ -26,38 +26,51 @@ struct oblivious_level {
 /* Bit l of a leaf's number: on level l the value is at or below the cut. */
 struct oblivious_tree {
     uint32_t depth;
+    /* Of its leaf 0 in the group. A place is the leaf's position times the bytes of a double, so
+     * that place * stride finds its row in a part of any stride. */
+    uint32_t first_place;
     const struct oblivious_level *levels;
-    const double *rows; /* [panel][2^depth][stride of the panel] */
+};
+
+/* The trees of one pass. A group that would have fewer is filled up with leaves of zeros. */
+struct oblivious_group {
+    struct oblivious_tree trees[OBLIVIOUS_TREES];
+    uint32_t leaf_count;
+    double *rows; /* [part][leaf_count][stride of the part] */
 };
 
 struct oblivious {
-    uint32_t width;      /* numbers per leaf */
-    uint32_t tree_count; /* a multiple of OBLIVIOUS_TREES: trees of one leaf of zeros fill up */
-    struct oblivious_tree *trees;
+    uint32_t width; /* numbers per leaf */
+    uint32_t group_count;
+    struct oblivious_group *groups;
 };
 
-/* Doubles between the rows of a panel, of which `left` numbers are left: all that are behind its
- * first. All panels but the last are OBLIVIOUS_PANEL wide. */
+/* Doubles between the rows of a part, when `left` numbers of the leaf are in it and behind it: all
+ * parts but the last are full. */
 static inline uint32_t oblivious_stride(uint32_t left)
 {
-    return left <= 2 ? left : left <= 4 ? 4 : left <= 8 ? 8 : OBLIVIOUS_PANEL;
+    return left <= 2 ? left : left <= 4 ? 4 : OBLIVIOUS_PART;
 }
 
-/* Doubles that a leaf, or the sums of a pixel, take in all panels. */
+/* Doubles that a leaf, or the sums of a pixel, take in all parts. */
 static inline uint32_t oblivious_room(uint32_t width)
 {
-    uint32_t last = (width - 1) / OBLIVIOUS_PANEL * OBLIVIOUS_PANEL;
+    uint32_t last = (width - 1) / OBLIVIOUS_PART * OBLIVIOUS_PART;
 
     return last + oblivious_stride(width - last);
 }
 
-/* Where sum `score` of pixel i is among the sums of `room` pixels. */
-static inline size_t oblivious_sum_at(const struct oblivious *forest, size_t room, uint32_t score,
-                                      size_t i)
+/* Pixel i of the sums of `room` pixels: [part][pixel][stride of the part]. */
+static inline void oblivious_sums(const struct oblivious *forest, const double *sums, size_t room,
+                                  size_t i, double *ret_sums)
 {
-    uint32_t first = score / OBLIVIOUS_PANEL * OBLIVIOUS_PANEL;
+    for (uint32_t first = 0; first < forest->width; first += OBLIVIOUS_PART) {
+        uint32_t left = forest->width - first;
+        const double *from = sums + first * room + i * oblivious_stride(left);
 
-    return first * room + i * oblivious_stride(forest->width - first) + (score - first);
+        for (uint32_t s = 0; s < left && s < OBLIVIOUS_PART; s++)
+            ret_sums[first + s] = from[s];
+    }
 }
 
 /*

@@ -637,11 +637,13 @@ static void sum_scores(const struct run *run, uint32_t i, double *ret_sums)
 {
     size_t stride = run->flat->leaves.stride;
 
+    if (run->flat->oblivious) {
+        oblivious_sums(run->flat->oblivious, run->sweep.sums, run->sweep.room, i, ret_sums);
+        return;
+    }
     for (uint32_t s = 0; s < model_of(run)->score_count; s++) {
         size_t at = stride == 1 ? (size_t)s * run->sweep.room + i : i * stride + s;
 
-        if (run->flat->oblivious)
-            at = oblivious_sum_at(run->flat->oblivious, run->sweep.room, s, i);
         ret_sums[s] = run->flat->leaves.wide ? ((const double *)run->sweep.sums)[at]
                                              : (double)((const float *)run->sweep.sums)[at];
     }

@@ -83,8 +83,7 @@ struct sweep_kernel {
      * `at`, a multiple of PACKET_PX, on: ret_bits[tree * GUIDE_LEVELS + level]. */
     void (*guide[FLAT_F32 + 1])(const struct flat_guide *guide, const struct raster *raster,
                                 size_t at, uint64_t *ret_bits);
-    /* All trees over the block, where flat->oblivious; the sums lie as
-     * oblivious_sum_at() says. */
+    /* All trees over the block, where flat->oblivious; the sums lie as oblivious_sums() says. */
     void (*oblivious[FLAT_F32 + 1])(struct sweep *sweep);
 };
 

@@ -233,13 +233,18 @@ static uint32_t winner_of_sums(const struct model *model, const double *sums, co
 /* NOLINTBEGIN(clang-analyzer-core.*): p has class_count numbers, which is at least one */
 uint32_t walk_winner(const double *p, uint32_t class_count)
 {
-    uint32_t best = 0;
+    double most = (double)-INFINITY;
+    uint32_t best = 0, nan = class_count;
 
     TL_CHECK(class_count > 0); /* every loader sees to it */
-    for (uint32_t c = 1; c < class_count; c++)
-        if (!(p[c] <= p[best]) && !isnan(p[best]))
-            best = c; /* the first NaN, too, as numpy has it */
-    return best;
+    /* From the back, and without a branch that the winner decides: nobody foresees it. */
+    for (uint32_t c = class_count; c-- > 0;) {
+        most = p[c] > most ? p[c] : most;
+        nan = isnan(p[c]) ? c : nan;
+    }
+    for (uint32_t c = class_count; c-- > 0;)
+        best = p[c] == most ? c : best;
+    return nan < class_count ? nan : best; /* the first NaN, as numpy has it */
 }
 
 uint8_t walk_percent(double p)
