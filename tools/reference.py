@@ -277,6 +277,25 @@ def sieve(label, min_pixels, connect):
     return out
 
 
+def percent(share):
+    """Whole percent, halves up."""
+    return (100 * share + 0.5).astype(np.uint8)
+
+
+def margin(p):
+    """The greatest probability less the next, as the float32 that tilth makes of it."""
+    greatest = np.sort(p, axis=0)
+    return (greatest[-1] - greatest[-2]).astype(np.float32).astype(np.float64)
+
+
+def entropy(p):
+    """-sum p ln p / ln(classes), as the float32 that tilth makes of it."""
+    total = np.zeros(p.shape[1:])
+    for plane in p:
+        total -= np.where((plane > 0) & (plane < 1), plane * np.log(np.where(plane > 0, plane, 1)), 0)
+    return (total / np.log(len(p))).astype(np.float32).astype(np.float64)
+
+
 def reach_of(step):
     """How many pixels away a step of post-processing looks."""
     return {"majority": step.get("size", 0) // 2, "sieve": step.get("min_pixels", 1) - 1, "unsure": 0}[step["op"]]
@@ -321,8 +340,9 @@ class Prediction:
     def _own_grid(g):
         return Grid(g["crs"], *g["origin"], g["res"], -g["res"], *g["size"])
 
-    def raw(self, col, row, width, height):
-        """(label, confidence, feature planes) before post-processing; the window lies inside the grid."""
+    def votes(self, col, row, width, height):
+        """(state, probabilities, feature planes) of a window inside the grid. The state is NODATA, MASKED or 0;
+        probabilities are [class, height, width] doubles, 0 where nothing is classified."""
         target = self.grid.part(col, row, width, height)
         state, planes = np.zeros((height, width), np.uint8), {}
         used = set().union(*(f.bands for f in self.features))
@@ -342,11 +362,24 @@ class Prediction:
             planes.update({f"{name}.{b}": s.astype(np.float32) for b, s in zip(names, samples)})
         features = np.stack([np.broadcast_to(f(planes), state.shape) for f in self.features])
         state[(state == 0) & ~np.isfinite(features).all(axis=0)] = NODATA
-        left, label, confidence = state == 0, state.copy(), np.zeros(state.shape, np.uint8)
-        p = self.model.probabilities(features[:, left].T)
-        label[left] = self.model.values[p.argmax(axis=1)]
-        confidence[left] = (100 * p.max(axis=1) + 0.5).astype(np.uint8) if p.size else 0
+        p = np.zeros((len(self.model.values), *state.shape))
+        p[:, state == 0] = self.model.probabilities(features[:, state == 0].T).T
+        return state, p, features
+
+    def raw(self, col, row, width, height):
+        """(label, confidence, feature planes) before post-processing; the window lies inside the grid."""
+        state, p, features = self.votes(col, row, width, height)
+        label = np.where(state == 0, self.model.values[p.argmax(axis=0)], state).astype(np.uint8)
+        confidence = np.where(state == 0, percent(p.max(axis=0)), 0).astype(np.uint8)
         return label, confidence, features
+
+    def bands(self, col, row, width, height):
+        """What "outputs" adds: margin, entropy and probability:CLASS by name, 255 where nothing is classified."""
+        state, p, _ = self.votes(col, row, width, height)
+        names = [c["name"] for c in self.model.classes]
+        out = {f"probability:{name}": percent(p[c]) for c, name in enumerate(names)}
+        out["margin"], out["entropy"] = (percent(f(p)) for f in (margin, entropy))
+        return {name: np.where(state == 0, plane, NODATA).astype(np.uint8) for name, plane in out.items()}
 
     def window(self, col, row, width, height):
         """(label, confidence) of a window inside the grid, with all post-processing."""

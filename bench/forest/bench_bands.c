@@ -20,6 +20,7 @@
 #include "base/cpu.h"
 #include "base/file.h"
 #include "classify/forest.h"
+#include "classify/forest_output.h"
 #include "classify/prediction.h"
 #include "classify/stack.h"
 #include "geo/crs.h"

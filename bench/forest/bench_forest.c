@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "classify/forest.h"
+#include "classify/forest_output.h"
 
 #include <math.h>
 #include <stdio.h>

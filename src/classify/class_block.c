@@ -1,6 +1,7 @@
 #include "classify/class_block.h"
 
-#include "classify/prediction.h"
+#include "base/check.h"
+#include "classify/prediction_band.h"
 #include "raster/block.h"
 #include "raster/block_pool.h"
 
@@ -8,14 +9,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct class_map *class_map_new(void)
+/* What a band holds where nothing was classified. */
+static uint8_t unsaid(uint16_t band)
 {
-    struct class_map *map = malloc(sizeof(*map));
+    static const uint8_t first[CLASS_BANDS] = {CLASS_NODATA, 0};
 
+    return band < CLASS_BANDS ? first[band] : CLASS_UNSAID;
+}
+
+struct class_map *class_map_new(uint16_t bands)
+{
+    struct class_map *map = malloc(sizeof(*map) + bands * CLASS_PIXELS);
+
+    TL_CHECK(bands >= CLASS_BANDS);
     if (!map)
         return NULL;
-    memset(map->label, CLASS_NODATA, sizeof(map->label));
-    memset(map->confidence, 0, sizeof(map->confidence));
+    map->bands = bands;
+    map->label = map->samples;
+    map->confidence = map->samples + CLASS_PIXELS;
+    for (uint16_t b = 0; b < bands; b++)
+        memset(map->samples + b * CLASS_PIXELS, unsaid(b), CLASS_PIXELS);
     return map;
 }
 
@@ -35,7 +48,7 @@ enum tl_code class_block_new(struct block_pool *pool, const struct class_map *ma
 {
     size_t nodata = 0;
     struct block shape = {
-        .width = CLASS_BLOCK, .height = CLASS_BLOCK, .bands = 2, .dtype = DTYPE_U8};
+        .width = CLASS_BLOCK, .height = CLASS_BLOCK, .bands = map->bands, .dtype = DTYPE_U8};
 
     for (size_t i = 0; i < CLASS_PIXELS; i++)
         nodata += map->label[i] == CLASS_NODATA;
@@ -46,7 +59,7 @@ enum tl_code class_block_new(struct block_pool *pool, const struct class_map *ma
     if (!block)
         return tl_fail(err, TL_NOMEM, "no memory for a class block");
     if (!shape.empty)
-        memcpy(writable(block->samples), map, sizeof(*map));
+        memcpy(writable(block->samples), map->samples, map->bands * CLASS_PIXELS);
     uint8_t *mask = with_mask ? writable(block->mask) : NULL;
     for (size_t i = 0; with_mask && i < CLASS_PIXELS; i++)
         mask[i] = map->label[i] == CLASS_NODATA ? 0 : 255;
@@ -54,35 +67,31 @@ enum tl_code class_block_new(struct block_pool *pool, const struct class_map *ma
     return TL_OK;
 }
 
-static void copy_window(const uint8_t *from, struct class_window w, uint8_t *to, size_t stride)
+static void copy_window(const uint8_t *from, struct class_window w, struct class_room to)
 {
-    for (size_t y = w.y0; y < w.y1; y++, to += stride)
-        memcpy(to, from + y * CLASS_BLOCK + w.x0, (size_t)(w.x1 - w.x0));
+    for (size_t y = w.y0; y < w.y1; y++, to.at += to.stride)
+        memcpy(to.at, from + y * CLASS_BLOCK + w.x0, (size_t)(w.x1 - w.x0));
 }
 
-static void fill_window(uint8_t value, struct class_window w, uint8_t *to, size_t stride)
+static void fill_window(uint8_t value, struct class_window w, struct class_room to)
 {
-    for (size_t y = w.y0; y < w.y1; y++, to += stride)
-        memset(to, value, (size_t)(w.x1 - w.x0));
+    for (size_t y = w.y0; y < w.y1; y++, to.at += to.stride)
+        memset(to.at, value, (size_t)(w.x1 - w.x0));
 }
 
-void class_block_copy(const struct block *block, struct class_window window, uint8_t *ret_label,
-                      uint8_t *ret_confidence, size_t stride)
+void class_block_copy(const struct block *block, struct class_window window, struct class_room to)
 {
     const uint8_t *samples = block->samples;
 
-    if (block->empty) {
-        fill_window(CLASS_NODATA, window, ret_label, stride);
-        fill_window(0, window, ret_confidence, stride);
-        return;
-    }
-    copy_window(samples, window, ret_label, stride);
-    copy_window(samples + CLASS_PIXELS, window, ret_confidence, stride);
+    for (uint16_t b = 0; b < block->bands; b++, to.at += to.plane)
+        if (block->empty)
+            fill_window(unsaid(b), window, to);
+        else
+            copy_window(samples + b * CLASS_PIXELS, window, to);
 }
 
-void class_map_copy(const struct class_map *map, struct class_window window, uint8_t *ret_label,
-                    uint8_t *ret_confidence, size_t stride)
+void class_map_copy(const struct class_map *map, struct class_window window, struct class_room to)
 {
-    copy_window(map->label, window, ret_label, stride);
-    copy_window(map->confidence, window, ret_confidence, stride);
+    for (uint16_t b = 0; b < map->bands; b++, to.at += to.plane)
+        copy_window(map->samples + b * CLASS_PIXELS, window, to);
 }

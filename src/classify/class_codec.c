@@ -1,7 +1,7 @@
 /*
  * Bits are written from the low end of each byte. A block is
  *
- *   u8 version | u8 palette size - 1 | palette | label bits | confidence bits | 0..7 zero bits
+ *   u8 version | u8 palette size - 1 | palette | label bits | percent bits | 0..7 zero bits
  *
  * Labels: every pixel is guessed from its neighbours - along an edge that runs down the
  * image (left == upper left) the guess is the label above, otherwise the one to the left.
@@ -10,18 +10,25 @@
  *
  * Confidences, of classified pixels only: per row 4 bits of k, then the difference to the
  * confidence before it, zigzag, as a Rice code with k low bits. k = 15: no difference in the
- * whole row.
+ * whole row. Where a layer keeps more bands the version is 2, the number of bands follows it,
+ * and they follow the confidences, one after the other and in the same way.
  */
 #include "classify/class_codec.h"
 
 #include "base/buf.h"
 #include "classify/class_block.h"
-#include "classify/prediction.h"
+#include "classify/prediction_band.h"
 
 #include <stdbool.h>
 #include <string.h>
 
-enum { CODEC_VERSION = 1, MAX_RICE = 7, ROW_UNCHANGED = 15, MAX_GAMMA_BITS = 19 };
+enum {
+    VERSION_PLAIN = 1,
+    VERSION_BANDS = 2,
+    MAX_RICE = 7,
+    ROW_UNCHANGED = 15,
+    MAX_GAMMA_BITS = 19
+};
 
 struct bit_writer {
     struct buf *out;
@@ -249,7 +256,7 @@ static unsigned best_rice(const uint8_t *codes, unsigned count)
     return best;
 }
 
-static void put_confidence(struct bit_writer *w, const struct class_map *map)
+static void put_percents(struct bit_writer *w, const uint8_t *label, const uint8_t *percent)
 {
     uint8_t before = 0, codes[CLASS_BLOCK];
 
@@ -257,10 +264,10 @@ static void put_confidence(struct bit_writer *w, const struct class_map *map)
         unsigned count = 0;
 
         for (size_t i = row; i < row + CLASS_BLOCK; i++) {
-            if (!classified(map->label[i]))
+            if (!classified(label[i]))
                 continue;
-            codes[count++] = (uint8_t)zigzag(map->confidence[i], before);
-            before = map->confidence[i];
+            codes[count++] = (uint8_t)zigzag(percent[i], before);
+            before = percent[i];
         }
         unsigned k = best_rice(codes, count);
         put_bits(w, k, 4);
@@ -271,7 +278,8 @@ static void put_confidence(struct bit_writer *w, const struct class_map *map)
     }
 }
 
-static bool get_confidence(struct bit_reader *r, struct class_map *map)
+/* Of pixels that are not classified nothing is said: they stay as they are. */
+static bool get_percents(struct bit_reader *r, const uint8_t *label, uint8_t *percent)
 {
     uint8_t before = 0;
 
@@ -283,16 +291,38 @@ static bool get_confidence(struct bit_reader *r, struct class_map *map)
         for (size_t i = row; i < row + CLASS_BLOCK; i++) {
             unsigned high;
 
-            map->confidence[i] = 0;
-            if (!classified(map->label[i]))
+            if (!classified(label[i]))
                 continue;
             if (k != ROW_UNCHANGED) {
                 if (!get_unary(r, 255u >> k, &high))
                     return false;
                 before = unzigzag(high << k | get_bits(r, k), before);
             }
-            map->confidence[i] = before;
+            percent[i] = before;
         }
+    }
+    return true;
+}
+
+enum { MAX_HEAD = 3 };
+
+/* What a block begins with: how many bands it has. */
+static size_t head_of(const struct class_map *map, uint8_t head[MAX_HEAD])
+{
+    head[0] = map->bands == CLASS_BANDS ? VERSION_PLAIN : VERSION_BANDS;
+    head[1] = (uint8_t)map->bands;
+    head[2] = (uint8_t)(map->bands >> 8);
+    return head[0] == VERSION_PLAIN ? 1 : MAX_HEAD;
+}
+
+static bool get_percent_bands(struct bit_reader *r, struct class_map *map)
+{
+    for (uint16_t b = 1; b < map->bands; b++) {
+        uint8_t *percent = map->samples + b * CLASS_PIXELS;
+
+        memset(percent, b < CLASS_BANDS ? 0 : CLASS_UNSAID, CLASS_PIXELS);
+        if (!get_percents(r, map->label, percent))
+            return false;
     }
     return true;
 }
@@ -303,12 +333,15 @@ void class_codec_encode(const struct class_map *map, struct buf *out)
     struct palette palette = {0};
 
     palette_of(map->label, &palette);
-    uint8_t head[2] = {CODEC_VERSION, (uint8_t)(palette.count - 1)};
-    buf_append(out, head, sizeof(head));
+    uint8_t head[MAX_HEAD];
+    buf_append(out, head, head_of(map, head));
+    uint8_t last = (uint8_t)(palette.count - 1);
+    buf_append(out, &last, 1);
     buf_append(out, palette.values, palette.count);
     if (palette.count > 1)
         put_labels(&w, map->label, &palette);
-    put_confidence(&w, map);
+    for (uint16_t b = 1; b < map->bands; b++)
+        put_percents(&w, map->label, map->samples + b * CLASS_PIXELS);
     put_end(&w);
 }
 
@@ -317,20 +350,23 @@ enum tl_code class_codec_decode(const uint8_t *bytes, size_t size, struct class_
 {
     struct palette palette = {0};
 
-    if (size < 2 || bytes[0] != CODEC_VERSION || size < 3u + bytes[1])
+    uint8_t expected[MAX_HEAD];
+    size_t head = head_of(map, expected);
+
+    if (size <= head || memcmp(bytes, expected, head) != 0 || size < head + 2u + bytes[head])
         return tl_fail(err, TL_CORRUPT, "a stored class block of %zu bytes has no valid head",
                        size);
-    palette.count = bytes[1] + 1u;
-    memcpy(palette.values, bytes + 2, palette.count);
+    palette.count = bytes[head] + 1u;
+    memcpy(palette.values, bytes + head + 1, palette.count);
     palette_index(&palette);
 
-    size_t start = 2 + palette.count;
+    size_t start = head + 1 + palette.count;
     struct bit_reader r = {.bytes = bytes + start, .size = size - start};
     if (palette.count == 1)
-        memset(map->label, palette.values[0], sizeof(map->label));
+        memset(map->label, palette.values[0], CLASS_PIXELS);
     else if (!get_labels(&r, &palette, map->label))
         return tl_fail(err, TL_CORRUPT, "the labels of a stored class block are damaged");
-    if (!get_confidence(&r, map) || !reader_done(&r))
-        return tl_fail(err, TL_CORRUPT, "the confidences of a stored class block are damaged");
+    if (!get_percent_bands(&r, map) || !reader_done(&r))
+        return tl_fail(err, TL_CORRUPT, "the percents of a stored class block are damaged");
     return TL_OK;
 }

@@ -16,7 +16,7 @@
 struct class_store {
     struct block_pool *pool;
     struct cache *cache;
-    uint8_t level_count;
+    const struct pyramid *pyramid;
     uint64_t source_id[CLASS_STAGES]; /* in the pool */
     uint32_t ns[CLASS_STAGES];        /* in the cache */
     /* guards: that a claim of a key in the pool is landed or abandoned before the next one;
@@ -25,8 +25,9 @@ struct class_store {
 };
 
 enum tl_code class_store_new(const struct prediction_env *env, const char *id,
-                             const struct hash128 fingerprints[CLASS_STAGES], uint8_t level_count,
-                             struct class_store **ret_store, struct tl_err *err)
+                             const struct hash128 fingerprints[CLASS_STAGES],
+                             const struct pyramid *pyramid, struct class_store **ret_store,
+                             struct tl_err *err)
 {
     static const char *const stages[CLASS_STAGES] = {"raw classes", "classes"};
     struct class_store *made = calloc(1, sizeof(*made));
@@ -37,7 +38,7 @@ enum tl_code class_store_new(const struct prediction_env *env, const char *id,
     AUTO(class_store) store = made;
     store->pool = env->pool;
     store->cache = env->cache;
-    store->level_count = level_count;
+    store->pyramid = pyramid;
     for (int stage = 0; stage < CLASS_STAGES; stage++) {
         char label[96];
 
@@ -68,7 +69,7 @@ static struct block_key pool_key(const struct class_store *store, struct class_k
 /* The top level is z 0, so that a block's id does not move when the grid grows a level. */
 static struct cache_key cache_key_of(const struct class_store *store, struct class_key key)
 {
-    uint8_t z = (uint8_t)(store->level_count - 1 - key.level);
+    uint8_t z = (uint8_t)(store->pyramid->level_count - 1 - key.level);
 
     return (struct cache_key){.ns = store->ns[key.stage],
                               .variant = (uint8_t)key.stage,
@@ -120,7 +121,7 @@ bool class_store_has(struct class_store *store, struct class_key key)
 static struct block *in_cache(struct class_store *store, struct class_key key)
 {
     struct cache_key at = cache_key_of(store, key);
-    AUTO(class_map) map = class_map_new();
+    AUTO(class_map) map = class_map_new(store->pyramid->bands);
     struct cache_value value;
     struct block *block = NULL;
     struct tl_err unsaid; /* a damaged copy is not an error: the block is made again */

@@ -21,6 +21,7 @@ struct block;
 struct class_map;
 struct class_store;
 struct prediction_env;
+struct pyramid;
 
 enum class_stage { CLASS_RAW, CLASS_FINAL, CLASS_STAGES };
 
@@ -30,11 +31,12 @@ struct class_key {
     uint32_t col, row;
 };
 
-/* `fingerprints` of the two stages: what is in the cache under another one is not seen. */
+/* `fingerprints` of the two stages: what is in the cache under another one is not seen. Blocks are
+ * of the pyramid's levels and bands; it is borrowed. */
 TL_MUST_CHECK enum tl_code class_store_new(const struct prediction_env *env, const char *id,
                                            const struct hash128 fingerprints[CLASS_STAGES],
-                                           uint8_t level_count, struct class_store **ret_store,
-                                           struct tl_err *err);
+                                           const struct pyramid *pyramid,
+                                           struct class_store **ret_store, struct tl_err *err);
 void class_store_free(struct class_store *store);
 
 /* Is it in the pool or the cache? Reads no pixel. */

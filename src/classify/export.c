@@ -6,7 +6,7 @@
 #include "classify/class_block.h"
 #include "classify/forest.h"
 #include "classify/mode.h"
-#include "classify/prediction.h"
+#include "classify/prediction_band.h"
 #include "raster/block.h"
 #include "raster/cog_writer.h"
 
@@ -18,9 +18,9 @@
 struct exporting {
     const struct export_request *request;
     struct errand *errand;
-    pthread_mutex_t mu; /* guards: the rest */
-    struct cog_writer *label, *confidence;
-    uint32_t next; /* block of level 0, row after row */
+    pthread_mutex_t mu;                               /* guards: the rest */
+    struct cog_writer *writers[PREDICTION_MAX_BANDS]; /* NULL: that band is not written */
+    uint32_t next;                                    /* block of level 0, row after row */
     enum tl_code code;
     struct tl_err err;
     struct export_result result;
@@ -58,17 +58,23 @@ static void count_pixels(const struct cog_window *window, const struct class_map
             result->pixels[map->label[y * CLASS_BLOCK + x]]++;
 }
 
+static uint16_t band_count(const struct exporting *export)
+{
+    return pyramid_of(export)->bands;
+}
+
 /* With the mutex held. A file of percents has the labels' nodata: nothing was said there. */
 static enum tl_code put(struct exporting *export, struct cog_window window, struct class_map *map,
                         struct tl_err *err)
 {
-    TL_TRY(cog_writer_put(export->label, window, map->label, CLASS_BLOCK, err));
-    if (!export->confidence)
-        return TL_OK;
     for (size_t i = 0; i < CLASS_PIXELS; i++)
         if (map->label[i] == CLASS_NODATA)
             map->confidence[i] = CLASS_NODATA;
-    return cog_writer_put(export->confidence, window, map->confidence, CLASS_BLOCK, err);
+    for (uint16_t b = 0; b < band_count(export); b++)
+        if (export->writers[b])
+            TL_TRY(cog_writer_put(export->writers[b], window, map->samples + b * CLASS_PIXELS,
+                                  CLASS_BLOCK, err));
+    return TL_OK;
 }
 
 /* ---- level 0 ---- */
@@ -87,7 +93,7 @@ static enum tl_code classify_block(struct exporting *export, uint32_t block, str
 
     TL_TRY(errand_check(&errand, err));
     TL_TRY(source->read(source, &request, 1, &errand, &classes, err));
-    class_block_copy(classes, all, map->label, map->confidence, CLASS_BLOCK);
+    class_block_copy(classes, all, (struct class_room){map->samples, CLASS_PIXELS, CLASS_BLOCK});
     pthread_mutex_lock(&export->mu);
     enum tl_code code = put(export, window, map, err);
     count_pixels(&window, map, &export->result);
@@ -112,7 +118,7 @@ static bool take(struct exporting *export, uint32_t *ret_block)
 static void *classify_blocks(void *arg)
 {
     struct exporting *export = arg;
-    AUTO(class_map) map = class_map_new();
+    AUTO(class_map) map = class_map_new(band_count(export));
     struct tl_err err;
     uint32_t block;
 
@@ -157,10 +163,11 @@ static enum tl_code halve_child(struct exporting *export, struct cog_window chil
 {
     size_t at = (size_t)(child.y / 2 % CLASS_BLOCK) * CLASS_BLOCK + child.x / 2 % CLASS_BLOCK;
 
-    TL_TRY(cog_writer_get(export->label, child, scratch->label, CLASS_BLOCK, err));
-    if (export->confidence)
-        TL_TRY(cog_writer_get(export->confidence, child, scratch->confidence, CLASS_BLOCK, err));
-    mode_halve(scratch->label, scratch->confidence, child.width, child.height, parent, at);
+    for (uint16_t b = 0; b < band_count(export); b++)
+        if (export->writers[b])
+            TL_TRY(cog_writer_get(export->writers[b], child, scratch->samples + b * CLASS_PIXELS,
+                                  CLASS_BLOCK, err));
+    mode_halve(scratch->samples, child.width, child.height, parent, at);
     return TL_OK;
 }
 
@@ -168,7 +175,7 @@ static enum tl_code halve_block(struct exporting *export, struct cog_window wind
                                 struct class_map *scratch, struct tl_err *err)
 {
     const struct pyramid_level *below = &pyramid_of(export)->levels[window.level - 1];
-    AUTO(class_map) map = class_map_new();
+    AUTO(class_map) map = class_map_new(band_count(export));
 
     if (!map)
         return tl_fail(err, TL_NOMEM, "no memory for a class block");
@@ -186,7 +193,7 @@ static enum tl_code halve_block(struct exporting *export, struct cog_window wind
 static enum tl_code halve_all(struct exporting *export, struct tl_err *err)
 {
     const struct pyramid *pyramid = pyramid_of(export);
-    AUTO(class_map) scratch = class_map_new();
+    AUTO(class_map) scratch = class_map_new(band_count(export));
 
     if (!scratch)
         return tl_fail(err, TL_NOMEM, "no memory for a class block");
@@ -228,55 +235,74 @@ static enum tl_code open_label(struct exporting *export, struct tl_err *err)
     metadata[count++] = "model_fingerprint";
     metadata[count++] = fingerprint;
     metadata[count] = NULL;
-    const struct cog_spec spec = {.path = export->request->label_path,
+    const struct cog_spec spec = {.path = export->request->paths[0],
                                   .pyramid = pyramid_of(export),
-                                  .band_name = "label",
+                                  .band_name = export->request->names[0],
                                   .colors = colors,
                                   .metadata = metadata};
-    return cog_writer_new(&spec, &export->label, err);
+    return cog_writer_new(&spec, &export->writers[0], err);
 }
 
-static enum tl_code open_confidence(struct exporting *export, struct tl_err *err)
+static enum tl_code open_percents(struct exporting *export, struct tl_err *err)
 {
-    const struct cog_spec spec = {.path = export->request->confidence_path,
-                                  .pyramid = pyramid_of(export),
-                                  .band_name = "confidence"};
+    for (uint16_t b = 1; b < band_count(export); b++) {
+        const struct cog_spec spec = {.path = export->request->paths[b],
+                                      .pyramid = pyramid_of(export),
+                                      .band_name = export->request->names[b]};
 
-    return spec.path ? cog_writer_new(&spec, &export->confidence, err) : TL_OK;
+        if (spec.path)
+            TL_TRY(cog_writer_new(&spec, &export->writers[b], err));
+    }
+    return TL_OK;
 }
 
-/* One file cannot be both; what cannot be written at all is the writers' to say. */
-static enum tl_code check_paths(const struct export_request *request, struct tl_err *err)
+static bool same_target(const char *a, const char *b)
 {
-    char *label = NULL, *confidence = NULL;
+    char *one = NULL, *other = NULL;
     struct tl_err ignored;
 
-    bool same = request->confidence_path &&
-                file_target(request->label_path, &label, &ignored) == TL_OK &&
-                file_target(request->confidence_path, &confidence, &ignored) == TL_OK &&
-                strcmp(label, confidence) == 0;
-    free(label);
-    free(confidence);
-    return same ? tl_fail(err, TL_INVALID, "%s: classes and confidence need a file each",
-                          request->label_path)
-                : TL_OK;
+    bool same = file_target(a, &one, &ignored) == TL_OK &&
+                file_target(b, &other, &ignored) == TL_OK && strcmp(one, other) == 0;
+    free(one);
+    free(other);
+    return same;
+}
+
+/* One file cannot be two; what cannot be written at all is the writers' to say. */
+static enum tl_code check_paths(const struct exporting *export, struct tl_err *err)
+{
+    const struct export_request *request = export->request;
+
+    for (uint16_t b = 1; b < band_count(export); b++)
+        for (uint16_t a = 0; a < b && request->paths[b]; a++)
+            if (request->paths[a] && same_target(request->paths[a], request->paths[b]))
+                return tl_fail(err, TL_INVALID, "%s: %s and %s need a file each", request->paths[b],
+                               a ? request->names[a] : "classes", request->names[b]);
+    return TL_OK;
+}
+
+/* What is done to every file. */
+static enum tl_code each_writer(const struct exporting *export,
+                                enum tl_code (*todo)(struct cog_writer *, struct tl_err *),
+                                struct tl_err *err)
+{
+    for (uint16_t b = 0; b < band_count(export); b++)
+        if (export->writers[b])
+            TL_TRY(todo(export->writers[b], err));
+    return TL_OK;
 }
 
 static enum tl_code run(struct exporting *export, struct tl_err *err)
 {
-    const struct export_request *request = export->request;
-
-    TL_TRY(check_paths(request, err));
+    TL_CHECK(band_count(export) <= PREDICTION_MAX_BANDS);
+    TL_TRY(check_paths(export, err));
     TL_TRY(open_label(export, err));
-    TL_TRY(open_confidence(export, err));
+    TL_TRY(open_percents(export, err));
     TL_TRY(classify_all(export, err));
     TL_TRY(halve_all(export, err));
-    TL_TRY(cog_writer_order(export->label, err));
-    if (export->confidence)
-        TL_TRY(cog_writer_order(export->confidence, err));
+    TL_TRY(each_writer(export, cog_writer_order, err));
     TL_TRY(errand_check(export->errand, err));
-    TL_TRY(cog_writer_publish(export->label, err));
-    return export->confidence ? cog_writer_publish(export->confidence, err) : TL_OK;
+    return each_writer(export, cog_writer_publish, err);
 }
 
 enum tl_code export_prediction(const struct export_request *request, struct errand *errand,
@@ -286,8 +312,8 @@ enum tl_code export_prediction(const struct export_request *request, struct erra
 
     pthread_mutex_init(&export.mu, NULL);
     enum tl_code code = run(&export, err);
-    cog_writer_free(export.label);
-    cog_writer_free(export.confidence);
+    for (size_t b = 0; b < TL_COUNT(export.writers); b++)
+        cog_writer_free(export.writers[b]);
     pthread_mutex_destroy(&export.mu);
     if (code == TL_OK)
         *ret_result = export.result;

@@ -1,7 +1,7 @@
 /*
- * export: a whole prediction as a COG: every block of level 0, then levels that are the exact
- * mode of the one before - the pixels that tiles show. Blocks that are in the cache are not
- * classified again, and what is classified fills it.
+ * export: a whole prediction as COGs, one per band that is wanted: every block of level 0, then
+ * levels that are the exact mode of the one before - the pixels that tiles show. Blocks that are in
+ * the cache are not classified again, and what is classified fills it.
  *
  * Threads  runs its own; the caller waits
  * Memory   some MiB per thread, however large the area
@@ -25,16 +25,18 @@ struct export_request {
     const struct forest_info *model;    /* which one it was is written into the file */
     const struct forest_class *classes; /* values, names and colours of the file */
     uint32_t class_count;
-    const char *label_path;      /* a COG of class values with the classes' colours */
-    const char *confidence_path; /* a COG of percents; NULL: none is written */
-    unsigned threads;            /* at least 1 */
+    /* Per band of the prediction a file, NULL where none is written, and its name. Band 0 is a COG
+     * of class values with the classes' colours, and is written; the others are of percents. */
+    const char *const *paths;
+    const char *const *names;
+    unsigned threads; /* at least 1 */
 };
 
 struct export_result {
     uint64_t pixels[256]; /* per class value, CLASS_MASKED and CLASS_NODATA included */
 };
 
-/* Both files or none; TL_INVALID when both are to have one name. Stops when the errand says so. */
+/* All files or none; TL_INVALID when two are to have one name. Stops when the errand says so. */
 TL_MUST_CHECK enum tl_code export_prediction(const struct export_request *request,
                                              struct errand *errand,
                                              struct export_result *ret_result, struct tl_err *err);

@@ -6,6 +6,7 @@
 #include "base/errand.h"
 #include "classify/forest_bench.h"
 #include "classify/forest_mix.h"
+#include "classify/forest_output.h"
 #include "classify/forest_table.h"
 #include "classify/model_rows.h"
 

@@ -26,6 +26,7 @@ struct arena;
 struct blob;
 struct errand;
 struct forest;
+struct forest_output;
 struct forest_table;
 
 #define FOREST_MAX_CLASSES  256
@@ -99,28 +100,6 @@ struct forest_pixels {
 
 /* Feature f of pixel i, wherever it is. */
 float forest_value(const struct forest_pixels *pixels, uint32_t feature, size_t i);
-
-/* Outputs of one run; NULL for what is not wanted. Arrays of `count` pixels; what has several
- * numbers per pixel is class-major: number c of pixel i at [c * count + i]. */
-struct forest_output {
-    uint8_t *label; /* class values; of equal probabilities the first class wins */
-    /* The winner's probability p in whole percent, halves up: (uint8_t)(100 * p + 0.5), in
-     * double, 0..100. */
-    uint8_t *confidence;
-    float *probability;
-    /* The greatest probability less the next one (of one class: less 0), 0..1. */
-    float *margin;
-    /* -sum p ln p / ln(classes), in double and in the order of the classes: 0 is certain, 1 is no
-     * idea. What is not within 0 < p < 1 adds nothing; of one class it is 0. */
-    float *entropy;
-    /* info.score_count numbers: what LightGBM, XGBoost (float32 values) and CatBoost call raw,
-     * bias and scale included. Of what divides its sums - a forest, a soft vote - the sums before
-     * that. Those of a stack are its last model's. */
-    double *scores;
-    /* Per class, the trees whose leaf has it as its first most probable class. Of a model whose
-     * info.has_votes; a forest's pixels with impure leaves are walked by the oracle for it. */
-    uint32_t *votes;
-};
 
 /*
  * Labels pixels. What comes out equals forest_run_scalar() bit for bit, whatever the

@@ -399,7 +399,7 @@ static bool make_vote_tables(struct flat *flat, struct arena *arena)
     for (size_t votes = 0; votes < entries; votes++) {
         double p = (double)votes / flat->model->divisor;
 
-        percent[votes] = walk_percent(p);
+        percent[votes] = forest_percent(p);
         probability[votes] = (float)p;
     }
     flat->percent = percent;

@@ -360,6 +360,7 @@ static struct forest_output chunk_output(const struct chunk *chunk)
         .entropy = all->entropy ? all->entropy + at : NULL,
         .scores = all->scores ? all->scores + at : NULL,
         .votes = all->votes ? all->votes + at : NULL,
+        .percent = all->percent ? all->percent + at : NULL,
     };
 }
 

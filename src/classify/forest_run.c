@@ -521,6 +521,8 @@ static void write_votes(const struct run *run, uint32_t i, size_t pixel)
         output->confidence[pixel] = run->flat->percent[votes[best]];
     for (uint32_t c = 0; output->probability && c < model->info.class_count; c++)
         output->probability[c * run->task->room + pixel] = run->flat->probability[votes[c]];
+    for (uint32_t c = 0; output->percent && c < model->info.class_count; c++)
+        output->percent[c * run->task->room + pixel] = run->flat->percent[votes[c]];
 }
 
 /* Sums of a pixel that landed on rows, in another order than the library's. */
@@ -580,6 +582,11 @@ static bool entropy_doubtful(const struct run *run, const double *sums, double s
     return (float)(entropy - off) != (float)(entropy + off);
 }
 
+static bool percent_doubtful(double sum, double slack, double divisor)
+{
+    return forest_percent((sum - slack) / divisor) != forest_percent((sum + slack) / divisor);
+}
+
 /*
  * Whether sums that may be `slack` off in either direction could have come out otherwise.
  * Division and both roundings keep order, so the two ends of each interval decide.
@@ -596,9 +603,10 @@ static bool doubtful(const struct run *run, const double *sums, double slack)
         if (output->probability &&
             (float)((sums[c] - slack) / divisor) != (float)((sums[c] + slack) / divisor))
             return true;
+        if (output->percent && percent_doubtful(sums[c], slack, divisor))
+            return true;
     }
-    double low = TL_MAX(0, (sums[best] - slack) / divisor);
-    if (output->confidence && walk_percent(low) != walk_percent((sums[best] + slack) / divisor))
+    if (output->confidence && percent_doubtful(sums[best], slack, divisor))
         return true;
     return output->scores || (output->margin && margin_doubtful(run, sums, slack)) ||
            (output->entropy && entropy_doubtful(run, sums, slack));

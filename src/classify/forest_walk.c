@@ -247,12 +247,6 @@ uint32_t walk_winner(const double *p, uint32_t class_count)
     return nan < class_count ? nan : best; /* the first NaN, as numpy has it */
 }
 
-uint8_t walk_percent(double p)
-{
-    /* A transform in float32 may pass 1 by a hair, and a score that is no probability by far. */
-    return (uint8_t)(100 * fmin(fmax(p, 0), 1) + 0.5);
-}
-
 void walk_two_greatest(const double *p, uint32_t class_count, double *ret_first, double *ret_second)
 {
     double first = (double)-INFINITY, second = class_count > 1 ? (double)-INFINITY : 0;
@@ -293,9 +287,11 @@ static void write_winner(const struct model *model, const double *p, uint32_t be
     if (output->label)
         output->label[at] = model->info.classes[best].value;
     if (output->confidence)
-        output->confidence[at] = walk_percent(p[best]);
+        output->confidence[at] = forest_percent(p[best]);
     for (uint32_t c = 0; output->probability && c < model->info.class_count; c++)
         output->probability[c * count + at] = (float)p[c];
+    for (uint32_t c = 0; output->percent && c < model->info.class_count; c++)
+        output->percent[c * count + at] = forest_percent(p[c]);
     if (output->margin)
         output->margin[at] = margin_of(p, model->info.class_count);
     if (output->entropy)

@@ -9,6 +9,7 @@
 #ifndef TILTH_CLASSIFY_FOREST_WALK_H
 #define TILTH_CLASSIFY_FOREST_WALK_H
 
+#include "classify/forest_output.h"
 #include "classify/model_parsed.h"
 
 #include <stddef.h>
@@ -28,9 +29,6 @@ void walk_probabilities(const struct model *model, const double *sums, double *r
 
 /* The first of the largest, as numpy's argmax has it: an index into the classes. */
 uint32_t walk_winner(const double *p, uint32_t class_count);
-
-/* 0..1 to whole percent, halves up: the one rounding of confidences. */
-uint8_t walk_percent(double p);
 
 /* The two greatest of `class_count` numbers; the second of one is 0. */
 void walk_two_greatest(const double *p, uint32_t class_count, double *ret_first,

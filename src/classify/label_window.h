@@ -8,7 +8,7 @@
 #ifndef TILTH_CLASSIFY_LABEL_WINDOW_H
 #define TILTH_CLASSIFY_LABEL_WINDOW_H
 
-#include "classify/prediction.h"
+#include "classify/prediction_band.h"
 
 #include <stdbool.h>
 #include <stddef.h>

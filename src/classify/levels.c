@@ -68,14 +68,14 @@ uint32_t levels_missing(struct prediction *prediction, const struct block_reques
 static void halve_into(struct class_map *parent, const struct block_request *at,
                        const struct block *child)
 {
-    const uint8_t *label = child->samples;
+    const uint8_t *samples = child->samples;
     size_t from = (size_t)at->y0 * CLASS_BLOCK + at->x0;
     size_t row = (at->row & 1u) * HALF + at->y0 / 2u, col = (at->col & 1u) * HALF + at->x0 / 2u;
 
     if (child->empty)
         return;
-    mode_halve(label + from, label + CLASS_PIXELS + from, (uint32_t)(at->x1 - at->x0),
-               (uint32_t)(at->y1 - at->y0), parent, row * CLASS_BLOCK + col);
+    mode_halve(samples + from, (uint32_t)(at->x1 - at->x0), (uint32_t)(at->y1 - at->y0), parent,
+               row * CLASS_BLOCK + col);
 }
 
 static enum tl_code exact_block(struct prediction *prediction, const struct block_request *request,
@@ -129,7 +129,7 @@ static enum tl_code exact_block(struct prediction *prediction, const struct bloc
         return TL_OK;
     }
     TL_TRY(errand_check(errand, err));
-    AUTO(class_map) map = class_map_new();
+    AUTO(class_map) map = class_map_new(prediction->pyramid.bands);
     if (!map)
         return tl_fail(err, TL_NOMEM, "no memory for a class block of level %u", request->level);
     TL_TRY(halve_children(prediction, request, errand, map, err));
@@ -156,17 +156,18 @@ static enum tl_code vote_rows(const struct approximation *a, const struct stack_
 
     arena_reset(a->scratch);
     uint32_t *pixels = arena_alloc(a->scratch, count, sizeof(*pixels));
-    uint8_t *label = arena_alloc(a->scratch, count, 1);
-    uint8_t *confidence = arena_alloc(a->scratch, count, 1);
-    if (!pixels || !label || !confidence)
+    uint8_t *samples = arena_alloc(a->scratch, count, a->map->bands);
+    if (!pixels || !samples)
         return tl_fail(err, TL_NOMEM, "no memory to classify %zu pixels", count);
     for (size_t i = 0; i < count; i++)
         pixels[i] = (uint32_t)(first * (size_t)window->at.width + i);
-    TL_TRY(vote_pixels(&vote, pixels, count, label, confidence, err));
-    for (size_t y = 0; y < rows; y++) {
+    TL_TRY(vote_pixels(&vote, pixels, count, samples, err));
+    for (size_t row = 0; row < (size_t)a->map->bands * rows; row++) {
+        size_t b = row / rows, y = row % rows;
         size_t at = (window_y + first + y) * CLASS_BLOCK + a->request->x0;
-        memcpy(a->map->label + at, label + y * window->at.width, window->at.width);
-        memcpy(a->map->confidence + at, confidence + y * window->at.width, window->at.width);
+
+        memcpy(a->map->samples + b * CLASS_PIXELS + at, samples + b * count + y * window->at.width,
+               window->at.width);
     }
     return TL_OK;
 }
@@ -209,7 +210,7 @@ static enum tl_code approximate_block(struct prediction *prediction,
                                       const struct block_request *request, struct errand *errand,
                                       struct block **ret_block, struct tl_err *err)
 {
-    AUTO(class_map) map = class_map_new();
+    AUTO(class_map) map = class_map_new(prediction->pyramid.bands);
     const struct approximation a = {
         prediction, request, errand, prediction_scratch(prediction), prediction_scratch(prediction),
         map};

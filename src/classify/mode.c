@@ -1,7 +1,7 @@
 #include "classify/mode.h"
 
 #include "classify/class_block.h"
-#include "classify/prediction.h"
+#include "classify/prediction_band.h"
 
 /* What a 2 x 2 square becomes: nodata never outvotes, ties go to the earliest. */
 static unsigned winner_of(const uint8_t label[4])
@@ -23,40 +23,52 @@ static unsigned winner_of(const uint8_t label[4])
     return best;
 }
 
-static uint8_t mean_of(const uint8_t label[4], const uint8_t confidence[4], uint8_t winner)
+static uint8_t mean_of(const uint8_t label[4], const uint8_t percent[4], uint8_t winner)
 {
     unsigned sum = 0, count = 0;
 
     for (unsigned i = 0; i < 4; i++) {
         if (label[i] != winner)
             continue;
-        sum += confidence[i];
+        sum += percent[i];
         count++;
     }
     return (uint8_t)((2 * sum + count) / (2 * count));
 }
 
-void mode_halve(const uint8_t *label, const uint8_t *confidence, uint32_t width, uint32_t height,
-                struct class_map *parent, size_t at)
+/* All bands of a pixel, from its four children at `from`. */
+static void halve_pixel(const uint8_t *samples, const size_t from[4], const uint8_t labels[4],
+                        struct class_map *parent, size_t at)
+{
+    uint8_t winner = labels[winner_of(labels)];
+
+    parent->label[at] = winner;
+    for (size_t band = CLASS_PIXELS; band < parent->bands * CLASS_PIXELS; band += CLASS_PIXELS) {
+        uint8_t percents[4];
+
+        for (int k = 0; k < 4; k++)
+            percents[k] = samples[band + from[k]];
+        parent->samples[band + at] = mean_of(labels, percents, winner);
+    }
+}
+
+void mode_halve(const uint8_t *samples, uint32_t width, uint32_t height, struct class_map *parent,
+                size_t at)
 {
     for (uint32_t y = 0; y < height; y += 2, at += CLASS_BLOCK) {
         for (uint32_t x = 0; x < width; x += 2) {
             size_t i = (size_t)y * CLASS_BLOCK + x;
             size_t down = y + 1 < height ? CLASS_BLOCK : 0, right = x + 1 < width ? 1 : 0;
             size_t from[4] = {i, i + right, i + down, i + down + right};
-            uint8_t labels[4], confidences[4];
+            uint8_t labels[4];
 
-            for (int k = 0; k < 4; k++) {
-                labels[k] = label[from[k]];
-                confidences[k] = confidence[from[k]];
-            }
+            for (int k = 0; k < 4; k++)
+                labels[k] = samples[from[k]];
             if (!right)
                 labels[1] = labels[3] = CLASS_NODATA;
             if (!down)
                 labels[2] = labels[3] = CLASS_NODATA;
-            uint8_t winner = labels[winner_of(labels)];
-            parent->label[at + x / 2] = winner;
-            parent->confidence[at + x / 2] = mean_of(labels, confidences, winner);
+            halve_pixel(samples, from, labels, parent, at + x / 2);
         }
     }
 }

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/hash.h"
 #include "classify/forest.h"
+#include "classify/forest_output.h"
 #include "classify/model_file_private.h"
 #include "classify/model_rows.h"
 

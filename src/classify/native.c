@@ -122,32 +122,31 @@ static size_t unit_pixels(const struct unit *unit, uint32_t *pixels)
 }
 
 /* Into the maps: these pixels are claimed, nobody else touches them. */
-static void unit_store(const struct unit *unit, const uint8_t *label, const uint8_t *confidence)
+static void unit_store(const struct unit *unit, const uint8_t *samples, size_t count)
 {
     for (size_t i = 0; i < unit->run_count; i++) {
         const struct partial_run *run = &unit->runs[i];
         struct class_map *map = partial_map(unit->wants->items[run->want].partial);
         size_t at = (size_t)run->y * CLASS_BLOCK + run->x0, size = (size_t)(run->x1 - run->x0);
 
-        memcpy(map->label + at, label, size);
-        memcpy(map->confidence + at, confidence, size);
-        label += size;
-        confidence += size;
+        for (size_t b = 0; b < map->bands; b++)
+            memcpy(map->samples + b * CLASS_PIXELS + at, samples + b * count, size);
+        samples += size;
     }
 }
 
 static enum tl_code unit_classify(struct unit *unit, struct tl_err *err)
 {
     uint32_t *pixels = arena_alloc(unit->arena, PARTIAL_UNIT, sizeof(*pixels));
-    uint8_t *label = arena_alloc(unit->arena, PARTIAL_UNIT, 1);
-    uint8_t *confidence = arena_alloc(unit->arena, PARTIAL_UNIT, 1);
     const struct vote vote = {unit->wants->prediction, &unit->window, unit->errand, unit->arena};
 
-    if (!pixels || !label || !confidence)
+    uint8_t *samples =
+        arena_alloc(unit->arena, PARTIAL_UNIT, unit->wants->prediction->pyramid.bands);
+    if (!pixels || !samples)
         return tl_fail(err, TL_NOMEM, "no memory to classify a unit of %d pixels", PARTIAL_UNIT);
     size_t count = unit_pixels(unit, pixels);
-    TL_TRY(vote_pixels(&vote, pixels, count, label, confidence, err));
-    unit_store(unit, label, confidence);
+    TL_TRY(vote_pixels(&vote, pixels, count, samples, err));
+    unit_store(unit, samples, count);
     return TL_OK;
 }
 
@@ -268,15 +267,14 @@ static enum tl_code want_around(struct wants *wants, const struct block_request 
     return TL_OK;
 }
 
-static void want_copy(const struct wants *wants, size_t i, uint8_t *label, uint8_t *confidence,
-                      size_t stride)
+static void want_copy(const struct wants *wants, size_t i, struct class_room to)
 {
     const struct partial_want *want = &wants->items[i];
 
     if (wants->blocks[i])
-        class_block_copy(wants->blocks[i], want->window, label, confidence, stride);
+        class_block_copy(wants->blocks[i], want->window, to);
     else
-        class_map_copy(partial_map(want->partial), want->window, label, confidence, stride);
+        class_map_copy(partial_map(want->partial), want->window, to);
 }
 
 /* ---- without a filter: what is raw is final ---- */
@@ -291,10 +289,10 @@ static enum tl_code raw_block(struct wants *wants, size_t i, struct block **ret_
         *ret_block = block_ref(wants->blocks[i]);
         return TL_OK;
     }
-    AUTO(class_map) map = class_map_new();
+    AUTO(class_map) map = class_map_new(wants->prediction->pyramid.bands);
     if (!map)
         return tl_fail(err, TL_NOMEM, "no memory for a class block");
-    want_copy(wants, i, map->label + at, map->confidence + at, CLASS_BLOCK);
+    want_copy(wants, i, (struct class_room){map->samples + at, CLASS_PIXELS, CLASS_BLOCK});
     return class_block_new(wants->prediction->pool, map, ret_block, err);
 }
 
@@ -321,30 +319,29 @@ static enum tl_code read_raw(struct prediction *prediction, const struct block_r
 
 /* ---- with post-processing ---- */
 
-/* Raw labels and confidences of a request and its halo; nodata outside the grid. */
+/* Raw bands of a request and its halo; outside the grid the labels are nodata. */
 struct frame {
     uint32_t halo, width, height;
-    uint8_t *label, *confidence;
+    size_t pixels;
+    uint8_t *samples; /* [band][pixels] */
 };
 
 static void frame_release(struct frame *frame)
 {
-    free(frame->label);
-    free(frame->confidence);
+    free(frame->samples);
 }
 #define AUTO_FRAME __attribute__((cleanup(frame_release))) struct frame
 
 static enum tl_code frame_init(struct frame *frame, const struct block_request *request,
-                               struct tl_err *err)
+                               uint16_t bands, struct tl_err *err)
 {
     frame->width = (uint32_t)(request->x1 - request->x0) + 2 * frame->halo;
     frame->height = (uint32_t)(request->y1 - request->y0) + 2 * frame->halo;
-    size_t pixels = (size_t)frame->width * frame->height;
-    frame->label = TL_OWNED(malloc(pixels));
-    frame->confidence = TL_OWNED(malloc(pixels));
-    if (!frame->label || !frame->confidence)
-        return tl_fail(err, TL_NOMEM, "no memory to filter %zu pixels", pixels);
-    memset(frame->label, CLASS_NODATA, pixels);
+    frame->pixels = (size_t)frame->width * frame->height;
+    frame->samples = TL_OWNED(malloc(frame->pixels * bands));
+    if (!frame->samples)
+        return tl_fail(err, TL_NOMEM, "no memory to filter %zu pixels", frame->pixels);
+    memset(frame->samples, CLASS_NODATA, frame->pixels);
     return TL_OK;
 }
 
@@ -359,13 +356,13 @@ static void frame_fill(struct frame *frame, const struct block_request *request,
     size_t y = (size_t)((int64_t)want->row * CLASS_BLOCK + want->window.y0 - top);
     size_t at = y * frame->width + x;
 
-    want_copy(wants, i, frame->label + at, frame->confidence + at, frame->width);
+    want_copy(wants, i, (struct class_room){frame->samples + at, frame->pixels, frame->width});
 }
 
 static enum tl_code filter(struct prediction *prediction, const struct block_request *request,
                            const struct frame *frame, struct block **ret_block, struct tl_err *err)
 {
-    AUTO(class_map) map = class_map_new();
+    AUTO(class_map) map = class_map_new(prediction->pyramid.bands);
     AUTO(arena) scratch = arena_new();
     uint32_t width = frame->width - 2 * frame->halo, height = frame->height - 2 * frame->halo;
     size_t at = (size_t)request->y0 * CLASS_BLOCK + request->x0;
@@ -373,11 +370,15 @@ static enum tl_code filter(struct prediction *prediction, const struct block_req
 
     if (!map || !scratch)
         return tl_fail(err, TL_NOMEM, "no memory for a class block");
-    const struct post_frame input = {frame->width, frame->height, frame->label, frame->confidence};
+    const struct post_frame input = {frame->width, frame->height, frame->samples,
+                                     frame->samples + frame->pixels};
     TL_TRY(post_run(&prediction->post, &input, scratch, map->label + at, CLASS_BLOCK, err));
-    for (size_t y = 0; y < height; y++)
-        memcpy(map->confidence + at + y * CLASS_BLOCK, frame->confidence + core + y * frame->width,
-               width);
+    for (size_t row = 0; row < (size_t)(map->bands - 1) * height; row++) {
+        size_t b = 1 + row / height, y = row % height;
+
+        memcpy(map->samples + b * CLASS_PIXELS + at + y * CLASS_BLOCK,
+               frame->samples + b * frame->pixels + core + y * frame->width, width);
+    }
     if (!prediction_is_whole(prediction, request))
         return class_block_new(prediction->pool, map, ret_block, err);
     return class_store_keep(prediction->store,
@@ -392,7 +393,7 @@ static enum tl_code final_block(struct wants *wants, size_t first, size_t last,
 {
     AUTO_FRAME frame = {.halo = post_halo(&wants->prediction->post)};
 
-    TL_TRY(frame_init(&frame, request, err));
+    TL_TRY(frame_init(&frame, request, wants->prediction->pyramid.bands, err));
     for (size_t i = first; i < last; i++)
         frame_fill(&frame, request, wants, i);
     return filter(wants->prediction, request, &frame, ret_block, err);

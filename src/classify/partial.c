@@ -21,7 +21,7 @@ struct partial {
     struct partial *next;
     uint64_t done[CLASS_BLOCK][ROW_WORDS];
     uint64_t claimed[CLASS_BLOCK][ROW_WORDS];
-    struct class_map map;
+    struct class_map *map;
 };
 
 struct partials {
@@ -29,10 +29,18 @@ struct partials {
     pthread_cond_t moved;
     struct partial *list;
     unsigned count, keep;
+    uint16_t bands;
     uint64_t clock, generation;
 };
 
-struct partials *partials_new(unsigned keep)
+static void partial_free(struct partial *partial)
+{
+    if (partial)
+        class_map_free(partial->map);
+    free(partial);
+}
+
+struct partials *partials_new(unsigned keep, uint16_t bands)
 {
     struct partials *partials = calloc(1, sizeof(*partials));
     pthread_condattr_t attr;
@@ -44,7 +52,8 @@ struct partials *partials_new(unsigned keep)
     pthread_mutex_init(&partials->mu, NULL);
     pthread_cond_init(&partials->moved, &attr);
     pthread_condattr_destroy(&attr);
-    partials->keep = keep;
+    partials->keep = TL_MAX(1, keep * CLASS_BANDS / bands);
+    partials->bands = bands;
     return partials;
 }
 
@@ -55,7 +64,7 @@ void partials_free(struct partials *partials)
     for (struct partial *partial = partials->list, *next; partial; partial = next) {
         TL_CHECK(!partial->users);
         next = partial->next;
-        free(partial);
+        partial_free(partial);
     }
     pthread_cond_destroy(&partials->moved);
     pthread_mutex_destroy(&partials->mu);
@@ -102,7 +111,7 @@ static void shrink(struct partials *partials)
         if (!oldest)
             return;
         unlist(partials, oldest);
-        free(oldest);
+        partial_free(oldest);
     }
 }
 
@@ -116,15 +125,18 @@ static uint64_t span_bits(unsigned w, unsigned x0, unsigned x1)
     return (~UINT64_C(0) >> (64 - (to - from))) << (from - w * 64);
 }
 
-static struct partial *partial_new(uint32_t col, uint32_t row, struct class_window inside)
+static struct partial *partial_new(uint32_t col, uint32_t row, struct class_window inside,
+                                   uint16_t bands)
 {
-    struct partial *partial = malloc(sizeof(*partial));
+    struct partial *partial = calloc(1, sizeof(*partial));
 
     if (!partial)
         return NULL;
-    memset(partial, 0, offsetof(struct partial, map));
-    memset(partial->map.label, 255, sizeof(partial->map.label));
-    memset(partial->map.confidence, 0, sizeof(partial->map.confidence));
+    partial->map = class_map_new(bands);
+    if (!partial->map) {
+        free(partial);
+        return NULL;
+    }
     partial->col = col;
     partial->row = row;
     partial->left = (uint32_t)(inside.x1 - inside.x0) * (uint32_t)(inside.y1 - inside.y0);
@@ -158,7 +170,7 @@ enum tl_code partials_join(struct partials *partials, struct partial_want *want,
                            struct class_window inside, uint64_t generation, struct tl_err *err)
 {
     /* Made before the lock: nobody waits for its pages to be faulted in. */
-    struct partial *fresh = partial_new(want->col, want->row, inside);
+    struct partial *fresh = partial_new(want->col, want->row, inside, partials->bands);
     struct partial *partial = NULL;
 
     if (!fresh)
@@ -176,7 +188,7 @@ enum tl_code partials_join(struct partials *partials, struct partial_want *want,
         shrink(partials);
     }
     pthread_mutex_unlock(&partials->mu);
-    free(fresh);
+    partial_free(fresh);
     want->partial = partial;
     return TL_OK;
 }
@@ -190,12 +202,12 @@ void partials_leave(struct partials *partials, struct partial *partial)
         shrink(partials);
     pthread_mutex_unlock(&partials->mu);
     if (last)
-        free(partial);
+        partial_free(partial);
 }
 
 struct class_map *partial_map(struct partial *partial)
 {
-    return &partial->map;
+    return partial->map;
 }
 
 /* ---- where wants stand ---- */

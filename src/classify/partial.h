@@ -32,7 +32,8 @@ struct partials;
 #define PARTIAL_UNIT 65536
 /* Pixels on a side of a region: well within what one warp may fill. */
 #define PARTIAL_REGION_SIDE 2048
-/* Unused blocks that are kept, about 580 kB each. */
+/* Unused blocks that are kept, about 580 kB each; where blocks have more bands than two, as many
+ * fewer. */
 #define PARTIAL_KEEP 48
 
 /* A window of a block that somebody wants. */
@@ -42,7 +43,8 @@ struct partial_want {
     struct class_window window;
 };
 
-struct partials *partials_new(unsigned keep); /* NULL when memory is out */
+/* Of blocks with so many bands. NULL when memory is out. */
+struct partials *partials_new(unsigned keep, uint16_t bands);
 /* Nobody uses it any more. */
 void partials_free(struct partials *partials);
 

@@ -6,6 +6,7 @@
 #include "base/errand.h"
 #include "classify/feature_fill.h"
 #include "classify/forest.h"
+#include "classify/forest_output.h"
 #include "classify/partial.h"
 #include "classify/prediction_private.h"
 #include "classify/stack.h"
@@ -120,7 +121,7 @@ static enum tl_code check_request(const struct prediction *prediction,
 static enum tl_code empty_block(const struct prediction *prediction, struct block **ret_block,
                                 struct tl_err *err)
 {
-    AUTO(class_map) map = class_map_new();
+    AUTO(class_map) map = class_map_new(prediction->pyramid.bands);
 
     if (!map)
         return tl_fail(err, TL_NOMEM, "no memory for a class block");
@@ -229,12 +230,14 @@ static void add_level(struct pyramid *pyramid)
 }
 
 /* Halved until one block holds everything. */
-static void pyramid_init(struct pyramid *pyramid, const struct grid *grid)
+static void pyramid_init(struct pyramid *pyramid, const struct prediction_spec *spec)
 {
+    const struct grid *grid = &spec->grid;
+
     /* A reference of our own; what is counted is not what the grid promises not to change. */
     pyramid->crs = crs_ref((struct crs *)(uintptr_t)grid->crs);
     pyramid->dtype = DTYPE_U8;
-    pyramid->bands = 2;
+    pyramid->bands = (uint16_t)(CLASS_BANDS + spec->more_count);
     pyramid->has_nodata = true;
     pyramid->nodata = CLASS_NODATA;
     pyramid->level_count = 1;
@@ -247,6 +250,16 @@ static void pyramid_init(struct pyramid *pyramid, const struct grid *grid)
     while (pyramid->levels[pyramid->level_count - 1].width > CLASS_BLOCK ||
            pyramid->levels[pyramid->level_count - 1].height > CLASS_BLOCK)
         add_level(pyramid);
+}
+
+static void bands_init(struct prediction *prediction, const struct prediction_spec *spec)
+{
+    static const struct prediction_band first[CLASS_BANDS] = {{.what = PREDICTION_LABEL},
+                                                              {.what = PREDICTION_CONFIDENCE}};
+
+    memcpy(prediction->bands, first, sizeof(first));
+    for (uint32_t i = 0; i < spec->more_count; i++)
+        prediction->bands[CLASS_BANDS + i] = spec->more[i];
 }
 
 static void add_text(struct buf *buf, const char *text)
@@ -295,6 +308,10 @@ static void describe(const struct prediction_spec *spec, struct buf *buf)
             add_number(buf, source->band_offset ? (double)source->band_offset[b] : 0);
         }
     }
+    for (uint32_t i = 0; i < spec->more_count; i++) {
+        add_number(buf, spec->more[i].what);
+        add_number(buf, spec->more[i].class);
+    }
     add_number(buf, spec->mask.source != NULL);
     if (!spec->mask.source)
         return;
@@ -338,6 +355,12 @@ static enum tl_code check_spec(const struct prediction_spec *spec, struct tl_err
             return tl_fail(
                 err, TL_INVALID, "class \"%s\" has the value %u; %d means masked and %d nodata",
                 model->classes[c].name, model->classes[c].value, CLASS_MASKED, CLASS_NODATA);
+    if (spec->more_count > PREDICTION_MAX_MORE)
+        return tl_fail(err, TL_LIMIT, "%u bands besides label and confidence; at most %d are kept",
+                       spec->more_count, PREDICTION_MAX_MORE);
+    for (uint32_t i = 0; i < spec->more_count; i++)
+        TL_CHECK(spec->more[i].what >= PREDICTION_MARGIN &&
+                 spec->more[i].class < model->class_count);
     TL_TRY(post_check(&spec->post, err));
     return post_check_model(&spec->post, model, err);
 }
@@ -349,10 +372,11 @@ static enum tl_code fill(struct prediction *prediction, const struct prediction_
 
     TL_TRY(check_spec(spec, err));
     prediction->id = strdup(spec->id);
-    prediction->partials = partials_new(PARTIAL_KEEP);
+    prediction->partials = partials_new(PARTIAL_KEEP, (uint16_t)(CLASS_BANDS + spec->more_count));
     if (!prediction->id || !prediction->partials)
         return tl_fail(err, TL_NOMEM, "no memory for a prediction");
-    pyramid_init(&prediction->pyramid, &spec->grid);
+    pyramid_init(&prediction->pyramid, spec);
+    bands_init(prediction, spec);
     prediction->forest = forest_ref(spec->forest);
     prediction->pool = env->pool;
     prediction->post = spec->post;
@@ -361,8 +385,8 @@ static enum tl_code fill(struct prediction *prediction, const struct prediction_
     TL_TRY(stack_new(spec, &prediction->stack, err));
     TL_TRY(fingerprints_of(spec, fingerprints, err));
     prediction->base.fingerprint = fingerprints[CLASS_FINAL];
-    return class_store_new(env, spec->id, fingerprints, prediction->pyramid.level_count,
-                           &prediction->store, err);
+    return class_store_new(env, spec->id, fingerprints, &prediction->pyramid, &prediction->store,
+                           err);
 }
 
 enum tl_code prediction_new(const struct prediction_env *env, const struct prediction_spec *spec,
@@ -433,7 +457,8 @@ static enum tl_code explain(struct prediction *prediction, const struct stack_wi
     point->features = features;
     if (seen.unknown)
         return TL_OK;
-    const struct forest_output out = {.probability = probability};
+    const struct forest_output out = {
+        .probability = probability, .margin = &point->margin, .entropy = &point->entropy};
     TL_TRY(forest_run(prediction->forest, &seen.pixels, errand, arena, &out, err));
     point->probability = probability;
     return TL_OK;
@@ -445,6 +470,7 @@ enum tl_code prediction_point(struct block_source *source, struct prediction_cel
 {
     struct prediction *prediction = prediction_of(source);
     struct prediction_point point = {.label = CLASS_NODATA};
+    uint8_t samples[PREDICTION_MAX_BANDS];
     uint16_t x = (uint16_t)(at.col % CLASS_BLOCK), y = (uint16_t)(at.row % CLASS_BLOCK);
     const struct block_request request = {.col = at.col / CLASS_BLOCK,
                                           .row = at.row / CLASS_BLOCK,
@@ -462,8 +488,10 @@ enum tl_code prediction_point(struct block_source *source, struct prediction_cel
         return TL_OK;
     }
     TL_TRY(prediction_read(source, &request, 1, errand, &block, err));
-    class_block_copy(block, (struct class_window){x, y, request.x1, request.y1}, &point.label,
-                     &point.confidence, 1);
+    class_block_copy(block, (struct class_window){x, y, request.x1, request.y1},
+                     (struct class_room){.at = samples, .plane = 1});
+    point.label = samples[0];
+    point.confidence = samples[1];
     point.valid = point.label != CLASS_NODATA;
     TL_TRY(stack_read(prediction->stack, &window, errand, arena, err));
     if (window.classify_count)

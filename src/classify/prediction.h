@@ -5,10 +5,11 @@
  *   sources --warp to the layer's grid--> feature stack --forest--> raw class block
  *     --post.h with halo, baseline mask--> class block --> RAM, LMDB (class key)
  *
- * Two bands: label (class value, 255 nodata, 254 masked by the baseline) and confidence
- * (0..100). Levels below native are the exact mode of their four children (ties: the
- * earliest child; 255 only where all four are 255); where children are missing, up to a
- * budget they are classified now, beyond it the policy decides (docs/class-blocks.md).
+ * Bands: label (class value, 255 nodata, 254 masked by the baseline), confidence (0..100), and
+ * what else the layer keeps (0..100, 255 where nothing was classified). Levels below native are the
+ * exact mode of their four children (ties: the earliest child; 255 only where all four are 255);
+ * where children are missing, up to a budget they are classified now, beyond it the policy decides
+ * (docs/class-blocks.md).
  *
  * Threads  shared by all workers; two tiles that want different parts of one block compute
  *          them side by side, nobody waits for pixels that only others asked for
@@ -33,9 +34,7 @@ struct cache;
 struct errand;
 struct feature_fill;
 struct forest;
-
-#define CLASS_NODATA 255
-#define CLASS_MASKED 254
+struct prediction_band;
 
 /* One source of bands. Borrowed block source, owned by the layer. */
 struct prediction_source {
@@ -71,7 +70,9 @@ struct prediction_spec {
     const char *const *features;      /* one expression per feature of the forest, in its order */
     const struct feature_fill *fills; /* one per feature; NULL: none is filled */
     struct prediction_mask mask;
-    struct post post; /* after the forest */
+    struct post post;    /* after the forest */
+    uint32_t more_count; /* bands besides label and confidence */
+    const struct prediction_band *more;
     enum prediction_policy policy;
     uint32_t budget_blocks; /* missing level-0 blocks a zoomed-out block may classify now */
 };
@@ -92,6 +93,7 @@ struct prediction_point {
     bool inside, valid;
     uint8_t label;            /* after post-processing; CLASS_NODATA when not valid */
     uint8_t confidence;       /* 0..100 */
+    float margin, entropy;    /* struct forest_output's, where there are probabilities */
     const float *probability; /* per class, in the arena */
     const float *features;    /* per feature, in the arena */
 };

@@ -14,6 +14,7 @@
 #include "classify/class_block.h"
 #include "classify/class_store.h"
 #include "classify/prediction.h"
+#include "classify/prediction_band.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -38,6 +39,7 @@ struct prediction {
     struct partials *partials;
     struct block_pool *pool;
     struct post post;
+    struct prediction_band bands[PREDICTION_MAX_BANDS]; /* as many as the pyramid has */
     enum prediction_policy policy;
     uint32_t budget_blocks;
     pthread_mutex_t mu; /* guards: idle, idle_count */
@@ -87,9 +89,8 @@ struct vote {
     struct arena *arena;
 };
 
-/* Labels and confidences of `count` pixels, given by their index in the window. */
+/* All bands of `count` pixels, given by their index in the window: [band][count]. */
 TL_MUST_CHECK enum tl_code vote_pixels(const struct vote *vote, const uint32_t *pixels,
-                                       size_t count, uint8_t *ret_label, uint8_t *ret_confidence,
-                                       struct tl_err *err);
+                                       size_t count, uint8_t *ret_samples, struct tl_err *err);
 
 #endif

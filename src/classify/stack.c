@@ -5,6 +5,7 @@
 #include "classify/feature.h"
 #include "classify/forest.h"
 #include "classify/prediction.h"
+#include "classify/prediction_band.h"
 #include "classify/stack_private.h"
 #include "geo/crs.h"
 #include "raster/block.h"

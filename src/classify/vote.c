@@ -7,6 +7,7 @@
 #include "base/errand.h"
 #include "base/metric.h"
 #include "classify/forest.h"
+#include "classify/forest_output.h"
 #include "classify/prediction_private.h"
 #include "classify/stack.h"
 
@@ -60,41 +61,98 @@ static void drop_unknown(const struct vote *vote, struct stack_features *feature
     lanes->count = kept;
 }
 
-static enum tl_code classify(const struct vote *vote, const struct lanes *lanes,
-                             const struct forest_pixels *pixels, uint8_t *label,
-                             uint8_t *confidence, struct tl_err *err)
+/* What the bands are made of; NULL where none is. */
+static bool alloc_output(const struct vote *vote, size_t count, struct forest_output *ret)
 {
-    struct forest_output out = {
-        .label = arena_alloc(vote->arena, lanes->count, 1),
-        .confidence = arena_alloc(vote->arena, lanes->count, 1),
-    };
+    const struct prediction *prediction = vote->prediction;
+    uint32_t classes = forest_info(prediction->forest)->class_count;
+    bool wanted[PREDICTION_PROBABILITY + 1] = {false};
 
-    if (!out.label || !out.confidence)
-        return no_memory(lanes->count, err);
-    TL_TRY(forest_run(vote->prediction->forest, pixels, vote->errand, vote->arena, &out, err));
-    for (size_t i = 0; i < lanes->count; i++) {
-        label[lanes->result[i]] = out.label[i];
-        confidence[lanes->result[i]] = out.confidence[i];
+    for (uint16_t b = 0; b < prediction->pyramid.bands; b++)
+        wanted[prediction->bands[b].what] = true;
+    *ret = (struct forest_output){.label = arena_alloc(vote->arena, count, 1),
+                                  .confidence = arena_alloc(vote->arena, count, 1)};
+    if (wanted[PREDICTION_MARGIN])
+        ret->margin = arena_alloc(vote->arena, count, sizeof(*ret->margin));
+    if (wanted[PREDICTION_ENTROPY])
+        ret->entropy = arena_alloc(vote->arena, count, sizeof(*ret->entropy));
+    if (wanted[PREDICTION_PROBABILITY])
+        ret->percent = arena_alloc(vote->arena, count, classes);
+    return ret->label && ret->confidence && (ret->margin || !wanted[PREDICTION_MARGIN]) &&
+           (ret->entropy || !wanted[PREDICTION_ENTROPY]) &&
+           (ret->percent || !wanted[PREDICTION_PROBABILITY]);
+}
+
+/* Each to where it belongs. */
+static void scatter(const struct lanes *lanes, const uint8_t *from, uint8_t *to)
+{
+    for (size_t i = 0; i < lanes->count; i++)
+        to[lanes->result[i]] = from[i];
+}
+
+/* In whole percent, halves up. */
+static void scatter_share(const struct lanes *lanes, const float *from, uint8_t *to)
+{
+    for (size_t i = 0; i < lanes->count; i++)
+        to[lanes->result[i]] = forest_percent((double)from[i]);
+}
+
+static void scatter_band(const struct prediction_band *band, const struct lanes *lanes,
+                         const struct forest_output *out, uint8_t *to)
+{
+    switch (band->what) {
+    case PREDICTION_LABEL:
+        scatter(lanes, out->label, to);
+        return;
+    case PREDICTION_CONFIDENCE:
+        scatter(lanes, out->confidence, to);
+        return;
+    case PREDICTION_MARGIN:
+        scatter_share(lanes, out->margin, to);
+        return;
+    case PREDICTION_ENTROPY:
+        scatter_share(lanes, out->entropy, to);
+        return;
+    case PREDICTION_PROBABILITY:
+        scatter(lanes, out->percent + band->class * lanes->count, to);
+        return;
     }
+}
+
+/* `samples` are [band][count]. */
+static enum tl_code classify(const struct vote *vote, const struct lanes *lanes,
+                             const struct forest_pixels *pixels, size_t count, uint8_t *samples,
+                             struct tl_err *err)
+{
+    const struct prediction *prediction = vote->prediction;
+    struct forest_output out;
+
+    if (!alloc_output(vote, lanes->count, &out))
+        return no_memory(lanes->count, err);
+    TL_TRY(forest_run(prediction->forest, pixels, vote->errand, vote->arena, &out, err));
+    for (uint16_t b = 0; b < prediction->pyramid.bands; b++)
+        scatter_band(&prediction->bands[b], lanes, &out, samples + b * count);
     metric_add(METRIC_CLASSIFIED_PIXELS, (int64_t)lanes->count);
     return TL_OK;
 }
 
 enum tl_code vote_pixels(const struct vote *vote, const uint32_t *pixels, size_t count,
-                         uint8_t *ret_label, uint8_t *ret_confidence, struct tl_err *err)
+                         uint8_t *ret_samples, struct tl_err *err)
 {
+    size_t further = (size_t)(vote->prediction->pyramid.bands - CLASS_BANDS) * count;
     int64_t start = clock_now_ns();
     struct lanes lanes;
     struct stack_features features;
 
-    memset(ret_confidence, 0, count);
-    TL_TRY(settle(vote, pixels, count, &lanes, ret_label, err));
+    memset(ret_samples + count, 0, count);
+    memset(ret_samples + CLASS_BANDS * count, CLASS_UNSAID, further);
+    TL_TRY(settle(vote, pixels, count, &lanes, ret_samples, err));
     if (lanes.count) {
         TL_TRY(stack_features(vote->window, lanes.pixel, lanes.count, vote->arena, &features, err));
-        drop_unknown(vote, &features, &lanes, ret_label);
+        drop_unknown(vote, &features, &lanes, ret_samples);
     }
     if (lanes.count)
-        TL_TRY(classify(vote, &lanes, &features.pixels, ret_label, ret_confidence, err));
+        TL_TRY(classify(vote, &lanes, &features.pixels, count, ret_samples, err));
     errand_lap(vote->errand, STAGE_CLASSIFY, start);
     return TL_OK;
 }

@@ -7,8 +7,8 @@
 #include "base/errand.h"
 #include "classify/export.h"
 #include "classify/forest.h"
-#include "classify/prediction.h"
 #include "cli/cli.h"
+#include "cli/output_files.h"
 #include "cli/stack_job.h"
 #include "tiler/catalog.h"
 #include "tiler/layer.h"
@@ -38,17 +38,17 @@ static bool same_file(const char *a, const char *b)
 }
 
 /* What is read must not be replaced. */
-static enum tl_code check_outputs(const struct args *args, struct tl_err *err)
+static enum tl_code check_outputs(const struct args *args, const struct output_files *files,
+                                  struct tl_err *err)
 {
-    const char *const outputs[] = {args_value(args, "o="), args_value(args, "confidence=")};
-
-    for (size_t i = 0; i < TL_COUNT(outputs); i++) {
-        bool taken = same_file(outputs[i], args_value(args, "m="));
+    for (uint32_t i = 0; i < files->count; i++) {
+        bool taken = same_file(files->paths[i], args_value(args, "m="));
 
         for (int p = 0; p < args->positional_count; p++)
-            taken |= same_file(outputs[i], args->positional[p]);
+            taken |= same_file(files->paths[i], args->positional[p]);
         if (taken)
-            return tl_fail(err, TL_INVALID, "%s is read here; write somewhere else", outputs[i]);
+            return tl_fail(err, TL_INVALID, "%s is read here; write somewhere else",
+                           files->paths[i]);
     }
     return TL_OK;
 }
@@ -71,16 +71,18 @@ static void print_classes(const struct export_request *request, const struct exp
 }
 
 /* `what` says what is exported; the files and the threads are the same for all. */
-static enum tl_code write_cog(const struct args *args, const struct export_request *what,
-                              struct tl_err *err)
+static enum tl_code write_cogs(const struct output_files *files, const struct export_request *what,
+                               struct tl_err *err)
 {
+    const char *paths[PREDICTION_MAX_BANDS];
     const struct pyramid_level *grid = &what->prediction->pyramid->levels[0];
     struct export_request request = *what;
     struct errand errand = errand_unbounded();
     struct export_result result;
 
-    request.label_path = args_value(args, "o=");
-    request.confidence_path = args_value(args, "confidence=");
+    TL_TRY(output_files_sort(files, what->model, what->names, what->prediction->pyramid->bands,
+                             paths, err));
+    request.paths = paths;
     request.threads = cpu_cores();
     errand.cancelled = &interrupted;
     signal(SIGINT, on_signal);
@@ -89,18 +91,21 @@ static enum tl_code write_cog(const struct args *args, const struct export_reque
     TL_TRY(export_prediction(&request, &errand, &result, err));
     double seconds = (double)(clock_now_ns() - start) / NS_PER_S;
     double mpx = (double)grid->width * grid->height / 1e6;
-    printf("%s: %u x %u, %.1f s, %.2f Mpx/s\n", request.label_path, grid->width, grid->height,
-           seconds, mpx / seconds);
+    printf("%s: %u x %u, %.1f s, %.2f Mpx/s\n", paths[0], grid->width, grid->height, seconds,
+           mpx / seconds);
     print_classes(&request, &result);
     return TL_OK;
 }
 
-static enum tl_code classify_stack(const struct args *args, struct tl_err *err)
+static enum tl_code classify_stack(const struct args *args, const struct output_files *files,
+                                   struct tl_err *err)
 {
     const struct stack_wish wish = {.model = args_value(args, "m="),
                                     .features = args_value(args, "features="),
                                     .inputs = args->positional,
-                                    .input_count = (size_t)args->positional_count};
+                                    .input_count = (size_t)args->positional_count,
+                                    .outputs = files->names,
+                                    .output_count = files->count};
     struct stack_job *job = NULL;
     struct app app = {0};
 
@@ -111,17 +116,19 @@ static enum tl_code classify_stack(const struct args *args, struct tl_err *err)
         const struct forest_info *model = stack_job_model(job);
         const struct export_request request = {.prediction = stack_job_prediction(job),
                                                .model = model,
+                                               .names = stack_job_bands(job),
                                                .classes = model->classes,
                                                .class_count = model->class_count};
 
-        code = write_cog(args, &request, err);
+        code = write_cogs(files, &request, err);
     }
     stack_job_close(job);
     app_close(&app);
     return code;
 }
 
-static enum tl_code export_layer(const struct app *app, const struct args *args, struct tl_err *err)
+static enum tl_code export_layer(const struct app *app, const struct args *args,
+                                 const struct output_files *files, struct tl_err *err)
 {
     const char *season = args_value(args, "season=");
     struct errand errand = errand_unbounded();
@@ -136,27 +143,29 @@ static enum tl_code export_layer(const struct app *app, const struct args *args,
     struct forest_class classes[FOREST_MAX_CLASSES];
     const struct export_request request = {.prediction = view->source,
                                            .model = forest_info(layer_forest(layer)),
+                                           .names = layer_info(layer)->bands,
                                            .classes = classes,
                                            .class_count = layer_classes(layer, classes)};
-    return write_cog(args, &request, err);
+    return write_cogs(files, &request, err);
 }
 
-static enum tl_code classify_layer(const struct args *args, struct tl_err *err)
+static enum tl_code classify_layer(const struct args *args, const struct output_files *files,
+                                   struct tl_err *err)
 {
     enum app_flags flags = args_value(args, "cache") ? APP_ALL : APP_NO_CACHE;
     struct app app = {0};
 
     enum tl_code code = app_open(&app, &args->config, flags, err);
     if (code == TL_OK)
-        code = export_layer(&app, args, err);
+        code = export_layer(&app, args, files, err);
     app_close(&app);
     return code;
 }
 
 static int run(int argc, char **argv)
 {
-    struct args args = {.own = (const char *const[]){
-                            "o=", "m=", "confidence=", "features=", "season=", "cache", NULL}};
+    struct args args = {.own = (const char *const[]){"o=", "m=", "confidence=", "outputs=",
+                                                     "features=", "season=", "cache", NULL}};
     struct tl_err err;
 
     enum tl_code code = args_read(&args, &cmd_classify, argc, argv, &err);
@@ -169,9 +178,12 @@ static int run(int argc, char **argv)
         return cli_usage(&cmd_classify, "one layer, or rasters and -m MODEL, are needed");
     if (!stack && args_value(&args, "features="))
         return cli_usage(&cmd_classify, "--features is for rasters; a layer has its own");
-    code = check_outputs(&args, &err);
+    AUTO_OUTPUT_FILES files = {0};
+    code = output_files_read(&args, &files, &err);
     if (code == TL_OK)
-        code = stack ? classify_stack(&args, &err) : classify_layer(&args, &err);
+        code = check_outputs(&args, &files, &err);
+    if (code == TL_OK)
+        code = stack ? classify_stack(&args, &files, &err) : classify_layer(&args, &files, &err);
     return code == TL_OK ? EXIT_SUCCESS : cli_fail(&cmd_classify, code, &err);
 }
 
@@ -182,7 +194,7 @@ const struct command cmd_classify = {
         "usage: tilth classify INPUT... -m MODEL -o OUT.tif [--features FILE]\n"
         "       tilth classify LAYER -o OUT.tif [--season LABEL|DATE] [--cache] [--layers-dir "
         "DIR]\n"
-        "       both: [--confidence OUT.tif]\n"
+        "       both: [--confidence OUT.tif] [--outputs BAND=OUT.tif,...]\n"
         "\n"
         "Rasters are files or hrefs, called s1, s2, ... in their order; the first one's grid is\n"
         "the result's, the others are put onto it (nearest). A feature of the model is the band\n"
@@ -191,6 +203,9 @@ const struct command cmd_classify = {
         "\n"
         "A layer is written as the server shows it, post-processing and mask included; --cache\n"
         "takes class blocks from the cache, and fills it. Overviews are the exact mode.\n"
+        "\n"
+        "Bands are confidence, margin, entropy and probability:CLASS, all in percent; those of a\n"
+        "layer are what \"outputs\" in its document says.\n"
         "\n"
         "  tilth classify s2.tif slope.tif -m crops.tilth -o crops.tif\n"
         "  tilth classify demo-crops -o crops.tif --confidence sure.tif --layers-dir demo/layers\n",

@@ -11,6 +11,7 @@
 #include "base/cpu.h"
 #include "base/pool.h"
 #include "classify/forest_bench.h"
+#include "classify/forest_output.h"
 
 #include <stdio.h>
 #include <stdlib.h>

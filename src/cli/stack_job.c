@@ -7,8 +7,8 @@
 #include "classify/feature_fill.h"
 #include "classify/forest.h"
 #include "classify/prediction.h"
+#include "classify/prediction_band.h"
 #include "cli/cli.h"
-#include "store/store.h"
 #include "tiler/feature_doc.h"
 
 #include <ctype.h>
@@ -22,6 +22,9 @@ struct stack_job {
     size_t count;
     struct block_source **opened;
     struct prediction_source *sources;
+    uint32_t band_count;
+    struct prediction_band bands[PREDICTION_MAX_BANDS];
+    const char *names[PREDICTION_MAX_BANDS]; /* of the bands */
     struct block_source *prediction;
 };
 
@@ -45,6 +48,11 @@ const struct forest_info *stack_job_model(const struct stack_job *job)
 struct block_source *stack_job_prediction(const struct stack_job *job)
 {
     return job->prediction;
+}
+
+const char *const *stack_job_bands(const struct stack_job *job)
+{
+    return job->names;
 }
 
 static bool is_word(const char *text)
@@ -182,11 +190,12 @@ static enum tl_code features_of_file(struct stack_job *job, const char *path, co
                                      struct feature_fill *fills, struct tl_err *err)
 {
     const struct forest_info *model = forest_info(job->forest);
+    const struct raster_env env = app_raster(job->app);
     struct errand errand = errand_unbounded();
     AUTO(blob) file = NULL;
     AUTO_JSON root = NULL;
 
-    TL_TRY(store_read_all(job->app->store, path, (size_t)1 << 20, &errand, &file, err));
+    TL_TRY(raster_read_object(&env, path, (size_t)1 << 20, &errand, &file, err));
     TL_TRY(json_parse(path, blob_bytes(file), blob_size(file), &root, err));
     struct json_at at = json_root(path, root);
     TL_TRY(json_read_object(at, err));
@@ -203,10 +212,11 @@ static enum tl_code features_of_file(struct stack_job *job, const char *path, co
 
 static enum tl_code open_model(struct stack_job *job, const char *href, struct tl_err *err)
 {
+    const struct raster_env env = app_raster(job->app);
     struct errand errand = errand_unbounded();
     AUTO(blob) file = NULL;
 
-    TL_TRY(store_read_all(job->app->store, href, (size_t)1 << 30, &errand, &file, err));
+    TL_TRY(raster_read_object(&env, href, (size_t)1 << 30, &errand, &file, err));
     return forest_load(href, file, &job->forest, err);
 }
 
@@ -225,9 +235,42 @@ static enum tl_code open_prediction(struct stack_job *job, const char *const *fe
                                          .source_count = (uint32_t)job->count,
                                          .sources = job->sources,
                                          .features = features,
-                                         .fills = fills};
+                                         .fills = fills,
+                                         .more_count = job->band_count - 2,
+                                         .more = job->bands + 2};
 
     return prediction_new(&env, &spec, &job->prediction, err);
+}
+
+static enum tl_code add_band(struct stack_job *job, struct prediction_band band, struct tl_err *err)
+{
+    char name[BAND_NAME_ROOM];
+
+    prediction_band_name(&band, forest_info(job->forest), name);
+    for (uint32_t b = 0; b < job->band_count; b++)
+        if (strcmp(job->names[b], name) == 0)
+            return TL_OK;
+    if (job->band_count == PREDICTION_MAX_BANDS)
+        return tl_fail(err, TL_LIMIT, "more than %d bands are wanted", PREDICTION_MAX_BANDS);
+    job->names[job->band_count] = arena_printf(job->arena, "%s", name);
+    job->bands[job->band_count] = band;
+    return job->names[job->band_count++] ? TL_OK
+                                         : tl_fail(err, TL_NOMEM, "no memory for a band's name");
+}
+
+/* Label, confidence and what of more is wanted. */
+static enum tl_code choose_bands(struct stack_job *job, const struct stack_wish *wish,
+                                 struct tl_err *err)
+{
+    TL_TRY(add_band(job, (struct prediction_band){.what = PREDICTION_LABEL}, err));
+    TL_TRY(add_band(job, (struct prediction_band){.what = PREDICTION_CONFIDENCE}, err));
+    for (size_t i = 0; i < wish->output_count; i++) {
+        struct prediction_band band;
+
+        TL_TRY(prediction_band_find(wish->outputs[i], forest_info(job->forest), &band, err));
+        TL_TRY(add_band(job, band, err));
+    }
+    return TL_OK;
 }
 
 static enum tl_code fill(struct stack_job *job, const struct stack_wish *wish, struct tl_err *err)
@@ -236,6 +279,7 @@ static enum tl_code fill(struct stack_job *job, const struct stack_wish *wish, s
     if (!job->arena)
         return tl_fail(err, TL_NOMEM, "no memory to classify");
     TL_TRY(open_model(job, wish->model, err));
+    TL_TRY(choose_bands(job, wish, err));
     TL_TRY(open_inputs(job, wish, err));
     const char **features =
         arena_zalloc(job->arena, forest_info(job->forest)->feature_count, sizeof(*features));

@@ -18,10 +18,12 @@ struct forest_info;
 struct stack_job;
 
 struct stack_wish {
-    const char *model;         /* file or href */
-    const char *features;      /* a JSON object of expressions; NULL: bands by their names */
-    const char *const *inputs; /* files or hrefs: s1, s2, ... in expressions */
-    size_t input_count;        /* at least 1 */
+    const char *model;          /* file or href */
+    const char *features;       /* a JSON object of expressions; NULL: bands by their names */
+    const char *const *inputs;  /* files or hrefs: s1, s2, ... in expressions */
+    size_t input_count;         /* at least 1 */
+    const char *const *outputs; /* names of the bands that are wanted */
+    size_t output_count;
 };
 
 /*
@@ -33,6 +35,8 @@ TL_MUST_CHECK enum tl_code stack_job_open(const struct app *app, const struct st
 void stack_job_close(struct stack_job *job);
 const struct forest_info *stack_job_model(const struct stack_job *job);
 struct block_source *stack_job_prediction(const struct stack_job *job);
+/* Names of the prediction's bands. */
+const char *const *stack_job_bands(const struct stack_job *job);
 
 AUTO_DEFINE(stack_job, stack_job_close)
 

@@ -34,11 +34,11 @@ enum tl_code args_style(const struct layer *layer, const struct url *url,
 
     if (id.size > 0 && band.size > 0)
         return tl_fail(err, TL_INVALID, "give style= or band=, not both");
-    if (band.size > 0)
-        id = text_is(band, "label") ? (struct text){0} : band;
-    if (!text_copy(id, name, sizeof(name)))
-        return tl_fail(err, TL_ABSENT, "no style has an id of %zu bytes", id.size);
-    return layer_style(layer, name, ret_style, err);
+    if (!text_copy(band.size > 0 ? band : id, name, sizeof(name)))
+        return tl_fail(err, TL_ABSENT, "no style or band has a name of %zu bytes",
+                       TL_MAX(band.size, id.size));
+    return band.size > 0 ? layer_band_style(layer, name, ret_style, err)
+                         : layer_style(layer, name, ret_style, err);
 }
 
 enum tl_code args_season(const struct url *url, char ret_season[32], struct tl_err *err)

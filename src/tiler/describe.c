@@ -136,12 +136,16 @@ static json_t *layer_json(const struct layer_info *info, const char *base_url)
 
     for (uint32_t i = 0; i < info->style_count; i++)
         json_array_append_new(styles, json_string(info->styles[i]->id));
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:i, s:i, s:o, s:o, s:o}", "id", info->id,
-                     "title", info->title, "kind", info->role, "description", info->description,
-                     "attribution", info->attribution, "license", info->license, "synthetic",
-                     (int)info->synthetic, "minzoom", info->min_zoom, "maxzoom", info->max_zoom,
-                     "seasons", strings_json(info->seasons, info->season_count), "styles", styles,
-                     "links", layer_links(info, base_url));
+    json_t *item =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:i, s:i, s:o, s:o, s:o}", "id", info->id,
+                  "title", info->title, "kind", info->role, "description", info->description,
+                  "attribution", info->attribution, "license", info->license, "synthetic",
+                  (int)info->synthetic, "minzoom", info->min_zoom, "maxzoom", info->max_zoom,
+                  "seasons", strings_json(info->seasons, info->season_count), "styles", styles,
+                  "links", layer_links(info, base_url));
+    if (item && info->band_count)
+        json_object_set_new(item, "bands", strings_json(info->bands, info->band_count));
+    return item;
 }
 
 static json_t *model_json(const struct forest_info *model)

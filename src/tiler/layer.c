@@ -1,14 +1,14 @@
 #include "tiler/layer.h"
 
 #include "base/arena.h"
-#include "base/blob.h"
 #include "base/clock.h"
 #include "base/errand.h"
 #include "base/trouble.h"
 #include "classify/forest.h"
+#include "classify/prediction_band.h"
 #include "tiler/layer_doc.h"
+#include "tiler/layer_model.h"
 #include "tiler/layer_open.h"
-#include "tiler/layer_prediction.h"
 #include "tiler/layer_private.h"
 
 #include <pthread.h>
@@ -18,8 +18,6 @@
 
 /* Grey: what the model does not dare to say. */
 #define UNSURE_RGB 0x9E9E9Eu
-
-#define MAX_MODEL_BYTES ((size_t)1 << 30)
 
 /* A failure to open is answered from memory this long. */
 #define FAILURE_MEMORY_NS NS_PER_S
@@ -44,11 +42,11 @@ struct layer {
     struct layer_env env;
     struct layer_doc doc;
     struct arena *arena;
-    struct forest *forest;          /* of a prediction.. */
-    struct layer_features features; /* ..and an expression for each of its features */
+    struct forest *forest;                 /* of a prediction.. */
+    const struct layer_features *features; /* ..and an expression for each of its features */
     const struct style *styles[LAYER_MAX_STYLES];
     struct style model_style; /* made from the model's classes when the document names none */
-    struct style confidence_style;
+    struct layer_bands bands;
     const char *seasons[DOC_MAX_SEASONS];
     uint32_t slot_count;
     struct slot *slots; /* one per season; one where there are none */
@@ -116,34 +114,17 @@ enum tl_code layer_style(const struct layer *layer, const char *id, const struct
                    info->id, id, info->styles[0]->id, info->id);
 }
 
-/* A store that starts a little later than tilth is no reason to do without its layers. */
-static enum tl_code read_model(const struct layer *layer, struct blob **ret_file,
-                               struct tl_err *err)
-{
-    const struct layer_env *env = &layer->env;
-    struct errand errand = errand_unbounded();
-
-    for (bool told = false;; told = true) {
-        enum tl_code code = raster_read_object(&env->raster, layer->doc.model, MAX_MODEL_BYTES,
-                                               &errand, ret_file, err);
-
-        if ((code != TL_UPSTREAM && code != TL_TIMEOUT) || clock_now_ns() >= env->patience_ends_ns)
-            return code;
-        if (!told)
-            listener_tell(env->listener, "warn", "layer", "layer %s waits for its model: %s",
-                          layer->doc.id, err->msg);
-        nanosleep(&(struct timespec){.tv_nsec = NS_PER_S / 2}, NULL);
-    }
-}
-
 static enum tl_code load_model(struct layer *layer, struct arena *arena, struct tl_err *err)
 {
-    AUTO(blob) file = NULL;
+    struct layer_model model;
 
-    TL_TRY(read_model(layer, &file, err));
-    TL_TRY(forest_load(layer->doc.model, file, &layer->forest, err));
-    return layer_prediction_prepare(&layer->doc, forest_info(layer->forest), arena,
-                                    &layer->features, err);
+    TL_TRY(layer_model_load(&layer->env, &layer->doc, arena, &model, err));
+    layer->forest = model.forest;
+    layer->features = model.features;
+    layer->bands = model.bands;
+    layer->info.band_count = model.bands.count;
+    layer->info.bands = model.bands.names;
+    return TL_OK;
 }
 
 static void add_class(struct style *style, uint8_t value, const char *name, uint32_t rgb)
@@ -189,7 +170,7 @@ static bool shows_nothing(const struct style *style, const struct forest *forest
     return true;
 }
 
-/* Of a prediction a ramp may show the confidence, but the default style shows classes. */
+/* Of a prediction a ramp may show a band of percents, but the default style shows classes. */
 static enum tl_code check_style(const struct layer *layer, uint32_t at, const struct style *style,
                                 struct tl_err *err)
 {
@@ -242,9 +223,9 @@ static enum tl_code take_styles(struct layer *layer, const struct style *const *
         style_from_model(forest_info(layer->forest), &doc->post, &layer->model_style);
         add_style(layer, &layer->model_style);
     }
-    style_of_confidence(&layer->confidence_style);
-    if (!has_style(layer, layer->confidence_style.id))
-        add_style(layer, &layer->confidence_style);
+    for (uint32_t b = 0; b + 1 < layer->bands.count; b++)
+        if (!has_style(layer, layer->bands.styles[b].id))
+            add_style(layer, &layer->bands.styles[b]);
     return TL_OK;
 }
 
@@ -386,7 +367,8 @@ static enum tl_code refresh(struct layer *layer, uint32_t season, struct layer_v
                                     .layer = layer,
                                     .info = &layer->info,
                                     .forest = layer->forest,
-                                    .features = &layer->features,
+                                    .features = layer->features,
+                                    .bands = &layer->bands,
                                     .season = season};
     return layer_open_view(&open, errand, ret_view, err);
 }

@@ -55,8 +55,8 @@ struct layer_view {
     uint8_t value_of[256];
 };
 
-/* A document's styles, and one that is made of the model. */
-#define LAYER_MAX_STYLES 34
+/* A document's styles, one that is made of the model, and one per band of percents. */
+#define LAYER_MAX_STYLES 98
 
 struct layer_info {
     const char *id, *title, *description, *attribution, *license;
@@ -67,6 +67,8 @@ struct layer_info {
     const char *const *seasons; /* labels; [0] is the default */
     uint32_t style_count;
     const struct style *const *styles; /* [0] is the default */
+    uint32_t band_count;               /* of a prediction */
+    const char *const *bands;          /* "label", "confidence", "probability:maize" */
     bool synthetic;                    /* must be said wherever the layer is shown */
 };
 
@@ -107,6 +109,10 @@ uint32_t layer_classes(const struct layer *layer, struct forest_class *ret_class
 /* TL_ABSENT, naming the layer's styles; NULL or "" is the default style. */
 TL_MUST_CHECK enum tl_code layer_style(const struct layer *layer, const char *id,
                                        const struct style **ret_style, struct tl_err *err);
+/* The style that paints a band of a prediction, as info.bands or the class's name has it, or the
+ * style of that id of a stored raster. TL_ABSENT, naming the bands and how one is added. */
+TL_MUST_CHECK enum tl_code layer_band_style(const struct layer *layer, const char *name,
+                                            const struct style **ret_style, struct tl_err *err);
 
 AUTO_DEFINE(layer_view, layer_view_unref)
 

@@ -1,4 +1,5 @@
 #include "classify/forest.h"
+#include "classify/prediction_band.h"
 #include "tiler/layer.h"
 #include "tiler/layer_doc.h"
 #include "tiler/layer_open.h"

@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/json.h"
 #include "classify/feature.h"
+#include "classify/prediction_band.h"
 #include "tiler/feature_doc.h"
 #include "tiler/post_doc.h"
 
@@ -375,20 +376,22 @@ static enum tl_code read_seasons(struct reader *r, struct json_at at, struct tl_
     return TL_OK;
 }
 
-static enum tl_code read_styles(struct reader *r, struct json_at at, struct tl_err *err)
+/* A list of at most `max` strings. */
+static enum tl_code read_list(struct reader *r, struct json_at at, size_t max,
+                              const char *const **ret_list, uint32_t *ret_count, struct tl_err *err)
 {
     size_t count;
 
     TL_TRY(json_read_array(at, true, &count, err));
-    if (count > DOC_MAX_STYLES)
-        return json_refuse(&at, err, "%zu styles; at most %d are allowed", count, DOC_MAX_STYLES);
-    const char **styles = arena_alloc(r->arena, count + 1, sizeof(*styles));
-    if (!styles)
+    if (count > max)
+        return json_refuse(&at, err, "%zu items; at most %zu are allowed", count, max);
+    const char **list = arena_alloc(r->arena, count + 1, sizeof(*list));
+    if (!list)
         return no_memory(err);
     for (size_t i = 0; i < count; i++)
-        TL_TRY(read_string(r, json_item(&at, i), NULL, &styles[i], err));
-    r->doc->styles = styles;
-    r->doc->style_count = (uint32_t)count;
+        TL_TRY(read_string(r, json_item(&at, i), NULL, &list[i], err));
+    *ret_list = list;
+    *ret_count = (uint32_t)count;
     return TL_OK;
 }
 
@@ -574,11 +577,10 @@ static enum tl_code read_raster(struct reader *r, const struct json_at *root, st
 static enum tl_code read_prediction(struct reader *r, const struct json_at *root,
                                     struct tl_err *err)
 {
-    static const char *const known[] = {"id",           "title",     "description", "kind",
-                                        "role",         "synthetic", "grid",        "sources",
-                                        "model",        "features",  "mask",        "post",
-                                        "below_native", "seasons",   "styles",      "zoom",
-                                        "attribution",  "license",   "resampling",  NULL};
+    static const char *const known[] = {
+        "id",      "title", "description", "kind",    "role",       "synthetic",    "grid",
+        "sources", "model", "features",    "mask",    "post",       "below_native", "seasons",
+        "styles",  "zoom",  "attribution", "license", "resampling", "outputs",      NULL};
     static const char *const of_model[] = {"href", NULL};
     struct json_at model = json_key(root, "model");
     struct json_at resampling = json_key(root, "resampling");
@@ -596,6 +598,8 @@ static enum tl_code read_prediction(struct reader *r, const struct json_at *root
     TL_TRY(read_features(r, json_key(root, "features"), err));
     TL_TRY(read_mask(r, json_key(root, "mask"), err));
     TL_TRY(post_doc_read(json_key(root, "post"), &r->doc->post, err));
+    TL_TRY(read_list(r, json_key(root, "outputs"), PREDICTION_MAX_MORE, &r->doc->outputs,
+                     &r->doc->output_count, err));
     return read_below_native(r, json_key(root, "below_native"), err);
 }
 
@@ -620,7 +624,8 @@ static enum tl_code read_common(struct reader *r, const struct json_at *root, st
     TL_TRY(read_string(r, json_key(root, "license"), "", &doc->license, err));
     TL_TRY(read_string(r, json_key(root, "role"), prediction ? "prediction" : "baseline",
                        &doc->role, err));
-    TL_TRY(read_styles(r, json_key(root, "styles"), err));
+    TL_TRY(read_list(r, json_key(root, "styles"), DOC_MAX_STYLES, &doc->styles, &doc->style_count,
+                     err));
     TL_TRY(read_zoom(r, json_key(root, "zoom"), err));
     return json_read_bool_or(json_key(root, "synthetic"), false, &doc->synthetic, err);
 }

@@ -69,6 +69,8 @@ struct layer_doc {
     uint16_t mask_band;
     uint8_t mask_keep[256];
     struct post post;
+    uint32_t output_count; /* bands besides label and confidence, as in the document */
+    const char *const *outputs;
     enum prediction_policy policy;
     uint32_t budget_blocks;
 };

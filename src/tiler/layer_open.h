@@ -15,6 +15,7 @@
 struct errand;
 struct forest;
 struct layer;
+struct layer_bands;
 struct layer_doc;
 struct layer_env;
 struct layer_features;
@@ -28,6 +29,7 @@ struct layer_open {
     const struct layer_info *info;
     struct forest *forest;                 /* of a prediction.. */
     const struct layer_features *features; /* ..and an expression for each of its features */
+    const struct layer_bands *bands;
     uint32_t season;
 };
 

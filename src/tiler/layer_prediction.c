@@ -4,8 +4,10 @@
 #include "classify/feature_fill.h"
 #include "classify/forest.h"
 #include "classify/prediction.h"
+#include "classify/prediction_band.h"
 #include "geo/crs.h"
 #include "raster/raster.h"
+#include "tiler/layer_bands.h"
 #include "tiler/layer_doc.h"
 #include "tiler/layer_open.h"
 #include "tiler/layer_private.h"
@@ -145,7 +147,9 @@ enum tl_code layer_prediction_new(const struct layer_open *open, struct block_so
                                    .sources = sources,
                                    .post = doc->post,
                                    .policy = doc->policy,
-                                   .budget_blocks = doc->budget_blocks};
+                                   .budget_blocks = doc->budget_blocks,
+                                   .more_count = open->bands->count - 2,
+                                   .more = open->bands->bands + 2};
 
     if (!scratch)
         return tl_fail(err, TL_NOMEM, "no memory to open a prediction");

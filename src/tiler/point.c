@@ -77,6 +77,10 @@ static void add_model(json_t *item, const struct forest_info *model,
                             number_json((double)point->probability[i]));
     for (uint32_t i = 0; point->features && i < model->feature_count; i++)
         json_object_set_new(features, model->features[i], number_json((double)point->features[i]));
+    if (point->probability) {
+        json_object_set_new(item, "margin", number_json((double)point->margin));
+        json_object_set_new(item, "entropy", number_json((double)point->entropy));
+    }
     json_object_set_new(item, "probabilities", probabilities);
     json_object_set_new(item, "features", features);
 }

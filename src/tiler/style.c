@@ -217,23 +217,35 @@ void style_from_palette(const char *id, const uint8_t rgba[256][4], int nodata,
     ret_style->fingerprint = hash128(rgba, sizeof(uint8_t[256][4]));
 }
 
-void style_of_confidence(struct style *ret_style)
+/* Even steps in lightness, told apart without red and green; the other way round for entropy. */
+static void fill_ramp(struct style *style, bool bright_is_low)
 {
-    /* Even steps in lightness, told apart without red and green. */
     static const struct style_stop stops[] = {{0, {0x44, 0x01, 0x54, 255}},
                                               {25, {0x3B, 0x52, 0x8B, 255}},
                                               {50, {0x21, 0x91, 0x8C, 255}},
                                               {75, {0x5E, 0xC9, 0x62, 255}},
                                               {100, {0xFD, 0xE7, 0x25, 255}}};
 
-    *ret_style = (struct style){.id = "confidence",
-                                .title = "Confidence, percent",
-                                .kind = STYLE_RAMP,
-                                .stop_count = TL_COUNT(stops),
-                                .range = {{0, 100}},
-                                .bands = {2}};
-    memcpy(ret_style->stops, stops, sizeof(stops));
-    ret_style->fingerprint = hash128(stops, sizeof(stops));
+    style->stop_count = TL_COUNT(stops);
+    memcpy(style->stops, stops, sizeof(stops));
+    for (size_t i = 0; bright_is_low && i < TL_COUNT(stops); i++)
+        memcpy(style->stops[i].rgba, stops[TL_COUNT(stops) - 1 - i].rgba, 4);
+    style->fingerprint = hash128(style->stops, sizeof(stops));
+}
+
+void style_of_band(const char *name, uint16_t band, struct style *ret_style)
+{
+    bool confidence = strcmp(name, "confidence") == 0;
+
+    /* No classified pixel has a confidence of 0; of another band 0 is a percent like any other. */
+    *ret_style = (struct style){
+        .kind = STYLE_RAMP, .nodata = confidence ? 0 : 255, .range = {{0, 100}}, .bands = {band}};
+    snprintf(ret_style->id, sizeof(ret_style->id), "%s", name);
+    snprintf(ret_style->title, sizeof(ret_style->title), "%c%s, percent", name[0] - 'a' + 'A',
+             name + 1);
+    fill_ramp(ret_style, strcmp(name, "entropy") == 0);
+    if (!confidence)
+        ret_style->fingerprint = hash128_join(ret_style->fingerprint, hash128(name, strlen(name)));
 }
 
 const struct style_class *style_class_of(const struct style *style, uint8_t value)

@@ -51,8 +51,9 @@ TL_MUST_CHECK enum tl_code style_parse(const char *name, const void *bytes, size
 /* From a palette inside a COG: one class per opaque entry, named by its value. */
 void style_from_palette(const char *id, const uint8_t rgba[256][4], int nodata,
                         struct style *ret_style);
-/* How sure a prediction is, 0 to 100 percent; the second band of its class blocks. */
-void style_of_confidence(struct style *ret_style);
+/* Of a band of percents of a prediction, "confidence" or "margin", which is its `band`-th: a ramp
+ * that is bright where the prediction is sure. */
+void style_of_band(const char *name, uint16_t band, struct style *ret_style);
 const struct style_class *style_class_of(const struct style *style, uint8_t value);
 /* The colour of a number on a ramp, linear between stops. */
 void style_ramp_color(const struct style *style, double value, uint8_t ret_rgba[4]);

@@ -308,6 +308,115 @@ class NativeZoom(OnScene):
         self.assertEqual(document["confidence"], confidence[0, 0])
 
 
+class Bands(OnScene):
+    """What "outputs" in a document adds to label and confidence: in tiles, points and files, as the reference has it."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.document = cls.scene.masked("bands", outputs=["margin", "entropy", "probability"])
+        truth = cls.scene.truth(cls.document)
+        cls.label, cls.confidence = truth.window(0, 0, SIZE, SIZE)
+        cls.bands = truth.bands(0, 0, SIZE, SIZE)
+
+    def test_each_band_is_a_styled_tile(self):
+        tilth = self.serve(self.document)
+        described = tilth.get("/layers/bands").json()
+        names = ["label", "confidence", "margin", "entropy"] + [f"probability:{c['name']}" for c in CLASSES]
+        self.assertEqual(described["bands"], names)
+        self.assertEqual(described["styles"], ["model", *names[1:]])
+        for name, plane in self.bands.items():
+            legend = tilth.get(f"/layers/bands/legend.json?band={name}").json()
+            stops = np.array([[v, *bytes.fromhex(color)[:3]] for v, color in legend["stops"]], float)
+            ramp = np.stack([np.interp(np.arange(101), stops[:, 0], stops[:, i]) for i in (1, 2, 3)], axis=1)
+            for tile in scene.tiles_over(self.scene.bounds, 14)[5:20:4]:
+                got = np.asarray(tilth.get(scene.path_of("bands", tile) + f"?band={name}").image().convert("RGBA"))
+                wanted = scene.nearest_tile(plane, self.scene.grid, tile)
+                here = wanted != scene.NODATA
+                np.testing.assert_array_equal(got[..., 3] == 255, here)
+                np.testing.assert_allclose(got[here][:, :3].astype(float), ramp[wanted[here]], atol=0.51, err_msg=name)
+            self.assertGreater(len(np.unique(plane)), 8, name)
+        self.check_tile(tilth, "bands", tile, scene.nearest_tile(self.label, self.scene.grid, tile))
+        of_class = [tilth.get(scene.path_of("bands", tile) + f"?band={n}").body for n in ("maize", "probability:maize")]
+        self.assertEqual(*of_class)
+
+    def test_a_point_has_margin_and_entropy_whatever_the_layer_keeps(self):
+        tilth = self.serve(self.scene.masked("few"))
+        row, col = (int(i) for i in np.argwhere(self.label < scene.MASKED)[4321])
+        lon, lat = NativeZoom.lonlat_of(self.scene.grid, col + 0.5, row + 0.5)
+        point = tilth.get(f"/layers/few/point/{lon:.9f},{lat:.9f}").json()
+        p = np.array(list(point["probabilities"].values()))[:, None]
+        self.assertAlmostEqual(point["margin"], reference.margin(p)[0], places=6)
+        self.assertAlmostEqual(point["entropy"], reference.entropy(p)[0], places=6)
+        self.assertEqual(reference.percent(np.array(point["margin"])), self.bands["margin"][row, col])
+
+    def test_a_band_that_is_not_kept_is_refused_with_the_way_to_it(self):
+        tilth = self.serve(self.scene.masked("few", outputs=["margin"]))
+        path = scene.path_of("few", scene.tiles_over(self.scene.bounds, 14)[8])
+        scene.is_problem(self, tilth.get(path + "?band=entropy"), 404, "label, confidence, margin", '"outputs": ["entropy"]')
+        scene.is_problem(self, tilth.get(path + "?band=maize"), 404, '"outputs": ["probability:maize"]')
+        scene.is_problem(self, tilth.get(path + "?band=rice"), 404, 'no band "rice"', "label, confidence, margin")
+        self.assertEqual(tilth.get(path + "?band=margin").status, 200)
+
+    def test_what_cannot_be_kept_is_said_at_start(self):
+        for outputs, said in (["votes"], "there is no band"), (["margin", "margin"], "margin is there twice"), \
+                (["confidence"], "confidence is there always"), (["probability", "maize"], "probability:maize is there twice"):
+            tilth = self.serve(self.scene.layer("wrong", outputs=outputs))
+            self.assertIn(said, " ".join(tilth.errors))
+            self.assertIn('outputs', " ".join(tilth.errors))
+
+    def test_bands_are_written_as_they_are_shown_on_every_level(self):
+        out = scene.temporary_folder(self)
+        (out / "layers").mkdir()
+        (out / "layers" / "bands.json").write_text(json.dumps(self.document))
+        wanted = {"margin": self.bands["margin"], "entropy": self.bands["entropy"], "confidence": self.confidence,
+                  "probability:tobacco": self.bands["probability:tobacco"]}
+        files = {name: out / f"{name[-5:]}.tif" for name in wanted}
+        line = [support.program(), "classify", "bands", "-o", out / "l.tif", "--layers-dir", out / "layers",
+                "--styles-dir", support.ROOT / "styles",
+                "--outputs", ",".join(f"{name}={path}" for name, path in files.items())]
+        done = subprocess.run(list(map(str, line)), capture_output=True, text=True, timeout=120)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for name, plane in wanted.items():
+            label, plane = self.label, np.where(self.label == scene.NODATA, scene.NODATA, plane)
+            file = gdal.Open(str(files[name]))  # a band does not keep its file
+            band = file.GetRasterBand(1)
+            self.assertEqual(band.GetDescription(), name)
+            np.testing.assert_array_equal(band.ReadAsArray(), plane, name)
+            self.assertGreater(band.GetOverviewCount(), 0)
+            for i in range(band.GetOverviewCount()):
+                label, plane = scene.mode_level(label), mean_level(label, plane)
+                np.testing.assert_array_equal(band.GetOverview(i).ReadAsArray(), plane, f"{name}, overview {i}")
+        line[-1] = f"entropy={out / 'l.tif'}"
+        self.assertIn("need a file each", subprocess.run(list(map(str, line)), capture_output=True, text=True).stderr)
+        line[-1] = "rice=r.tif"
+        self.assertIn('no band "rice"', subprocess.run(list(map(str, line)), capture_output=True, text=True).stderr)
+
+    def test_rasters_and_a_model_have_every_band_that_is_asked_for(self):
+        out = scene.temporary_folder(self)
+        planes, grid = self.scene.features.astype(np.float32), self.scene.grid
+        scene.write_cog(out / "in.tif", planes, (grid.x - grid.dx / 2, grid.y - grid.dy / 2), 10, 6933, names=list(FEATURES))
+        line = [support.program(), "classify", out / "in.tif", "-m", self.scene.model, "-o", out / "l.tif",
+                "--outputs", f"margin={out / 'm.tif'},maize={out / 'p.tif'}"]
+        done = subprocess.run(list(map(str, line)), capture_output=True, text=True, timeout=120)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        wanted = self.scene.plain.bands(0, 0, SIZE, SIZE)
+        for name, file in ("margin", "m.tif"), ("probability:maize", "p.tif"):
+            np.testing.assert_array_equal(gdal.Open(str(out / file)).ReadAsArray(), wanted[name], name)
+
+
+def mean_level(label, plane):
+    """A band of percents, halved: the mean over the pixels that have the winning label, rounded half up."""
+    height, width = (n + n % 2 for n in label.shape)
+    winner = np.repeat(np.repeat(scene.mode_level(label), 2, axis=0), 2, axis=1)
+    pad = [(0, height - label.shape[0]), (0, width - label.shape[1])]
+    label, plane = np.pad(label, pad, constant_values=scene.NODATA), np.pad(plane.astype(np.int64), pad)
+    votes = (label == winner).astype(np.int64)
+    count, total = (a.reshape(height // 2, 2, width // 2, 2).sum(axis=(1, 3)) for a in (votes, votes * plane))
+    here = winner[::2, ::2] != scene.NODATA
+    return np.where(here, (2 * total + count) // np.maximum(2 * count, 1), scene.NODATA).astype(np.uint8)
+
+
 class BelowNative(OnScene):
     @classmethod
     def setUpClass(cls):

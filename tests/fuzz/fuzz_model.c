@@ -6,6 +6,7 @@
 #include "base/blob.h"
 #include "base/check.h"
 #include "classify/forest.h"
+#include "classify/forest_output.h"
 
 #include <stdint.h>
 #include <stdlib.h>

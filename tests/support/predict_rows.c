@@ -12,6 +12,7 @@
 #include "base/blob.h"
 #include "base/file.h"
 #include "classify/forest.h"
+#include "classify/forest_output.h"
 
 #include <stdio.h>
 #include <stdlib.h>

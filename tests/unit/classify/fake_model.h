@@ -15,8 +15,10 @@
 #include "classify/class_block.h"
 #include "classify/feature.h"
 #include "classify/forest.h"
+#include "classify/forest_output.h"
 #include "classify/post.h"
 #include "classify/prediction.h"
+#include "classify/prediction_band.h"
 #include "geo/crs.h"
 #include "raster/block_pool.h"
 
@@ -155,6 +157,24 @@ static uint8_t vote_confidence(float b)
     return (uint8_t)((unsigned)b + 3);
 }
 
+/* What else a vote says, in percent. */
+static uint8_t vote_percent(enum prediction_output what, uint32_t class, float sum, float b)
+{
+    switch (what) {
+    case PREDICTION_LABEL:
+        break;
+    case PREDICTION_CONFIDENCE:
+        return vote_confidence(b);
+    case PREDICTION_MARGIN:
+        return (uint8_t)((unsigned)b * 3 % 101);
+    case PREDICTION_ENTROPY:
+        return (uint8_t)(((unsigned)b + 7 * (unsigned)sum) % 101);
+    case PREDICTION_PROBABILITY:
+        return (uint8_t)(((unsigned)b + 11 * class) % 101);
+    }
+    return 0;
+}
+
 const struct forest_info *forest_info(const struct forest *forest)
 {
     return &forest->info;
@@ -235,6 +255,12 @@ enum tl_code forest_run(const struct forest *forest, const struct forest_pixels 
             if (fake.seen)
                 atomic_fetch_add(&fake.seen[(size_t)(int64_t)id % LAND_PIXELS], 1);
         }
+        if (output->margin)
+            output->margin[i] = vote_percent(PREDICTION_MARGIN, 0, sum, b) / 100.0F;
+        if (output->entropy)
+            output->entropy[i] = vote_percent(PREDICTION_ENTROPY, 0, sum, b) / 100.0F;
+        for (unsigned c = 0; output->percent && c < 8; c++)
+            output->percent[c * count + i] = vote_percent(PREDICTION_PROBABILITY, c, sum, b);
         for (unsigned c = 0; output->probability && c < 8; c++)
             output->probability[c * count + i] = c == 2 ? 1 : 0;
     }
@@ -353,6 +379,11 @@ static const char *const land_bands[] = {"a", "b", "id"};
 static const uint16_t land_index[] = {BAND_A, BAND_B, BAND_ID};
 static const char *const land_features[] = {"s.a + 0 * s.b", "s.b", "s.id"};
 
+/* Bands that a world may keep besides label and confidence. */
+static const struct prediction_band land_more[] = {{.what = PREDICTION_ENTROPY},
+                                                   {.what = PREDICTION_PROBABILITY, .class = 5},
+                                                   {.what = PREDICTION_MARGIN}};
+
 static struct post majority_of(unsigned size)
 {
     return (struct post){.count = 1, .steps = {{.op = POST_MAJORITY, .size = (uint8_t)size}}};
@@ -412,16 +443,19 @@ static void world_release(struct world *w)
 /* ---- the whole raster, the plain way ---- */
 
 struct raster {
-    uint32_t width, height;
-    uint8_t *label, *confidence;
+    uint32_t width, height, percents;
+    uint8_t *label, *confidence; /* [percents][pixels]: the other bands follow */
 };
 
-static struct raster raster_new(uint32_t width, uint32_t height)
+/* Nodata, with nothing said. */
+static struct raster raster_new(uint32_t width, uint32_t height, uint32_t percents)
 {
     size_t pixels = (size_t)width * height;
-    struct raster raster = {width, height, malloc(pixels), calloc(pixels, 1)};
+    struct raster raster = {width, height, percents, malloc(pixels), malloc(pixels * percents)};
 
     memset(raster.label, CLASS_NODATA, pixels);
+    memset(raster.confidence, 0, pixels);
+    memset(raster.confidence + pixels, CLASS_UNSAID, pixels * (percents - 1));
     return raster;
 }
 
@@ -433,7 +467,7 @@ static void raster_release(struct raster *raster)
 
 static struct raster classify_land(const struct world *w)
 {
-    struct raster raster = raster_new(LAND_WIDTH, LAND_HEIGHT);
+    struct raster raster = raster_new(LAND_WIDTH, LAND_HEIGHT, 1 + w->spec.more_count);
 
     for (uint32_t y = 0, i = 0; y < LAND_HEIGHT; y++) {
         for (uint32_t x = 0; x < LAND_WIDTH; x++, i++) {
@@ -442,8 +476,13 @@ static struct raster classify_land(const struct world *w)
             if (w->spec.mask.source && land_baseline(x, y) != 4)
                 raster.label[i] = CLASS_MASKED;
             else if (land_valid(x, y)) {
-                raster.label[i] = vote_label(land_sample(BAND_A, x, y), b);
+                float sum = land_sample(BAND_A, x, y);
+
+                raster.label[i] = vote_label(sum, b);
                 raster.confidence[i] = vote_confidence(b);
+                for (uint32_t m = 0; m < w->spec.more_count; m++)
+                    raster.confidence[(m + 1) * LAND_PIXELS + i] =
+                        vote_percent(w->spec.more[m].what, w->spec.more[m].class, sum, b);
             }
         }
     }
@@ -496,14 +535,18 @@ static void assert_pixel(const struct block *block, const struct raster *raster,
     }
     if (samples[in] != label)
         fail_msg("pixel %u,%u is %u, not %u", x, y, samples[in], label);
-    assert_int_equal(samples[CLASS_PIXELS + in], raster->confidence[at]);
+    size_t pixels = (size_t)raster->width * raster->height;
+    for (size_t b = 0; b < raster->percents; b++)
+        if (samples[(1 + b) * CLASS_PIXELS + in] != raster->confidence[b * pixels + at])
+            fail_msg("pixel %u,%u, band %zu is %u, not %u", x, y, b + 1,
+                     samples[(1 + b) * CLASS_PIXELS + in], raster->confidence[b * pixels + at]);
 }
 
 /* The part of a block that was asked for is the raster's. */
 static void assert_window(const struct block *block, const struct block_request *request,
                           const struct raster *raster)
 {
-    assert_int_equal(block->bands, 2);
+    assert_int_equal(block->bands, 1 + raster->percents);
     for (uint32_t y = request->y0; y < request->y1; y++)
         for (uint32_t x = request->x0; x < request->x1; x++)
             assert_pixel(block, raster, request->col * CLASS_BLOCK + x,

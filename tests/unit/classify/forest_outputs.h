@@ -6,15 +6,16 @@
 #define TILTH_TESTS_FOREST_OUTPUTS_H
 
 #include "classify/forest.h"
+#include "classify/forest_output.h"
 #include "tl_test.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    OUTPUT_KINDS = 7,
+    OUTPUT_KINDS = 8,
     OUTPUTS_ALL = (1 << OUTPUT_KINDS) - 1,
-    OUTPUTS_NO_VOTES = OUTPUTS_ALL / 2
+    OUTPUTS_NO_VOTES = OUTPUTS_ALL - 64
 };
 
 struct outputs {
@@ -41,7 +42,7 @@ static inline struct outputs outputs_new(size_t count, uint32_t classes, uint32_
                               .bytes = {count, count, count * classes * sizeof(float),
                                         count * sizeof(float), count * sizeof(float),
                                         count * scores * sizeof(double),
-                                        count * classes * sizeof(uint32_t)}};
+                                        count * classes * sizeof(uint32_t), count * classes}};
 
     for (int k = 0; k < OUTPUT_KINDS; k++) {
         outputs.room[k] = malloc(outputs.bytes[k] + 1);
@@ -61,7 +62,8 @@ static inline struct forest_output outputs_of(const struct outputs *outputs, uns
                                   .margin = set & 8 ? room[3] : NULL,
                                   .entropy = set & 16 ? room[4] : NULL,
                                   .scores = set & 32 ? room[5] : NULL,
-                                  .votes = set & 64 ? room[6] : NULL};
+                                  .votes = set & 64 ? room[6] : NULL,
+                                  .percent = set & 128 ? room[7] : NULL};
 }
 
 /* What is in the set is equal; the rest was not touched. */
@@ -69,7 +71,7 @@ static inline void outputs_assert(const struct outputs *got, const struct output
                                   unsigned set, const char *how)
 {
     static const char *const names[OUTPUT_KINDS] = {
-        "label", "confidence", "probability", "margin", "entropy", "scores", "votes"};
+        "label", "confidence", "probability", "margin", "entropy", "scores", "votes", "percent"};
 
     for (int k = 0; k < OUTPUT_KINDS; k++) {
         const uint8_t *bytes = got->room[k], *want = expected->room[k];

@@ -100,6 +100,41 @@ TEST(another_filter_over_the_same_votes_classifies_nothing_again)
     world_release(&w);
 }
 
+TEST(bands_that_are_kept_survive_a_restart_and_have_blocks_of_their_own)
+{
+    struct world w;
+
+    make_dir();
+    world_init(&w, 0, true);
+    AUTO(cache) cache = open_cache();
+    world_open(&w, cache);
+    block_unref(read_block(w.prediction, whole_block(0, 0, 0)));
+    uint64_t once = fake_classified();
+    world_close(&w);
+    w.spec.more = land_more;
+    w.spec.more_count = TL_COUNT(land_more);
+    for (int i = 0; i < 3; i++) {
+        const struct block_request request = whole_block(0, 0, 0);
+
+        world_open(&w, cache);
+        struct raster raster = world_reference(&w);
+        struct block *block = read_block(w.prediction, request);
+        assert_window(block, &request, &raster);
+        assert_int_equal(fake_classified(), 2 * once);
+        block_unref(block);
+        raster_release(&raster);
+        world_close(&w);
+    }
+    w.spec.more_count--;
+    world_open(&w, cache);
+    block_unref(read_block(w.prediction, whole_block(0, 0, 0)));
+    assert_int_equal(fake_classified(), 3 * once);
+    world_close(&w);
+    cache_close(TL_TAKE(cache));
+    remove_dir();
+    world_release(&w);
+}
+
 TEST(another_model_sees_none_of_the_blocks)
 {
     struct world w;
@@ -125,19 +160,21 @@ TEST(another_model_sees_none_of_the_blocks)
 
 static const struct hash128 fingerprints[CLASS_STAGES] = {{5, 6}, {7, 8}};
 
+static const struct pyramid three_levels = {.level_count = 3, .bands = CLASS_BANDS};
+
 static struct class_store *open_store(struct block_pool *pool, struct cache *cache)
 {
     const struct prediction_env env = {pool, cache};
     struct class_store *store = NULL;
 
-    assert_ok(class_store_new(&env, "test", fingerprints, 3, &store, &err));
+    assert_ok(class_store_new(&env, "test", fingerprints, &three_levels, &store, &err));
     return store;
 }
 
 TEST(a_damaged_block_is_as_good_as_absent)
 {
     static const struct class_key key = {CLASS_RAW, 1, 1, 0};
-    AUTO(class_map) map = class_map_new();
+    AUTO(class_map) map = class_map_new(CLASS_BANDS);
     struct block *block = NULL;
 
     make_dir();
@@ -171,13 +208,13 @@ TEST(a_damaged_block_is_as_good_as_absent)
 
 TEST(stages_and_levels_are_kept_apart)
 {
-    AUTO(class_map) map = class_map_new();
+    AUTO(class_map) map = class_map_new(CLASS_BANDS);
     AUTO(block_pool) pool = NULL;
     struct block *block = NULL;
 
     assert_ok(block_pool_new(8 << 20, &pool, &err));
     AUTO(class_store) store = open_store(pool, NULL);
-    memset(map->label, 1, sizeof(map->label));
+    memset(map->label, 1, CLASS_PIXELS);
     assert_ok(class_store_keep(store, (struct class_key){CLASS_RAW, 0, 0, 0}, map, &block, &err));
     assert_true(class_store_has(store, (struct class_key){CLASS_RAW, 0, 0, 0}));
     assert_false(class_store_has(store, (struct class_key){CLASS_FINAL, 0, 0, 0}));
@@ -189,7 +226,7 @@ TEST(stages_and_levels_are_kept_apart)
 TEST(the_first_of_two_equal_blocks_is_the_one_that_stays)
 {
     static const struct class_key key = {CLASS_FINAL, 0, 2, 1};
-    AUTO(class_map) map = class_map_new();
+    AUTO(class_map) map = class_map_new(CLASS_BANDS);
     AUTO(block_pool) pool = NULL;
     struct block *first = NULL, *second = NULL;
 
@@ -202,7 +239,8 @@ TEST(the_first_of_two_equal_blocks_is_the_one_that_stays)
     block_unref(second);
 }
 
-RUN(T(class_blocks_survive_a_restart),
+RUN(T(bands_that_are_kept_survive_a_restart_and_have_blocks_of_their_own),
+    T(class_blocks_survive_a_restart),
     T(another_filter_over_the_same_votes_classifies_nothing_again),
     T(another_model_sees_none_of_the_blocks), T(a_damaged_block_is_as_good_as_absent),
     T(stages_and_levels_are_kept_apart), T(the_first_of_two_equal_blocks_is_the_one_that_stays))

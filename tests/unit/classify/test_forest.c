@@ -560,11 +560,11 @@ TEST(a_forest_tells_what_it_is)
 
 TEST(confidence_rounds_halves_up)
 {
-    assert_int_equal(walk_percent(0), 0);
-    assert_int_equal(walk_percent(0.005), 1);
-    assert_int_equal(walk_percent(0.125), 13);
-    assert_int_equal(walk_percent(0.0049), 0);
-    assert_int_equal(walk_percent(1), 100);
+    assert_int_equal(forest_percent(0), 0);
+    assert_int_equal(forest_percent(0.005), 1);
+    assert_int_equal(forest_percent(0.125), 13);
+    assert_int_equal(forest_percent(0.0049), 0);
+    assert_int_equal(forest_percent(1), 100);
 }
 
 TEST(a_run_stops_when_nobody_waits_any_more)

@@ -203,7 +203,7 @@ static void check_pixel(const struct setting *s, const struct outputs *outputs, 
             fail_msg("pixel %zu, class %u: %.9g, not %.9g", at, c,
                      (double)output->probability[(size_t)c * s->pixels + at], p[c]);
     assert_int_equal(output->label[at], best + 1);
-    assert_int_equal(output->confidence[at], walk_percent(p[best]));
+    assert_int_equal(output->confidence[at], forest_percent(p[best]));
 }
 
 static const uint32_t members[] = {FEATURES, FEATURES + CLASSES, FEATURES + 2 * CLASSES};

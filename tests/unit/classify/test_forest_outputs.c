@@ -134,7 +134,7 @@ static void check_hairs(double value, unsigned set)
             .seed = trees, .features = 1, .classes = 2, .trees = trees, .pure_percent = 100});
         for (uint32_t i = 0; i < f->row_count; i++) {
             f->rows[2 * (size_t)i] = value - (double)(i % 3) * 0x1p-53;
-            f->rows[2 * (size_t)i + 1] = 0;
+            f->rows[2 * (size_t)i + 1] = value < 0.9 ? 1 - value : 0;
         }
         fixture_golden(f);
         AUTO(blob) file = fixture_blob(f);
@@ -155,11 +155,12 @@ static void check_hairs(double value, unsigned set)
 
 TEST(what_only_rounding_decides_is_decided_as_the_library_does)
 {
-    enum { MARGIN = 8, ENTROPY = 16, SCORES = 32 };
+    enum { MARGIN = 8, ENTROPY = 16, SCORES = 32, PERCENT = 128 };
 
     check_hairs(1 - 0x1p-25, MARGIN);
     check_hairs(1, ENTROPY);
     check_hairs(1, SCORES);
+    check_hairs(0.125, PERCENT);
 }
 
 /* ---- what the outputs mean, worked out by other means ---- */

@@ -7,6 +7,7 @@
 #include "base/blob.h"
 #include "base/file.h"
 #include "classify/forest.h"
+#include "classify/forest_output.h"
 
 #define MODEL TILTH_ROOT "/models/crop-mask-south-eastern.tilth"
 #define TABLE TILTH_ROOT "/../shared/data/crop-mask/training_south_eastern.txt"

@@ -11,13 +11,26 @@ static uint8_t raster_label(const struct raster *raster, uint32_t x, uint32_t y)
     return inside ? raster->label[(size_t)y * raster->width + x] : CLASS_NODATA;
 }
 
+/* Of band `b` over the pixels of a label in a square. */
+static unsigned sum_of(const struct raster *full, uint32_t b, uint32_t x, uint32_t y, uint8_t label)
+{
+    const uint8_t *percent = full->confidence + (size_t)b * full->width * full->height;
+    unsigned sum = 0;
+
+    for (uint32_t k = 0; k < 4; k++)
+        if (raster_label(full, x + k % 2, y + k / 2) == label)
+            sum += percent[(size_t)(y + k / 2) * full->width + x + k % 2];
+    return sum;
+}
+
 static struct raster half_of(const struct raster *full)
 {
-    struct raster half = raster_new((full->width + 1) / 2, (full->height + 1) / 2);
+    struct raster half = raster_new((full->width + 1) / 2, (full->height + 1) / 2, full->percents);
+    size_t pixels = (size_t)half.width * half.height;
 
     for (uint32_t y = 0, i = 0; y < half.height; y++) {
         for (uint32_t x = 0; x < half.width; x++, i++) {
-            unsigned votes[256] = {0}, sums[256] = {0}, best = CLASS_NODATA;
+            unsigned votes[256] = {0}, best = CLASS_NODATA;
 
             for (uint32_t k = 0; k < 4; k++) {
                 uint32_t cx = 2 * x + k % 2, cy = 2 * y + k / 2;
@@ -25,7 +38,6 @@ static struct raster half_of(const struct raster *full)
                 if (label == CLASS_NODATA)
                     continue;
                 votes[label]++;
-                sums[label] += full->confidence[(size_t)cy * full->width + cx];
             }
             /* The earliest of the most: go backwards and let equals win. */
             for (uint32_t k = 4; k-- > 0;) {
@@ -34,8 +46,9 @@ static struct raster half_of(const struct raster *full)
                     best = label;
             }
             half.label[i] = (uint8_t)best;
-            if (best != CLASS_NODATA)
-                half.confidence[i] = (uint8_t)floor(sums[best] / (double)votes[best] + 0.5);
+            for (uint32_t b = 0; best != CLASS_NODATA && b < full->percents; b++)
+                half.confidence[b * pixels + i] = (uint8_t)floor(
+                    sum_of(full, b, 2 * x, 2 * y, (uint8_t)best) / (double)votes[best] + 0.5);
         }
     }
     return half;
@@ -84,11 +97,13 @@ TEST(the_pyramid_halves_until_one_block_holds_everything)
     world_release(&w);
 }
 
-static void assert_levels(unsigned majority, bool masked, uint32_t seed)
+static void assert_levels(unsigned majority, bool masked, uint32_t seed, uint32_t more)
 {
     struct world w;
 
     world_init(&w, majority, masked);
+    w.spec.more_count = more;
+    w.spec.more = land_more;
     w.spec.budget_blocks = 100;
     world_open(&w, NULL);
     struct tower tower = tower_of(&w);
@@ -104,9 +119,15 @@ static void assert_levels(unsigned majority, bool masked, uint32_t seed)
 
 TEST(every_level_is_the_mode_of_the_one_above_under_any_partition)
 {
-    assert_levels(0, false, 1);
-    assert_levels(5, false, 2);
-    assert_levels(0, true, 3);
+    assert_levels(0, false, 1, 0);
+    assert_levels(5, false, 2, 0);
+    assert_levels(0, true, 3, 0);
+}
+
+TEST(every_band_comes_down_as_confidence_does)
+{
+    assert_levels(0, true, 4, TL_COUNT(land_more));
+    assert_levels(3, true, 5, TL_COUNT(land_more));
 }
 
 TEST(a_zoomed_out_window_classifies_only_what_is_under_it)
@@ -240,6 +261,7 @@ TEST(coverage_counts_blocks_that_are_there)
 
 RUN(T(the_pyramid_halves_until_one_block_holds_everything),
     T(every_level_is_the_mode_of_the_one_above_under_any_partition),
+    T(every_band_comes_down_as_confidence_does),
     T(a_zoomed_out_window_classifies_only_what_is_under_it),
     T(a_block_whose_children_are_there_is_built_whole_and_kept),
     T(beyond_the_budget_the_exact_policy_refuses_and_says_how_to_go_on),

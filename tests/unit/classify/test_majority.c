@@ -4,6 +4,7 @@
 #include "classify/majority.h"
 #include "classify/mode.h"
 #include "classify/prediction.h"
+#include "classify/prediction_band.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -124,14 +125,14 @@ TEST(nodata_and_masked_neither_vote_nor_change)
 static void halve_square(const uint8_t label[4], const uint8_t confidence[4], uint8_t *ret_label,
                          uint8_t *ret_confidence)
 {
-    AUTO(class_map) child = class_map_new();
-    AUTO(class_map) parent = class_map_new();
+    AUTO(class_map) child = class_map_new(CLASS_BANDS);
+    AUTO(class_map) parent = class_map_new(CLASS_BANDS);
 
     for (size_t i = 0; i < 4; i++) {
         child->label[i / 2 * CLASS_BLOCK + i % 2] = label[i];
         child->confidence[i / 2 * CLASS_BLOCK + i % 2] = confidence[i];
     }
-    mode_halve(child->label, child->confidence, 2, 2, parent, 0);
+    mode_halve(child->samples, 2, 2, parent, 0);
     *ret_label = parent->label[0];
     *ret_confidence = parent->confidence[0];
 }
@@ -160,8 +161,8 @@ TEST(the_mode_takes_the_commonest_then_the_earliest)
 
 TEST(odd_edges_halve_what_is_there)
 {
-    AUTO(class_map) child = class_map_new();
-    AUTO(class_map) parent = class_map_new();
+    AUTO(class_map) child = class_map_new(CLASS_BANDS);
+    AUTO(class_map) parent = class_map_new(CLASS_BANDS);
 
     for (size_t y = 0; y < 3; y++)
         for (size_t x = 0; x < 5; x++)
@@ -169,7 +170,7 @@ TEST(odd_edges_halve_what_is_there)
     /* Beyond the five columns and three rows is another colour that must not be seen. */
     child->label[5] = child->label[CLASS_BLOCK + 5] = 99;
     memset(child->label + 3 * CLASS_BLOCK, 99, CLASS_BLOCK);
-    mode_halve(child->label, child->confidence, 5, 3, parent, 7);
+    mode_halve(child->samples, 5, 3, parent, 7);
     assert_int_equal(parent->label[7], 0);
     assert_int_equal(parent->label[9], 4);
     assert_int_equal(parent->label[CLASS_BLOCK + 7], 20);

@@ -41,7 +41,7 @@ static bool in_table(struct partials *partials, uint32_t col)
 
 TEST(a_claim_takes_open_pixels_of_the_window_and_no_others)
 {
-    AUTO(partials) partials = partials_new(4);
+    AUTO(partials) partials = partials_new(4, CLASS_BANDS);
     struct partial_want want = joined(partials, 0, 0, (struct class_window){60, 7, 140, 9});
     bool seen[2][CLASS_BLOCK] = {{false}};
 
@@ -63,7 +63,7 @@ TEST(a_claim_takes_open_pixels_of_the_window_and_no_others)
 
 TEST(a_claim_is_no_larger_than_a_unit_and_the_units_make_the_block)
 {
-    AUTO(partials) partials = partials_new(4);
+    AUTO(partials) partials = partials_new(4, CLASS_BANDS);
     struct partial_want want = joined(partials, 0, 0, all);
     size_t count, units = 0;
 
@@ -82,7 +82,7 @@ TEST(a_claim_is_no_larger_than_a_unit_and_the_units_make_the_block)
 
 TEST(a_retired_block_is_gone_and_whoever_looked_before_must_look_again)
 {
-    AUTO(partials) partials = partials_new(4);
+    AUTO(partials) partials = partials_new(4, CLASS_BANDS);
     struct partial_want want = {.window = all}, late = {.window = all};
     uint64_t before = partials_generation(partials);
     size_t count;
@@ -100,7 +100,7 @@ TEST(a_retired_block_is_gone_and_whoever_looked_before_must_look_again)
 
 TEST(the_budget_forgets_the_least_recently_used_and_never_what_is_in_use)
 {
-    AUTO(partials) partials = partials_new(2);
+    AUTO(partials) partials = partials_new(2, CLASS_BANDS);
     struct partial_want used = joined(partials, 0, 0, all);
 
     for (uint32_t col = 1; col < 4; col++) {
@@ -115,7 +115,7 @@ TEST(the_budget_forgets_the_least_recently_used_and_never_what_is_in_use)
 
 TEST(a_look_sees_what_is_open_claimed_and_done)
 {
-    AUTO(partials) partials = partials_new(4);
+    AUTO(partials) partials = partials_new(4, CLASS_BANDS);
     struct partial_want want = joined(partials, 2, 1, (struct class_window){10, 20, 30, 40});
     struct partial_region region;
 
@@ -133,7 +133,7 @@ TEST(a_look_sees_what_is_open_claimed_and_done)
 
 TEST(a_region_is_cut_to_what_may_be_read_at_a_time)
 {
-    AUTO(partials) partials = partials_new(4);
+    AUTO(partials) partials = partials_new(4, CLASS_BANDS);
     struct partial_want want = joined(partials, 0, 0, all);
     struct partial_region region;
 
@@ -148,7 +148,7 @@ TEST(a_region_is_cut_to_what_may_be_read_at_a_time)
 
 TEST(neighbours_share_a_region_and_distant_blocks_do_not)
 {
-    AUTO(partials) partials = partials_new(4);
+    AUTO(partials) partials = partials_new(4, CLASS_BANDS);
     struct partial_want wants[3] = {
         joined(partials, 0, 0, (struct class_window){400, 0, 512, 200}),
         joined(partials, 1, 0, (struct class_window){0, 0, 100, 200}),
@@ -166,7 +166,7 @@ TEST(neighbours_share_a_region_and_distant_blocks_do_not)
 
 TEST(what_lies_outside_the_grid_is_done_from_the_start)
 {
-    AUTO(partials) partials = partials_new(4);
+    AUTO(partials) partials = partials_new(4, CLASS_BANDS);
     struct partial_want want = {.window = all};
     const struct class_window inside = {0, 0, 70, 3};
 

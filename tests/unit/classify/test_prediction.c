@@ -5,7 +5,8 @@
 
 /* ---- what comes out ---- */
 
-static void assert_any_partition(const struct post *post, bool masked, uint32_t seed)
+static void assert_any_partition_of(const struct post *post, bool masked, uint32_t seed,
+                                    uint32_t more)
 {
     struct world w;
     struct block_request requests[5];
@@ -13,6 +14,8 @@ static void assert_any_partition(const struct post *post, bool masked, uint32_t 
 
     world_init(&w, 0, masked);
     w.spec.post = *post;
+    w.spec.more_count = more;
+    w.spec.more = land_more;
     world_open(&w, NULL);
     struct raster raster = world_reference(&w);
     for (int round = 0; round < 24; round++) {
@@ -29,6 +32,11 @@ static void assert_any_partition(const struct post *post, bool masked, uint32_t 
     }
     raster_release(&raster);
     world_release(&w);
+}
+
+static void assert_any_partition(const struct post *post, bool masked, uint32_t seed)
+{
+    assert_any_partition_of(post, masked, seed, 0);
 }
 
 TEST(any_partition_gives_the_whole_raster_without_a_filter)
@@ -50,6 +58,28 @@ TEST(any_partition_gives_the_whole_raster_behind_a_mask)
 
     assert_any_partition(&(struct post){0}, true, 4);
     assert_any_partition(&post, true, 5);
+}
+
+TEST(any_partition_gives_every_band_that_is_kept)
+{
+    const struct post post = majority_of(7);
+
+    assert_any_partition_of(&(struct post){0}, true, 8, TL_COUNT(land_more));
+    assert_any_partition_of(&post, true, 9, TL_COUNT(land_more));
+    assert_any_partition_of(&post, false, 10, 1);
+}
+
+TEST(more_bands_than_a_block_may_have_are_refused)
+{
+    static const struct prediction_band many[PREDICTION_MAX_MORE + 1];
+    const struct prediction_env env = {0};
+    struct world w;
+
+    world_init(&w, 0, false);
+    w.spec.more = many;
+    w.spec.more_count = TL_COUNT(many);
+    assert_refused(prediction_new(&env, &w.spec, &w.prediction, &err), TL_LIMIT, "65 bands");
+    world_release(&w);
 }
 
 /* Each step has something to do, or the test below would say nothing. */
@@ -424,13 +454,13 @@ TEST(a_block_beyond_the_grid_is_absent)
 static void assert_same(const struct block *a, const struct block *b,
                         const struct block_request *request)
 {
-    static struct class_map maps[2];
+    static uint8_t samples[2][2 * CLASS_PIXELS];
     const struct class_window window = {request->x0, request->y0, request->x1, request->y1};
 
-    memset(maps, 0, sizeof(maps));
-    class_block_copy(a, window, maps[0].label, maps[0].confidence, CLASS_BLOCK);
-    class_block_copy(b, window, maps[1].label, maps[1].confidence, CLASS_BLOCK);
-    assert_memory_equal(&maps[0], &maps[1], sizeof(maps[0]));
+    memset(samples, 0, sizeof(samples));
+    class_block_copy(a, window, (struct class_room){samples[0], CLASS_PIXELS, CLASS_BLOCK});
+    class_block_copy(b, window, (struct class_room){samples[1], CLASS_PIXELS, CLASS_BLOCK});
+    assert_memory_equal(samples[0], samples[1], sizeof(samples[0]));
 }
 
 /* Parts of block 1,1, each classified by a prediction that has seen nothing else. */
@@ -831,7 +861,8 @@ TEST(a_point_tells_label_confidence_probabilities_and_features)
     world_release(&w);
 }
 
-RUN(T(any_partition_gives_the_whole_raster_without_a_filter),
+RUN(T(any_partition_gives_every_band_that_is_kept), T(more_bands_than_a_block_may_have_are_refused),
+    T(any_partition_gives_the_whole_raster_without_a_filter),
     T(any_partition_gives_the_whole_raster_with_a_filter),
     T(any_partition_gives_the_whole_raster_behind_a_mask),
     T(any_partition_gives_the_whole_raster_after_a_chain_of_steps),

@@ -63,6 +63,19 @@ TEST(a_prediction_is_read_in_full)
     assert_int_equal(doc.budget_blocks, 7);
 }
 
+TEST(outputs_are_a_list_of_names)
+{
+    assert_ok(parse(PREDICTION "}"));
+    assert_int_equal(doc.output_count, 0);
+    assert_ok(parse(PREDICTION ", \"outputs\": [\"margin\", \"probability:maize\"]}"));
+    assert_int_equal(doc.output_count, 2);
+    assert_string_equal(doc.outputs[1], "probability:maize");
+    assert_refused(parse(PREDICTION ", \"outputs\": [3]}"), TL_INVALID, "outputs[0]");
+    assert_refused(parse("{\"id\": \"a\", \"kind\": \"raster\", \"outputs\": [],"
+                         " \"source\": {\"href\": \"x.tif\"}}"),
+                   TL_INVALID, "outputs");
+}
+
 TEST(interpolating_kernels_are_refused_for_classes)
 {
     assert_refused(parse("{\"id\": \"a\", \"kind\": \"raster\", \"classes\": true,"
@@ -220,8 +233,9 @@ TEST(a_source_is_anonymous_when_it_says_so)
 }
 
 RUN(T(hrefs_are_relative_to_the_document), T(a_prediction_is_read_in_full),
-    T(interpolating_kernels_are_refused_for_classes), T(a_refusal_names_document_and_place),
-    T(a_key_that_would_be_passed_over_is_refused), T(a_source_is_anonymous_when_it_says_so),
-    T(a_season_is_found_by_label_and_by_day), T(a_secret_may_come_from_the_environment),
-    T(a_season_has_days_that_exist_in_their_order), T(a_day_that_does_not_exist_has_no_season),
+    T(outputs_are_a_list_of_names), T(interpolating_kernels_are_refused_for_classes),
+    T(a_refusal_names_document_and_place), T(a_key_that_would_be_passed_over_is_refused),
+    T(a_source_is_anonymous_when_it_says_so), T(a_season_is_found_by_label_and_by_day),
+    T(a_secret_may_come_from_the_environment), T(a_season_has_days_that_exist_in_their_order),
+    T(a_day_that_does_not_exist_has_no_season),
     T(an_expression_that_is_none_is_refused_at_its_place))

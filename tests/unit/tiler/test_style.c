@@ -76,6 +76,25 @@ TEST(stops_that_do_not_ascend_are_refused)
                    TL_INVALID, "stops[1]");
 }
 
+TEST(each_band_of_percents_has_a_ramp_of_its_own_that_is_bright_where_it_is_sure)
+{
+    struct style confidence, margin, entropy;
+    uint8_t sure[4], unsure[4];
+
+    style_of_band("confidence", 2, &confidence);
+    style_of_band("margin", 3, &margin);
+    style_of_band("entropy", 4, &entropy);
+    assert_string_equal(margin.title, "Margin, percent");
+    assert_int_equal(margin.bands[0], 3);
+    assert_int_equal(confidence.nodata, 0);
+    assert_int_equal(margin.nodata, 255);
+    style_ramp_color(&margin, 100, sure);
+    style_ramp_color(&entropy, 0, unsure);
+    assert_memory_equal(sure, unsure, 4);
+    assert_false(hash128_equal(confidence.fingerprint, margin.fingerprint));
+    assert_false(hash128_equal(entropy.fingerprint, margin.fingerprint));
+}
+
 TEST(a_palette_becomes_a_style_without_its_holes)
 {
     uint8_t rgba[256][4] = {{0}};
@@ -90,4 +109,6 @@ TEST(a_palette_becomes_a_style_without_its_holes)
 
 RUN(T(classes_are_read_with_both_spellings_of_the_colour), T(a_refusal_names_the_place),
     T(a_value_given_twice_is_refused), T(a_ramp_is_linear_between_stops_and_flat_beyond),
-    T(stops_that_do_not_ascend_are_refused), T(a_palette_becomes_a_style_without_its_holes))
+    T(stops_that_do_not_ascend_are_refused),
+    T(each_band_of_percents_has_a_ramp_of_its_own_that_is_bright_where_it_is_sure),
+    T(a_palette_becomes_a_style_without_its_holes))

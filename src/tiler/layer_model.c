@@ -1,0 +1,57 @@
+#include "tiler/layer_model.h"
+
+#include "base/arena.h"
+#include "base/blob.h"
+#include "base/clock.h"
+#include "base/errand.h"
+#include "base/trouble.h"
+#include "classify/forest.h"
+#include "raster/raster.h"
+#include "tiler/layer_doc.h"
+#include "tiler/layer_prediction.h"
+#include "tiler/layer_private.h"
+
+#include <time.h>
+
+#define MAX_MODEL_BYTES ((size_t)1 << 30)
+
+/* A store that starts a little later than tilth is no reason to do without its layers. */
+static enum tl_code read_model(const struct layer_env *env, const struct layer_doc *doc,
+                               struct blob **ret_file, struct tl_err *err)
+{
+    struct errand errand = errand_unbounded();
+
+    for (bool told = false;; told = true) {
+        enum tl_code code =
+            raster_read_object(&env->raster, doc->model, MAX_MODEL_BYTES, &errand, ret_file, err);
+
+        if ((code != TL_UPSTREAM && code != TL_TIMEOUT) || clock_now_ns() >= env->patience_ends_ns)
+            return code;
+        if (!told)
+            listener_tell(env->listener, "warn", "layer", "layer %s waits for its model: %s",
+                          doc->id, err->msg);
+        nanosleep(&(struct timespec){.tv_nsec = NS_PER_S / 2}, NULL);
+    }
+}
+
+enum tl_code layer_model_load(const struct layer_env *env, const struct layer_doc *doc,
+                              struct arena *arena, struct layer_model *ret_model,
+                              struct tl_err *err)
+{
+    AUTO(blob) file = NULL;
+    AUTO(forest) forest = NULL;
+    struct layer_model model;
+
+    TL_TRY(read_model(env, doc, &file, err));
+    TL_TRY(forest_load(doc->model, file, &forest, err));
+    const struct forest_info *info = forest_info(forest);
+    struct layer_features *features = arena_alloc(arena, 1, sizeof(*features));
+    if (!features)
+        return tl_fail(err, TL_NOMEM, "no memory for a model");
+    TL_TRY(layer_prediction_prepare(doc, info, arena, features, err));
+    TL_TRY(layer_bands_make(doc, info, arena, &model.bands, err));
+    model.features = features;
+    model.forest = TL_TAKE(forest);
+    *ret_model = model;
+    return TL_OK;
+}

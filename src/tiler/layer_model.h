@@ -1,0 +1,28 @@
+/*
+ * layer_model: the model of a prediction, loaded and proved, and what its layer makes of it.
+ * Private to tiler/.
+ *
+ * Threads  waits for the store: at start
+ * Memory   the forest is the caller's reference, the rest is in its arena
+ */
+#ifndef TILTH_TILER_LAYER_MODEL_H
+#define TILTH_TILER_LAYER_MODEL_H
+
+#include "tiler/layer_bands.h"
+
+struct forest;
+struct layer_env;
+struct layer_features;
+
+struct layer_model {
+    struct forest *forest;
+    const struct layer_features *features; /* an expression for each of its features */
+    struct layer_bands bands;
+};
+
+/* Asks a store that fails again while the env's patience lasts. */
+TL_MUST_CHECK enum tl_code layer_model_load(const struct layer_env *env,
+                                            const struct layer_doc *doc, struct arena *arena,
+                                            struct layer_model *ret_model, struct tl_err *err);
+
+#endif
