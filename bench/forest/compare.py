@@ -73,6 +73,11 @@ def tilth(options, path, scene, work):
     return rounds.Worker("tilth", [options.build / "bench_bands", path, bands], "tile.bands")
 
 
+def leave_out(options, what):
+    print(f"  left out: {what}", flush=True)
+    options.skipped.append(what)
+
+
 def start_all(options, family, folder, scene, work):
     """tilth, then the library that trained the model, then the others."""
     workers = [tilth(options, folder / family.tilth, scene, work)]
@@ -84,9 +89,20 @@ def start_all(options, family, folder, scene, work):
         except (Missing, rounds.Failed) as missing:
             if engine == family.peers[0]:
                 raise
-            print(f"  {missing}: skipped", flush=True)
-            options.skipped.append(str(missing))
+            leave_out(options, f"{family.title} by {missing}")
     return workers
+
+
+def takes(options, worker, work, pixels, family):
+    """Whether the engine can take the tile; tilth and the training library must."""
+    try:
+        worker.tile(work, pixels)
+        return True
+    except rounds.Failed as failed:
+        if worker.name in ("tilth", family.peers[0]):
+            raise
+        leave_out(options, f"{family.title} by {failed}")
+        return False
 
 
 def compare(options, family, scene_name, scene, folder, work):
@@ -95,8 +111,7 @@ def compare(options, family, scene_name, scene, folder, work):
     for tile, planes in scene.tiles.items():
         planes = [plane[:options.pixels] for plane in planes]
         pixels = rounds.write_tile(scene, planes, work)
-        for worker in workers:
-            worker.tile(work, pixels)
+        workers = [worker for worker in workers if takes(options, worker, work, pixels, family)]
         found = rounds.alternate(workers, work, options.rounds)
         for worker in workers[1:]:
             rows.append(report.row(family, scene_name, tile, worker.name, found))
@@ -150,7 +165,7 @@ def load_all(options, family, folder, scene, work):
                 with (tilth(options, path, scene, work) if who == "tilth" else start(who, path, scene)) as worker:
                     found.append(worker.loaded)
             except (Missing, rounds.Failed) as missing:
-                options.skipped.append(f"load of {path.name} by {missing}")
+                leave_out(options, f"load of {path.name} by {missing}")
                 break
         if found:
             best = min(found, key=lambda loaded: loaded["load_ns"])

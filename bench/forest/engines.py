@@ -199,7 +199,8 @@ class YDF:
 
     def _engine(self, name):
         def prepare(rows):
-            made = self.ydf.create_vertical_dataset({"features": rows}, data_spec=self.model.data_spec())
+            made = self.ydf.create_vertical_dataset({"features": rows}, data_spec=self.model.data_spec(),
+                                                     required_columns=self.model.input_feature_names())
 
             def call():
                 self.model.force_engine(name)
@@ -251,7 +252,7 @@ class TL2cgen:
 
     def settings(self):
         def prepare(rows):
-            made = self.tl2cgen.DMatrix(rows, dtype=self.predictor.threshold_type)
+            made = self.tl2cgen.DMatrix(rows.astype(self.predictor.threshold_type))
             return lambda: self.predictor.predict(made)
         return {"Predictor": prepare}
 

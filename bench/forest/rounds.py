@@ -23,7 +23,7 @@ class Worker:
     def _reply(self):
         line = self.process.stdout.readline()
         if not line:
-            raise Failed(f"{self.name} ended with {self.process.wait()}: {self.process.args}")
+            raise Failed(f"{self.name}, which ended with {self.process.wait()}")
         return json.loads(line)
 
     def _ask(self, text):

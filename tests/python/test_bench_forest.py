@@ -87,7 +87,7 @@ class Rounds(unittest.TestCase):
             self.rows(self.engine("tilth", "5", first_round=2), self.engine("sklearn"))
 
     def test_an_engine_that_ends_is_a_failure(self):
-        with self.assertRaisesRegex(rounds.Failed, "tilth ended with 3"):
+        with self.assertRaisesRegex(rounds.Failed, "tilth, which ended with 3"):
             rounds.Worker("tilth", [sys.executable, "-c", "import sys; sys.exit(3)"], "tile.rows")
 
     def test_no_label_at_all_is_no_comparison(self):
