@@ -7,8 +7,8 @@ Every family of models on every tile: all engines take turns in each round, best
 compared with those of the library that trained the model. tilth starts from the bands as a layer does (integer codes,
 feature programs), the libraries from the finished float matrix, which is made outside their time. A label of tilth's that
 differs fails the run; those of the peers are counted. Then what it costs to load the models, and how tilth's cost grows
-(curves.py). What comes out: bench/results/forest.json and the tables of docs/bench.md; with --quick, or where only a
-part is asked for, both stay as they are.
+(curves.py). What comes out: bench/results/forest.json and the tables of docs/bench.md, in which stays what was not measured
+this time (--only, --skip, --parts); --quick and --try write neither.
 """
 import argparse
 import json
@@ -234,8 +234,6 @@ def parse():
     options = parser.parse_args()
     options.pixels = TRIAL_PIXELS if options.trial else scenes.SIDE ** 2
     options.skipped, options.machine = [], report.machine()
-    options.whole = not (options.quick or options.trial or options.only or options.skip) and \
-        options.parts == parser.get_default("parts")
     if options.quick:
         options.rounds = 2
         options.skip += ["treelite", "tl2cgen", "ydf", "xgboost1", "lleaves"]
@@ -249,7 +247,7 @@ def main():
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         document = measure(options, pathlib.Path(name))
-    if options.whole:
+    if not (options.quick or options.trial):
         report.write(document, ROOT)
     print(report.table(document["rows"]))
     for text in options.skipped:

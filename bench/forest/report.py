@@ -19,7 +19,6 @@ GOALS = {
 TITLES = {"lightgbm": "LightGBM 4.7", "lleaves": "lleaves 1.3", "onnxruntime": "onnxruntime 1.32",
           "xgboost": "XGBoost 3.2", "xgboost1": "XGBoost 1.7", "catboost": "CatBoost 1.2.10",
           "sklearn": "scikit-learn 1.9", "ydf": "YDF 0.16", "tl2cgen": "tl2cgen 1.0", "treelite": "treelite 4.8 GTIL"}
-TILES = ["smooth", "noisy", "structureless", "Sentinel-2", "demo scene"]
 BEGIN, END = "<!-- made by make bench-forest: begin -->", "<!-- made by make bench-forest: end -->"
 
 
@@ -88,11 +87,14 @@ def span(values):
 
 
 def by_peer(rows):
-    """Rows of one family and peer together, tiles in their order."""
-    groups = {}
-    for one in rows:
-        groups.setdefault((one["family"], one["peer"]), []).append(one)
-    return groups.values()
+    """Rows of one family and peer together, in the order of the goals."""
+    return [group for key in GOALS if (group := [one for one in rows if (one["family"], one["peer"]) == key])]
+
+
+def in_order(loads):
+    """Families as the goals name them."""
+    families = list(dict.fromkeys(family for family, _ in GOALS))
+    return sorted(loads, key=lambda one: families.index(one["family"]))
 
 
 def ratio_of(group, tile):
@@ -112,8 +114,8 @@ def outcome(group):
 
 
 def wrong_of(group):
-    share = [one["peer_wrong"] / one["peer_pixels"] for one in group]
-    return "0" if not any(share) else f"{100 * min(share):.2f}-{100 * max(share):.2f} %"
+    share = [100 * one["peer_wrong"] / one["peer_pixels"] for one in group]
+    return span(share) + " %" if any(share) else "0"
 
 
 def comparison_markdown(rows):
@@ -131,7 +133,7 @@ def comparison_markdown(rows):
 
 def load_markdown(loads):
     out = ["| model | file | MiB | loaded by | ms | resident MiB |", "|---|---|---|---|---|---|"]
-    for one in loads:
+    for one in in_order(loads):
         out.append(f"| {one['title']} | {one['file']} | {few(one['bytes'] / 2**20)} | {TITLES.get(one['who'], one['who'])} | "
                    f"{few(one['ms'])} | {few(one['resident'] / 2**20)} |")
     return out
@@ -156,7 +158,7 @@ def builds_markdown(builds):
 def markdown(document):
     where = document["machine"]
     out = [f"Nanoseconds per pixel and tree, best of {document['rounds']} rounds; ratios tile by tile, ✗ where the goal is "
-           f"missed. {where['processor']}, {where['vectors']}, load average {where['load_before']} when the run began. "
+           f"missed. {where['processor']}, {where['vectors']}, load average {where['load_before']} when the last run began. "
            "Labels of tilth that differ from the training library's: "
            f"{sum(one['wrong'] for one in document['rows'])}.", ""]
     out += comparison_markdown(document["rows"])
@@ -177,7 +179,23 @@ def between(text, block):
     return f"{before}{BEGIN}\n{block}\n{END}{after}"
 
 
+KEYS = {"rows": ("family", "scene", "tile", "peer"), "loads": ("family", "who", "file"), "curves": ("what", "kind"),
+        "builds": ("family", "scene", "engine")}
+
+
+def merged(known, document):
+    """What was not measured this time stays as it was, in its place."""
+    result = dict(document)
+    for part, names in KEYS.items():
+        def key(one):
+            return tuple(one[name] for name in names)
+        new = {key(one): one for one in document[part]}
+        result[part] = [new.pop(key(one), one) for one in known.get(part, [])] + list(new.values())
+    return result
+
+
 def write(document, root):
-    (root / "bench/results/forest.json").write_text(json.dumps(document, indent=1) + "\n")
-    page = root / "docs/bench.md"
+    path, page = root / "bench/results/forest.json", root / "docs/bench.md"
+    document = merged(json.loads(path.read_text()) if path.exists() else {}, document)
+    path.write_text(json.dumps(document, indent=1) + "\n")
     page.write_text(between(page.read_text(), markdown(document)))

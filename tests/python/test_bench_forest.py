@@ -121,6 +121,14 @@ class Figures(unittest.TestCase):
         with self.assertRaises(ValueError):
             report.between("# a\n", "new")
 
+    def test_what_was_not_measured_again_stays(self):
+        def rows(*pairs):
+            return [{"family": f, "scene": "s", "tile": "t", "peer": "p", "ratio": r} for f, r in pairs]
+        empty = {"loads": [], "curves": [], "builds": []}
+        both = report.merged({"rows": rows(("a", 1), ("b", 2)), **empty}, {"rows": rows(("b", 3), ("c", 4)), **empty})
+        self.assertEqual([(r["family"], r["ratio"]) for r in both["rows"]], [("a", 1), ("b", 3), ("c", 4)])
+        self.assertEqual(report.merged({}, {"rows": [], **empty})["rows"], [])
+
     def test_the_page_has_a_place_for_the_tables(self):
         page = (ROOT / "docs" / "bench.md").read_text()
         self.assertIn("new", report.between(page, "new"))
