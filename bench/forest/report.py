@@ -42,6 +42,8 @@ def line(one):
         text += f"  TILTH WRONG: {one['wrong']} labels"
     if one["peer_wrong"]:
         text += f"  {one['peer_wrong']} of {one['peer_pixels']} labels wrong"
+    if max(one["peer_median"] / one["peer_best"], one["tilth_median"] / one["tilth_best"]) > 2:
+        text += "  UNSTEADY: the rounds differ"  # a busy machine, or an answer that was remembered
     return text + (f"  [{one['setting']}]" if one["setting"] else "")
 
 

@@ -71,6 +71,11 @@ class Rounds(unittest.TestCase):
         self.assertIsNone(report.verdict(rows))
         self.assertEqual(rows[0]["tilth_best"], 1.0)  # 1000 ns, 100 pixels, 10 trees; the other rounds took more
         self.assertEqual(rows[0]["tilth_median"], 2.0)
+        self.assertNotIn("UNSTEADY", report.line(rows[0]))
+
+    def test_an_answer_that_was_remembered_is_told(self):
+        rows = self.rows(self.engine("tilth"), self.engine("sklearn"))
+        self.assertIn("UNSTEADY", report.line({**rows[0], "peer_best": rows[0]["peer_median"] / 100}))
 
     def test_wrong_labels_of_a_peer_are_counted_and_do_not_fail(self):
         rows = self.rows(self.engine("tilth"), self.engine("sklearn"), self.engine("onnxruntime", "1,2,99"))
