@@ -5,16 +5,16 @@
 
 #include <string.h>
 
-dense_kernel dense_choose(enum cpu_isa isa)
+const struct dense_kernel *dense_choose(enum cpu_isa isa)
 {
 #if defined(__x86_64__)
     if (isa >= ISA_AVX512)
-        return dense_avx512;
+        return &dense_avx512;
     if (isa >= ISA_AVX2)
-        return dense_avx2;
+        return &dense_avx2;
 #endif
     (void)isa;
-    return dense_portable;
+    return &dense_portable;
 }
 
 /* ---- compile ---- */
@@ -56,7 +56,7 @@ enum tl_code dense_compile(const struct model_net *net, struct arena *arena,
                                 .inputs = net->layers[0].input_count,
                                 .layers = layers,
                                 .room = (size_t)widest * DENSE_STRIP,
-                                .run = dense_choose(cpu_isa())};
+                                .kernel = dense_choose(cpu_isa())};
     return TL_OK;
 }
 
@@ -102,4 +102,18 @@ void dense_walk(const struct model_net *net, double *values, double *ret_scores)
             ret_scores[o] = walk_output(layer, o, net->narrow, values);
         memcpy(values, ret_scores, layer->output_count * sizeof(*values));
     }
+}
+
+void dense_softmax(uint32_t classes, const double *scores, double *ret_p)
+{
+    double most = scores[0], total = 0;
+
+    for (uint32_t c = 1; c < classes; c++)
+        most = scores[c] > most ? scores[c] : most;
+    for (uint32_t c = 0; c < classes; c++) {
+        ret_p[c] = dense_exp(dense_floor(scores[c] - most));
+        total += ret_p[c];
+    }
+    for (uint32_t c = 0; c < classes; c++)
+        ret_p[c] /= total;
 }

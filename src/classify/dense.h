@@ -28,20 +28,28 @@ struct dense_layer {
 
 struct dense;
 
-/* One strip through all of it. `in` and `spare` each have dense_room() doubles, aligned to 64
- * bytes; the scores come back in one of the two. */
-typedef const double *(*dense_kernel)(const struct dense *dense, double *in, double *spare);
+/* Strips; everything is aligned to 64 bytes. */
+struct dense_kernel {
+    /* A strip through all layers. `in` and `spare` each have dense->room doubles; the scores
+     * come back in one of the two. */
+    const double *(*run)(const struct dense *dense, double *in, double *spare);
+    /* Scores to their softmax. */
+    void (*shares)(uint32_t classes, const double *scores, double *ret_p);
+    /* walk_winner() of each pixel by `by`, and its p; `by` may be `p`. */
+    void (*pick)(uint32_t classes, const double *by, const double *p, double *ret_class,
+                 double *ret_p);
+};
 
 struct dense {
     const struct model_net *net;
     uint32_t inputs;
     const struct dense_layer *layers; /* net->layer_count */
     size_t room;                      /* doubles of a strip of the widest layer */
-    dense_kernel run;
+    const struct dense_kernel *kernel;
 };
 
 /* The best up to `isa`. ISA_SCALAR is plain C, as the compiler makes vectors of it. */
-dense_kernel dense_choose(enum cpu_isa isa);
+const struct dense_kernel *dense_choose(enum cpu_isa isa);
 
 /* `net` is borrowed and must outlive it; it has passed model_check_parts(). */
 TL_MUST_CHECK enum tl_code dense_compile(const struct model_net *net, struct arena *arena,
@@ -51,10 +59,12 @@ TL_MUST_CHECK enum tl_code dense_compile(const struct model_net *net, struct are
  * NET_MAX_WIDTH numbers of room; they are lost. ret_scores: NET_MAX_WIDTH. */
 void dense_walk(const struct model_net *net, double *values, double *ret_scores);
 
-const double *dense_portable(const struct dense *dense, double *in, double *spare);
+/* The softmax of one pixel's scores, as shares() has it. */
+void dense_softmax(uint32_t classes, const double *scores, double *ret_p);
+
+extern const struct dense_kernel dense_portable;
 #if defined(__x86_64__)
-const double *dense_avx2(const struct dense *dense, double *in, double *spare);
-const double *dense_avx512(const struct dense *dense, double *in, double *spare);
+extern const struct dense_kernel dense_avx2, dense_avx512;
 #endif
 
 #endif

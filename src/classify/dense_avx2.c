@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define DENSE_VECTOR 32
-#define DENSE_RUN    dense_avx2
+#define DENSE_KERNEL dense_avx2
 
 TARGET_BEGIN("avx2")
 #include "classify/dense_kernel.h"

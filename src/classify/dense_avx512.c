@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define DENSE_VECTOR 64
-#define DENSE_RUN    dense_avx512
+#define DENSE_KERNEL dense_avx512
 
 TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl")
 #include "classify/dense_kernel.h"

@@ -1,6 +1,6 @@
 /*
  * The loops of dense. Included once by each build of it, which has said how many bytes its
- * vectors have (DENSE_VECTOR) and what its function is called (DENSE_RUN).
+ * vectors have (DENSE_VECTOR) and what it is called (DENSE_KERNEL).
  *
  * The sums are made in tiles of four outputs by two vectors of pixels: eight accumulators, so
  * that no addition waits for the one before. Every sum is one lane, from the first input to the
@@ -154,7 +154,7 @@ static inline void scale(const struct model_scaling *scaling, uint32_t columns, 
     }
 }
 
-const double *DENSE_RUN(const struct dense *dense, double *in, double *spare)
+static const double *run(const struct dense *dense, double *in, double *spare)
 {
     const struct model_net *net = dense->net;
 
@@ -177,3 +177,59 @@ const double *DENSE_RUN(const struct dense *dense, double *in, double *spare)
     }
     return net->layer_count % 2 ? spare : in;
 }
+
+static void shares(uint32_t classes, const double *scores, double *ret_p)
+{
+    double most[DENSE_STRIP], total[DENSE_STRIP] = {0};
+
+    memcpy(most, scores, sizeof(most));
+    for (uint32_t c = 1; c < classes; c++)
+        for (uint32_t i = 0; i < DENSE_STRIP; i++) {
+            double score = scores[(size_t)c * DENSE_STRIP + i];
+
+            most[i] = score > most[i] ? score : most[i];
+        }
+    for (uint32_t c = 0; c < classes; c++) {
+        double *p = ret_p + (size_t)c * DENSE_STRIP;
+
+        for (uint32_t i = 0; i < DENSE_STRIP; i++)
+            p[i] = dense_floor(scores[(size_t)c * DENSE_STRIP + i] - most[i]);
+        for (uint32_t i = 0; i < DENSE_STRIP; i++)
+            p[i] = dense_exp(p[i]);
+        for (uint32_t i = 0; i < DENSE_STRIP; i++)
+            total[i] += p[i];
+    }
+    for (uint32_t c = 0; c < classes; c++)
+        for (uint32_t i = 0; i < DENSE_STRIP; i++)
+            ret_p[(size_t)c * DENSE_STRIP + i] /= total[i];
+}
+
+/* `now` where `x` takes the place of the best, `was` where it does not; a NaN stays the best. */
+static inline double taken(double x, double best, double now, double was)
+{
+    double either = x <= best ? was : now;
+
+    return best == best ? either : was;
+}
+
+static void pick(uint32_t classes, const double *restrict by, const double *restrict p,
+                 double *restrict ret_class, double *restrict ret_p)
+{
+    double best[DENSE_STRIP];
+
+    memcpy(best, by, sizeof(best));
+    memcpy(ret_p, p, DENSE_STRIP * sizeof(*ret_p));
+    memset(ret_class, 0, DENSE_STRIP * sizeof(*ret_class));
+    for (uint32_t c = 1; c < classes; c++) {
+        const double *x = by + (size_t)c * DENSE_STRIP, *share = p + (size_t)c * DENSE_STRIP;
+
+        for (uint32_t i = 0; i < DENSE_STRIP; i++)
+            ret_p[i] = taken(x[i], best[i], share[i], ret_p[i]);
+        for (uint32_t i = 0; i < DENSE_STRIP; i++)
+            ret_class[i] = taken(x[i], best[i], (double)c, ret_class[i]);
+        for (uint32_t i = 0; i < DENSE_STRIP; i++)
+            best[i] = taken(x[i], best[i], x[i], best[i]);
+    }
+}
+
+const struct dense_kernel DENSE_KERNEL = {run, shares, pick};

@@ -41,15 +41,19 @@ static inline double dense_exp(double x)
     return (1 + r * (1 + r * y)) * scale;
 }
 
+/* What dense_exp() takes of a number that is not above 0. */
+static inline double dense_floor(double x)
+{
+    return x < -708 ? -708 : x;
+}
+
 /*
  * tanh and the logistic function are made of e^-size. That is a step of its own, so that compilers
  * make vectors of each: the power, its exponential, and what is made of that.
  */
 static inline double dense_power(enum model_activation activation, double x)
 {
-    double size = (activation == ACTIVATION_TANH ? 2 : 1) * fabs(x);
-
-    return size > 708 ? -708 : -size;
+    return dense_floor((activation == ACTIVATION_TANH ? -2 : -1) * fabs(x));
 }
 
 static inline double dense_curve(enum model_activation activation, double x, double e)

@@ -127,8 +127,8 @@ static bool mix_with(const struct mix *mix, enum cpu_isa isa, struct arena *aren
         return false;
     memcpy(parts, mix->parts, mix->part_count * sizeof(*parts));
     for (uint32_t p = 0; p < mix->part_count; p++) {
-        if (parts[p].dense.run)
-            parts[p].dense.run = dense_choose(isa);
+        if (parts[p].dense.kernel)
+            parts[p].dense.kernel = dense_choose(isa);
         else if (parts[p].plan.kernel)
             parts[p].plan = run_plan(&parts[p].flat, sweep_kernel(isa));
     }

@@ -108,6 +108,21 @@ static struct walk_place walk_columns(struct walk *walk, const struct model_part
     return (struct walk_place){walk->row_planes, 0, walk->at, count};
 }
 
+/* Of a net's scores; softmax by an exp() of our own, so that many can be made at once. */
+static bool has_own_softmax(const struct model *model)
+{
+    return model->output == OUTPUT_SOFTMAX && model->sigmoid == 1 &&
+           model->arithmetic == ARITHMETIC_DOUBLE;
+}
+
+static void net_probabilities(const struct model *model, const double *scores, double *ret_p)
+{
+    if (has_own_softmax(model))
+        dense_softmax(model->info.class_count, scores, ret_p);
+    else
+        walk_probabilities(model, scores, ret_p);
+}
+
 /* Probabilities of a part that others read. */
 static void walk_part(struct walk *walk, uint32_t p)
 {
@@ -129,7 +144,7 @@ static void walk_part(struct walk *walk, uint32_t p)
         return;
     }
     dense_walk(part->net, walk->values, walk->sums);
-    walk_probabilities(part->model, walk->sums, given);
+    net_probabilities(part->model, walk->sums, given);
 }
 
 static void walk_last(struct walk *walk, size_t count, const struct forest_output *output)
@@ -148,7 +163,8 @@ static void walk_last(struct walk *walk, size_t count, const struct forest_outpu
         return;
     }
     dense_walk(part->net, walk->values, walk->sums);
-    walk_write_sums(part->model, walk->sums, walk->at, count, output);
+    net_probabilities(part->model, walk->sums, walk->values);
+    walk_write_known(part->model, walk->sums, walk->values, walk->at, count, output);
 }
 
 void mix_walk(const struct model *model, const struct forest_pixels *pixels,
@@ -265,8 +281,8 @@ struct chunk {
     double *given; /* [part but the last][class][room] */
     float *cast;   /* [input][room] of the part on columns that reads most */
     const float **planes;
-    struct forest_codes *codes; /* beside the planes */
-    double *strip, *spare;      /* of nets */
+    struct forest_codes *codes;     /* beside the planes */
+    double *strip, *spare, *shares; /* of nets */
 };
 
 /* Of the parts with trees on columns, the most that one reads. */
@@ -288,7 +304,10 @@ static bool alloc_strips(struct chunk *chunk)
         most = TL_MAX(most, chunk->mix->parts[p].dense.room);
     chunk->strip = arena_zalloc(chunk->task->scratch, most + 1, sizeof(*chunk->strip));
     chunk->spare = arena_alloc(chunk->task->scratch, most + 1, sizeof(*chunk->spare));
-    return chunk->strip && chunk->spare;
+    chunk->shares = arena_alloc(
+        chunk->task->scratch, most ? (size_t)chunk->mix->model->info.class_count * DENSE_STRIP : 1,
+        sizeof(*chunk->shares));
+    return chunk->strip && chunk->spare && chunk->shares;
 }
 
 static bool alloc_chunk(struct chunk *chunk)
@@ -426,11 +445,17 @@ static void widen(const struct chunk *chunk, uint32_t feature, size_t at, size_t
                   double *ret_values)
 {
     const struct forest_codes coded = codes_at(chunk, feature, at);
-    const float *from =
-        coded.table ? forest_table_values(coded.table) : chunk->task->planes[feature] + at;
 
+    if (coded.table) {
+        const float *values = forest_table_values(coded.table);
+
+        for (size_t i = 0; i < count; i++)
+            ret_values[i] = (double)values[coded.codes[i]];
+        return;
+    }
+    const float *from = chunk->task->planes[feature] + at;
     for (size_t i = 0; i < count; i++)
-        ret_values[i] = (double)from[coded.table ? coded.codes[i] : i];
+        ret_values[i] = (double)from[i];
 }
 
 /* The columns of a net, of `count` pixels of the chunk from `begin`. */
@@ -450,30 +475,91 @@ static void fill_strip(struct chunk *chunk, const struct model_part *part, size_
     }
 }
 
+/* A strip's scores and probabilities, class by class, and where it is in the chunk. */
+struct strip {
+    const double *scores, *p;
+    size_t begin, count;
+};
+
+static void strip_pixel(const struct strip *strip, size_t i, uint32_t scores, uint32_t classes,
+                        double *ret_sums, double *ret_p)
+{
+    for (uint32_t s = 0; s < scores; s++)
+        ret_sums[s] = strip->scores[(size_t)s * DENSE_STRIP + i];
+    for (uint32_t c = 0; c < classes; c++)
+        ret_p[c] = strip->p[(size_t)c * DENSE_STRIP + i];
+}
+
+/* Probabilities that kernels do not make: one pixel after the other. */
+static void strip_shares(const struct model *model, const struct strip *strip, double *ret_p)
+{
+    double sums[FOREST_MAX_CLASSES], p[FOREST_MAX_CLASSES];
+
+    for (size_t i = 0; i < strip->count; i++) {
+        strip_pixel(strip, i, model->score_count, 0, sums, p);
+        walk_probabilities(model, sums, p);
+        for (uint32_t c = 0; c < model->info.class_count; c++)
+            ret_p[(size_t)c * DENSE_STRIP + i] = p[c];
+    }
+}
+
+/* Labels and confidences alone, of a softmax. */
+static void strip_winners(const struct chunk *chunk, const struct dense *dense,
+                          const struct model *model, const struct strip *strip)
+{
+    const struct forest_output *output = chunk->task->output;
+    _Alignas(64) double class[DENSE_STRIP], p[DENSE_STRIP];
+    size_t to = chunk->at + strip->begin;
+
+    dense->kernel->pick(model->info.class_count, model->winner_by_score ? strip->scores : strip->p,
+                        strip->p, class, p);
+    for (size_t i = 0; output->label && i < strip->count; i++)
+        output->label[to + i] = model->info.classes[(uint32_t) class[i]].value;
+    for (size_t i = 0; output->confidence && i < strip->count; i++)
+        output->confidence[to + i] = walk_percent(p[i]);
+}
+
+static void strip_write(const struct chunk *chunk, const struct dense *dense,
+                        const struct model *model, const struct strip *strip)
+{
+    const struct forest_output *output = chunk->task->output;
+    double sums[FOREST_MAX_CLASSES], p[FOREST_MAX_CLASSES];
+
+    if (has_own_softmax(model) && !output->probability && !output->margin && !output->entropy &&
+        !output->scores) {
+        strip_winners(chunk, dense, model, strip);
+        return;
+    }
+    for (size_t i = 0; i < strip->count; i++) {
+        strip_pixel(strip, i, model->score_count, model->info.class_count, sums, p);
+        walk_write_known(model, sums, p, chunk->at + strip->begin + i, chunk->task->room, output);
+    }
+}
+
 static enum tl_code run_net(struct chunk *chunk, uint32_t p, struct tl_err *err)
 {
     const struct dense *dense = &chunk->mix->parts[p].dense;
     const struct model_part *part = &chunk->mix->model->parts[p];
-    double sums[FOREST_MAX_CLASSES], result[FOREST_MAX_CLASSES];
+    uint32_t classes = part->model->info.class_count;
 
     for (size_t begin = 0; begin < chunk->count; begin += DENSE_STRIP) {
-        size_t count = TL_MIN(chunk->count - begin, (size_t)DENSE_STRIP);
+        struct strip strip = {.p = chunk->shares,
+                              .begin = begin,
+                              .count = TL_MIN(chunk->count - begin, (size_t)DENSE_STRIP)};
 
         if (chunk->task->errand && begin % NET_CHECK_PX == 0)
             TL_TRY(errand_check(chunk->task->errand, err));
-        fill_strip(chunk, part, begin, count);
-        const double *scores = dense->run(dense, chunk->strip, chunk->spare);
-        for (size_t at = begin; at < begin + count; at++) {
-            for (uint32_t s = 0; s < part->model->score_count; s++)
-                sums[s] = scores[(size_t)s * DENSE_STRIP + at - begin];
-            if (p + 1 == chunk->mix->part_count) {
-                walk_write_sums(part->model, sums, chunk->at + at, chunk->task->room,
-                                chunk->task->output);
-                continue;
-            }
-            walk_probabilities(part->model, sums, result);
-            keep(chunk, p, at, result);
-        }
+        fill_strip(chunk, part, begin, strip.count);
+        strip.scores = dense->kernel->run(dense, chunk->strip, chunk->spare);
+        if (has_own_softmax(part->model))
+            dense->kernel->shares(classes, strip.scores, chunk->shares);
+        else
+            strip_shares(part->model, &strip, chunk->shares);
+        for (uint32_t c = 0; p + 1 < chunk->mix->part_count && c < classes; c++)
+            memcpy(chunk->given + ((size_t)p * classes + c) * chunk->room + begin,
+                   chunk->shares + (size_t)c * DENSE_STRIP, strip.count * sizeof(*chunk->given));
+        if (p + 1 == chunk->mix->part_count)
+            strip_write(chunk, dense, part->model, &strip);
     }
     return TL_OK;
 }

@@ -311,6 +311,15 @@ static bool asks_for_probabilities(const struct forest_output *output)
     return output->confidence || output->probability || output->margin || output->entropy;
 }
 
+void walk_write_known(const struct model *model, const double *sums, const double *p, size_t at,
+                      size_t count, const struct forest_output *output)
+{
+    write_winner(model, p, winner_of_sums(model, sums, p), output, at, count);
+    for (uint32_t s = 0; output->scores && s < model->score_count; s++)
+        output->scores[s * count + at] =
+            model->divisor == 1 ? final_score(model, sums, s) : sums[s];
+}
+
 void walk_write_sums(const struct model *model, const double *sums, size_t at, size_t count,
                      const struct forest_output *output)
 {
@@ -318,10 +327,7 @@ void walk_write_sums(const struct model *model, const double *sums, size_t at, s
 
     if (!model->winner_by_score || asks_for_probabilities(output))
         walk_probabilities(model, sums, p);
-    write_winner(model, p, winner_of_sums(model, sums, p), output, at, count);
-    for (uint32_t s = 0; output->scores && s < model->score_count; s++)
-        output->scores[s * count + at] =
-            model->divisor == 1 ? final_score(model, sums, s) : sums[s];
+    walk_write_known(model, sums, p, at, count, output);
 }
 
 static void write_votes(const struct model *model, const struct walk_place *pixel,

@@ -45,6 +45,10 @@ void walk_write(const struct model *model, const double *p, size_t at, size_t co
 void walk_write_sums(const struct model *model, const double *sums, size_t at, size_t count,
                      const struct forest_output *output);
 
+/* The same where the probabilities are known. */
+void walk_write_known(const struct model *model, const double *sums, const double *p, size_t at,
+                      size_t count, const struct forest_output *output);
+
 /* Everything that is wanted of a pixel: where its features are, where its outputs go. */
 struct walk_place {
     const float *const *planes;

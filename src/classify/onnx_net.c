@@ -486,7 +486,6 @@ static enum tl_code finish_model(struct reader *r)
     if (r->answer->class_count && r->answer->class_count != classes)
         return onnx_corrupt(r->graph, "graph", "there are other classes than the net has numbers");
     model->score_count = scores;
-    model->arithmetic = r->net->narrow ? ARITHMETIC_ONNX : ARITHMETIC_DOUBLE;
     model->divisor = model->sigmoid = 1;
     model->info.kind = "onnx";
     model->info.provenance = "";

@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "classify/dense_math.h"
+#include "classify/forest_walk.h"
 #include "tl_test.h"
 
 #include <math.h>
@@ -90,7 +91,7 @@ static void check(const struct shape *shape)
         pixels[i] = i % 37 == 0 ? odd[i / 37 % TL_COUNT(odd)] : 3 * random_one(&state);
     for (enum cpu_isa isa = ISA_SCALAR; isa <= cpu_isa(); isa++) {
         memcpy(in, pixels, (size_t)inputs * DENSE_STRIP * sizeof(*in));
-        const double *got = dense_choose(isa)(&dense, in, spare);
+        const double *got = dense_choose(isa)->run(&dense, in, spare);
         for (uint32_t i = 0; i < DENSE_STRIP; i++) {
             for (uint32_t c = 0; c < inputs; c++)
                 row[c] = pixels[(size_t)c * DENSE_STRIP + i];
@@ -186,6 +187,36 @@ TEST(rows_are_divided_by_their_norm_unless_it_is_zero)
     }
 }
 
+/* Every build's softmax and winner, against one pixel's, of scores with what is odd among them. */
+TEST(shares_and_winners_are_those_of_one_pixel)
+{
+    enum { CLASSES = 5 };
+    static const double odd[] = {0, -800, 900, (double)INFINITY, -(double)INFINITY, (double)NAN};
+    _Alignas(64) double scores[CLASSES * DENSE_STRIP], p[CLASSES * DENSE_STRIP], got[DENSE_STRIP];
+    _Alignas(64) double best[DENSE_STRIP];
+    uint64_t random = 7;
+
+    for (size_t i = 0; i < TL_COUNT(scores); i++)
+        scores[i] = i % 11 == 0 ? odd[i / 11 % TL_COUNT(odd)] : floor(20 * random_one(&random)) / 2;
+    for (enum cpu_isa isa = ISA_SCALAR; isa <= cpu_isa(); isa++) {
+        dense_choose(isa)->shares(CLASSES, scores, p);
+        dense_choose(isa)->pick(CLASSES, scores, p, got, best);
+        for (uint32_t i = 0; i < DENSE_STRIP; i++) {
+            double one[CLASSES], share[CLASSES];
+
+            for (uint32_t c = 0; c < CLASSES; c++)
+                one[c] = scores[c * DENSE_STRIP + i];
+            dense_softmax(CLASSES, one, share);
+            for (uint32_t c = 0; c < CLASSES; c++)
+                if (!same(p[c * DENSE_STRIP + i], share[c]))
+                    fail_msg("%s: pixel %u, class %u: %a, not %a", cpu_isa_name(isa), i, c,
+                             p[c * DENSE_STRIP + i], share[c]);
+            assert_int_equal((uint32_t)got[i], walk_winner(one, CLASSES));
+            assert_true(same(best[i], share[(uint32_t)got[i]]));
+        }
+    }
+}
+
 static double tanh_of(double x)
 {
     return dense_activate(ACTIVATION_TANH, x);
@@ -218,4 +249,5 @@ TEST(exp_and_what_is_made_of_it_are_near_the_c_librarys)
 
 RUN(T(every_kernel_gives_the_bits_of_the_oracle), T(a_net_is_sums_biases_and_activations),
     T(a_narrow_net_rounds_every_layer_once), T(rows_are_divided_by_their_norm_unless_it_is_zero),
+    T(shares_and_winners_are_those_of_one_pixel),
     T(exp_and_what_is_made_of_it_are_near_the_c_librarys))
