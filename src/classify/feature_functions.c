@@ -69,17 +69,17 @@ static uint32_t bsi(struct feature_builder *b, const uint32_t *in)
     return feature_op2(b, FEATURE_ND, ADD(in[0], in[1]), ADD(in[2], in[3]));
 }
 
-#define ELEMENTARY(word, count, operation)                    \
-    {                                                         \
-        .name = word, .arguments = (count), .op = (operation) \
+#define ELEMENTARY(word, count, operation)                      \
+    {                                                           \
+        .name = (word), .arguments = (count), .op = (operation) \
     }
-#define RATIO(word, a, c)                                                               \
-    {                                                                                   \
-        .name = word, .arguments = 2, .op = FEATURE_ND, .roles = { ROLE_##a, ROLE_##c } \
+#define RATIO(word, a, c)                                                                 \
+    {                                                                                     \
+        .name = (word), .arguments = 2, .op = FEATURE_ND, .roles = { ROLE_##a, ROLE_##c } \
     }
-#define STATISTIC(word, function, members)                        \
-    {                                                             \
-        .name = word, .statistic = (function), .least = (members) \
+#define STATISTIC(word, function, members)                          \
+    {                                                               \
+        .name = (word), .statistic = (function), .least = (members) \
     }
 
 static const struct feature_function functions[] = {

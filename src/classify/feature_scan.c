@@ -137,24 +137,27 @@ static enum tl_code take_range(struct scan *scan, size_t start, struct scan_name
     return TL_OK;
 }
 
+/* A point between two words. */
+static bool is_point(const char *text)
+{
+    return text[0] == '.' && (is_word(text[1]) || text[1] == '{');
+}
+
 enum tl_code scan_name(struct scan *scan, struct scan_name *ret)
 {
     const char *text = scan->text + scan->at;
     struct scan_name name = {.text = text, .head = SIZE_MAX};
+    bool more = is_word(text[0]) && !isdigit((unsigned char)text[0]);
 
-    if (isalpha((unsigned char)text[0]) || text[0] == '_') {
-        for (;; name.size++) {
-            char c = text[name.size], next = c ? text[name.size + 1] : '\0';
+    while (more) {
+        const char *at = text + name.size;
 
-            while (c == '{') {
-                TL_TRY(take_range(scan, scan->at, &name));
-                c = text[name.size];
-                next = c ? text[name.size + 1] : '\0';
-            }
-            if (c == '.' && (is_word(next) || next == '{'))
-                name.dotted = true;
-            else if (!is_word(c))
-                break;
+        more = *at == '{' || is_word(*at) || is_point(at);
+        if (*at == '{') {
+            TL_TRY(take_range(scan, scan->at, &name));
+        } else if (more) {
+            name.dotted |= *at == '.';
+            name.size++;
         }
     }
     name.tail = name.head == SIZE_MAX ? 0 : name.size - name.tail;

@@ -397,6 +397,25 @@ TEST(what_a_document_may_cost_is_bounded)
         "than 65536 operations");
 }
 
+/* Products that are needed again after all others were made. */
+TEST(what_is_alive_at_a_time_is_bounded)
+{
+    enum { COUNT = 80 };
+    struct feature_text texts[COUNT];
+    char text[COUNT][64];
+    struct features *features = NULL;
+
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(text[i], sizeof(text[i]), "%s(s.b{1..128} * %d)", i < COUNT / 2 ? "sum" : "min",
+                 i % (COUNT / 2) + 1);
+        texts[i] = (struct feature_text){.text = text[i]};
+    }
+    assert_ok(features_compile(texts, COUNT / 2, find_any, NULL, &features, &err));
+    features_free(features);
+    assert_refused(features_compile(texts, COUNT, find_any, NULL, &features, &err), TL_LIMIT,
+                   "more than 4096 intermediate values at a time");
+}
+
 TEST(text_beyond_the_limit_is_refused_and_at_the_limit_taken)
 {
     char *text = repeated("a+", 2047, "a");
@@ -425,5 +444,6 @@ RUN(T(every_operator_gives_the_bits_that_numpy_gives),
     T(an_index_of_a_source_says_which_band_is_missing), T(a_percentile_is_of_0_to_100),
     T(a_band_of_a_scaled_source_is_scaled), T(a_fill_stands_where_a_feature_is_not_finite),
     T(a_text_may_end_anywhere), T(what_a_document_may_cost_is_bounded),
+    T(what_is_alive_at_a_time_is_bounded),
     T(text_beyond_the_limit_is_refused_and_at_the_limit_taken),
     T(nesting_beyond_the_limit_is_refused))
