@@ -101,7 +101,7 @@ class Land:
             "late": ({"expr": "nanp10(ndvi(t{7..12}))", "fill": -2}, filled(nanpercentile(late, 10), -2)),
             "strict": ({"expr": "max(ndvi(t{7..12}))", "fill": 0}, filled(late.max(axis=0), 0)),
             "lai": ("LAI(optical, 10000)", lai(r)),
-            "msavi": ("msavi(tagged, 1)", filled(msavi(tagged), 9)),
+            "msavi": ({"expr": "msavi(tagged, 1)", "fill": 9}, filled(msavi(tagged), 9)),
             "bsi": ("bsi(optical)", ((plain[5] + plain[2]) - (plain[4] + plain[0])) /
                     ((plain[5] + plain[2]) + (plain[4] + plain[0]))),
             "half": ("half.b3", plain[2] * F(0.5) + F(-3)),
@@ -117,7 +117,6 @@ class Features(unittest.TestCase):
         self.folder = scene.temporary_folder(self)
         self.land = Land(self.folder)
         self.features = self.land.features()
-        self.features["msavi"] = ({"expr": "msavi(tagged, 1)", "fill": 9}, self.features["msavi"][1])
         self.planes = np.stack([numbers for _, numbers in self.features.values()])
         self.assertEqual(self.planes.dtype, F)
         self.model = self.folder / "model.tilth"
