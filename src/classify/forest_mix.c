@@ -516,7 +516,7 @@ static void strip_winners(const struct chunk *chunk, const struct dense *dense,
     for (size_t i = 0; output->label && i < strip->count; i++)
         output->label[to + i] = model->info.classes[(uint32_t) class[i]].value;
     for (size_t i = 0; output->confidence && i < strip->count; i++)
-        output->confidence[to + i] = walk_percent(p[i]);
+        output->confidence[to + i] = forest_percent(p[i]);
 }
 
 static void strip_write(const struct chunk *chunk, const struct dense *dense,
@@ -525,8 +525,8 @@ static void strip_write(const struct chunk *chunk, const struct dense *dense,
     const struct forest_output *output = chunk->task->output;
     double sums[FOREST_MAX_CLASSES], p[FOREST_MAX_CLASSES];
 
-    if (has_own_softmax(model) && !output->probability && !output->margin && !output->entropy &&
-        !output->scores) {
+    if (has_own_softmax(model) && !output->probability && !output->percent && !output->margin &&
+        !output->entropy && !output->scores) {
         strip_winners(chunk, dense, model, strip);
         return;
     }

@@ -308,7 +308,8 @@ void walk_write(const struct model *model, const double *p, size_t at, size_t co
 /* The transform is dear: a label that is the greatest score's does without. */
 static bool asks_for_probabilities(const struct forest_output *output)
 {
-    return output->confidence || output->probability || output->margin || output->entropy;
+    return output->confidence || output->probability || output->percent || output->margin ||
+           output->entropy;
 }
 
 void walk_write_known(const struct model *model, const double *sums, const double *p, size_t at,
