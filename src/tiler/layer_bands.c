@@ -10,9 +10,10 @@
 #include <stdbool.h>
 #include <string.h>
 
+_Static_assert(LAYER_MAX_STYLES >= DOC_MAX_STYLES + PREDICTION_MAX_BANDS, "a style per band");
+
 /* Bands as they are found in the document. */
 struct finding {
-    const struct layer_doc *doc;
     const struct forest_info *model;
     struct prediction_band bands[PREDICTION_MAX_BANDS];
     uint32_t count;
@@ -88,7 +89,6 @@ enum tl_code layer_bands_make(const struct layer_doc *doc, const struct forest_i
                               struct tl_err *err)
 {
     struct finding finding = {
-        .doc = doc,
         .model = model,
         .bands = {{.what = PREDICTION_LABEL}, {.what = PREDICTION_CONFIDENCE}},
         .count = 2};
