@@ -219,7 +219,11 @@ static enum tl_code read_split(struct reader *reader, struct doc_value split,
         !reader->features[index].known)
         return corrupt_tree(reader, "float_feature_index", "there is no such feature");
     if (!doc_float(doc_find(split, "border"), &border) || isnan(border))
-        return corrupt_tree(reader, "border", "it is not a number");
+        return tl_fail(
+            reader->build.err, TL_CORRUPT,
+            "%s: tree %u: border: of feature %s it is not a number; save the model again",
+            reader->build.name, reader->build.tree,
+            reader->build.model->info.features[reader->features[index].flat]);
     *node = (struct model_node){.threshold = (double)border,
                                 .feature = reader->features[index].flat,
                                 .missing = MISSING_SIDED,

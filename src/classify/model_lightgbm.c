@@ -21,7 +21,9 @@ enum { SHOWN = 64, CATEGORICAL = 1, DEFAULT_LEFT = 2 };
 
 struct reader {
     struct model_build build;
-    struct text rest;
+    struct text whole, rest;
+    size_t paragraph; /* where the header, or the tree at hand, begins; before that is no tree */
+    bool in_tree;
     locale_t plain; /* numbers have a point, whatever the process speaks */
     struct text feature_infos;
     struct doc pandas; /* the values of pandas's categories, a list per column; open if .bytes */
@@ -49,10 +51,36 @@ struct header_text {
     bool average;
 };
 
+/* The line of the paragraph at hand that has the key, or where the paragraph begins; from 1. */
+static size_t line_of(const struct reader *reader, const char *key)
+{
+    struct text rest = reader->whole, line, value;
+    size_t number = 0, begins = 1;
+
+    while (text_line(&rest, &line)) {
+        size_t at = (size_t)(line.at - reader->whole.at);
+
+        number++;
+        if (at == reader->paragraph)
+            begins = number;
+        if (at >= reader->paragraph && text_value(line, key, &value))
+            return number;
+        if (at > reader->paragraph && text_starts(line, "Tree="))
+            break;
+    }
+    return begins;
+}
+
 static enum tl_code corrupt(const struct reader *reader, const char *key, const char *what)
 {
-    return tl_fail(reader->build.err, TL_CORRUPT, "%s: tree %u: %s: %s; save the model again",
-                   reader->build.name, reader->build.tree, key, what);
+    size_t line = line_of(reader, key);
+
+    if (!reader->in_tree)
+        return tl_fail(reader->build.err, TL_CORRUPT, "%s: line %zu: %s: %s; save the model again",
+                       reader->build.name, line, key, what);
+    return tl_fail(reader->build.err, TL_CORRUPT,
+                   "%s: tree %u, line %zu: %s: %s; save the model again", reader->build.name,
+                   reader->build.tree, line, key, what);
 }
 
 /* ---- the header ---- */
@@ -458,9 +486,12 @@ static enum tl_code read_splits(struct reader *reader, struct tree_text tree, ui
 
         if (!text_next_int(&tree.split_feature, 0, last_feature, &feature))
             return corrupt(reader, "split_feature", "there are not num_leaves - 1 features");
-        if (!text_next_int(&tree.left_child, -(int64_t)leaves, leaves - 2, &left) ||
-            !text_next_int(&tree.right_child, -(int64_t)leaves, leaves - 2, &right))
-            return corrupt(reader, "children", "there are not num_leaves - 1 that exist");
+        if (!text_next_int(&tree.left_child, -(int64_t)leaves, leaves - 2, &left))
+            return corrupt(reader, "left_child",
+                           "there are not num_leaves - 1 children that exist");
+        if (!text_next_int(&tree.right_child, -(int64_t)leaves, leaves - 2, &right))
+            return corrupt(reader, "right_child",
+                           "there are not num_leaves - 1 children that exist");
         if (!text_next_double(reader->plain, &tree.threshold, &node.threshold))
             return corrupt(reader, "threshold", "there are not num_leaves - 1 numbers");
         node.feature = (uint16_t)feature;
@@ -514,14 +545,19 @@ static enum tl_code read_trees(struct reader *reader)
     while (text_line(&reader->rest, &line)) {
         struct tree_text tree = {0};
 
-        if (text_equals(line, "end of trees"))
+        if (text_equals(line, "end of trees")) {
+            reader->in_tree = false;
             return TL_OK;
+        }
         if (!text_starts(line, "Tree="))
             continue;
+        reader->in_tree = true;
+        reader->paragraph = (size_t)(line.at - reader->whole.at);
         if (!read_tree_text(reader, &tree))
             return corrupt(reader, "num_leaves", "it is missing");
         TL_TRY(read_tree(reader, &tree, scratch));
     }
+    reader->in_tree = false;
     return corrupt(reader, "end of trees", "it is missing: the file is cut short");
 }
 
@@ -558,6 +594,7 @@ enum tl_code model_read_lightgbm(const char *name, const uint8_t *bytes, size_t 
 {
     struct model model = {0};
     struct reader reader = {.build = {.name = name, .arena = arena, .model = &model, .err = err},
+                            .whole = {(const char *)bytes, size},
                             .rest = {(const char *)bytes, size},
                             .plain = newlocale(LC_ALL_MASK, "C", (locale_t)0)};
 

@@ -40,7 +40,10 @@ static enum tl_code check_split(const struct model *model, const struct place *a
     if (node->missing == MISSING_SET && node->set >= model->set_count)
         return refuse(at, err, "the set of categories does not exist", node->set);
     if (isnan(node->threshold))
-        return refuse(at, err, "the threshold is not a number", node->threshold);
+        return tl_fail(err, TL_CORRUPT,
+                       "%s: tree %u, node %u: the threshold of feature %s is not a number; export "
+                       "the model again",
+                       at->name, at->tree, at->node, model->info.features[node->feature]);
     return TL_OK;
 }
 

@@ -65,6 +65,15 @@ static enum tl_code corrupt_tree(const struct reader *reader, const char *key, c
                    reader->build.name, reader->build.tree, key, what);
 }
 
+/* A list of the tree's that says nothing sound of one node. */
+static enum tl_code corrupt_node(const struct reader *reader, uint32_t node, const char *key,
+                                 const char *what)
+{
+    return tl_fail(reader->build.err, TL_CORRUPT,
+                   "%s: tree %u, node %u: %s: %s; save the model again", reader->build.name,
+                   reader->build.tree, node, key, what);
+}
+
 /* Whole numbers of a list, exactly `count` of them. */
 static bool read_ints(struct doc_value list, uint64_t count, int64_t max, uint32_t *ret_numbers)
 {
@@ -507,7 +516,8 @@ static enum tl_code make_set(struct reader *reader, uint32_t number, struct tree
     int32_t right = node->right;
 
     if (!more->categories || more->size[number] == 0)
-        return corrupt_tree(reader, "categories_nodes", "a categorical split has no categories");
+        return corrupt_node(reader, number, "categories_nodes",
+                            "a categorical split has no categories");
     TL_TRY(add_runs(reader, number, more, node, &bounds));
     node->right = node->left;
     node->left = right;
@@ -577,8 +587,10 @@ static enum tl_code make_split(struct reader *reader, uint32_t number, float con
     /* x < -inf holds for nothing, and has no float32 before it. */
     if (isnan(condition) || condition == -INFINITY)
         return tl_fail(reader->build.err, TL_UNSUPPORTED,
-                       "%s: tree %u, node %u: the threshold is %g; train without infinities",
-                       reader->build.name, reader->build.tree, number, (double)condition);
+                       "%s: tree %u, node %u: the threshold of feature %s is %g; train without "
+                       "infinities",
+                       reader->build.name, reader->build.tree, number,
+                       reader->build.model->info.features[node->feature], (double)condition);
     node->threshold = (double)nextafterf(condition, -INFINITY);
     node->missing = MISSING_SIDED;
     return TL_OK;
@@ -590,22 +602,27 @@ static enum tl_code read_node(struct reader *reader, struct node_items *items, u
     int64_t left, right, feature, side, type = 0;
     float condition;
 
-    if (!next_int(&items->left, -1, INT32_MAX, &left) ||
-        !next_int(&items->right, -1, INT32_MAX, &right) ||
-        !next_int(&items->feature, 0, UINT32_MAX, &feature) ||
-        !next_int(&items->default_left, 0, 1, &side) || !next_float(&items->condition, &condition))
-        return corrupt_tree(reader, "split_conditions",
-                            "the lists of its nodes are not equally long, or hold no numbers");
+    if (!next_int(&items->left, -1, INT32_MAX, &left))
+        return corrupt_node(reader, number, "left_children", "a child or -1 is needed");
+    if (!next_int(&items->right, -1, INT32_MAX, &right))
+        return corrupt_node(reader, number, "right_children", "a child or -1 is needed");
+    if (!next_int(&items->feature, 0, UINT32_MAX, &feature))
+        return corrupt_node(reader, number, "split_indices", "a feature is needed");
+    if (!next_int(&items->default_left, 0, 1, &side))
+        return corrupt_node(reader, number, "default_left", "0 or 1 is needed");
+    if (!next_float(&items->condition, &condition))
+        return corrupt_node(reader, number, "split_conditions", "a number is needed");
     if (items->split_type.doc && !next_int(&items->split_type, 0, 1, &type))
-        return corrupt_tree(reader, "split_type", "there is not 0 or 1 for every node");
+        return corrupt_node(reader, number, "split_type", "0 or 1 is needed");
     if (left < 0) {
         const float *values = leaf_values(reader, more, number, right, &condition);
 
         return values ? make_leaf(reader, number, values, node)
-                      : corrupt_tree(reader, "leaf_weights", "there are fewer leaves");
+                      : corrupt_node(reader, number, "leaf_weights", "there are fewer leaves");
     }
     if (right < 0 || feature >= reader->build.model->info.feature_count)
-        return corrupt_tree(reader, "split_indices", "a feature or a child does not exist");
+        return corrupt_node(reader, number, "split_indices",
+                            "the feature, or a child, does not exist");
     node->left = (int32_t)left;
     node->right = (int32_t)right;
     node->feature = (uint16_t)feature;

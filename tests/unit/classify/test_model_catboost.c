@@ -85,7 +85,7 @@ TEST(damage_is_refused_and_says_where)
     assert_refused(with("\"leaf_values\": [", "\"leaf_values\": [Infinity, ", &err), TL_CORRUPT,
                    "tree 0: leaf_values");
     assert_refused(with("\"border\": ", "\"border\": NaN, \"was\": ", &err), TL_CORRUPT,
-                   "tree 0: border");
+                   "tree 0: border: of feature ");
     assert_refused(with("\"nan_value_treatment\": \"As", "\"nan_value_treatment\": \"Is", &err),
                    TL_CORRUPT, "nan_value_treatment");
     assert_refused(with("\"feature_index\": 0", "\"feature_index\": 4096", &err), TL_CORRUPT,

@@ -97,7 +97,8 @@ TEST(damage_is_refused_and_says_where)
     assert_refused(load_with("threshold=", "threshold=1,5 ", &err), TL_CORRUPT, "threshold");
     assert_refused(load_with("split_feature=", "split_feature=4 ", &err), TL_CORRUPT,
                    "split_feature");
-    assert_refused(load_with("right_child=", "right_child=-8 ", &err), TL_CORRUPT, "children");
+    assert_refused(load_with("right_child=", "right_child=-8 ", &err), TL_CORRUPT,
+                   "right_child: there are not num_leaves - 1 children");
     assert_refused(load_with("left_child=", "left_child=-1 ", &err), TL_CORRUPT, "more than");
     assert_refused(load_with("max_feature_idx=3", "max_feature_idx=9", &err), TL_CORRUPT,
                    "feature_names");
@@ -107,6 +108,43 @@ TEST(damage_is_refused_and_says_where)
                    "a categorical split has no set");
     assert_refused(load_with("end of trees", "end of tree", &err), TL_CORRUPT, "cut short");
     assert_refused(load_with("num_class=1", "num_class=2", &err), TL_CORRUPT, "num_class");
+}
+
+/* The line of the file that has the first `text`, from 1. */
+static size_t line_with(const char *name, const char *text)
+{
+    char *all = library_text(name), *at = strstr(all, text);
+    size_t line = 1;
+
+    assert_non_null(at);
+    for (char *c = all; c < at; c++)
+        line += *c == '\n';
+    free(all);
+    return line;
+}
+
+TEST(a_refusal_says_the_line_and_of_a_tree_which)
+{
+    static const struct {
+        const char *from, *to, *before, *behind; /* of the line's number, in the message */
+    } cases[] = {{"max_feature_idx=3", "max_feature_idx=x", "line ", ": max_feature_idx: "},
+                 {"feature_names=", "feature_names=more ", "line ", ": feature_names: "},
+                 {"leaf_value=", "leaf_value=x ", "tree 0, line ", ": leaf_value: "},
+                 {"threshold=", "threshold=x ", "tree 0, line ", ": threshold: "},
+                 {"decision_type=", "decision_type=64 ", "tree 0, line ", ": decision_type: "}};
+    char text[128];
+    struct tl_err err;
+
+    for (size_t i = 0; i < TL_COUNT(cases); i++) {
+        size_t line = line_with("lightgbm_binary.txt", cases[i].from);
+
+        snprintf(text, sizeof(text), "%s%zu%s", cases[i].before, line, cases[i].behind);
+        assert_refused(load_with(cases[i].from, cases[i].to, &err), TL_CORRUPT, text);
+    }
+    snprintf(text, sizeof(text), "tree 1, line %zu: num_leaves: it is not a number",
+             line_with("lightgbm_binary.txt", "Tree=1\n") + 1);
+    assert_refused(load_with("Tree=1\nnum_leaves=", "Tree=1\nnum_leaves=x", &err), TL_CORRUPT,
+                   text);
 }
 
 TEST(damaged_categories_are_refused)
@@ -174,5 +212,6 @@ RUN(T(a_binary_model_predicts_what_the_library_does),
     T(cross_entropy_predicts_what_the_library_does), T(categories_predict_what_the_library_does),
     T(categories_of_pandas_are_its_values), T(linear_trees_predict_what_the_library_does),
     T(what_is_not_served_is_refused_by_name), T(damage_is_refused_and_says_where),
-    T(damaged_categories_are_refused), T(damaged_lines_are_refused),
-    T(a_file_cut_short_anywhere_is_refused), T(a_damaged_byte_is_refused_or_harmless))
+    T(a_refusal_says_the_line_and_of_a_tree_which), T(damaged_categories_are_refused),
+    T(damaged_lines_are_refused), T(a_file_cut_short_anywhere_is_refused),
+    T(a_damaged_byte_is_refused_or_harmless))

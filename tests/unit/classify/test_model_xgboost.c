@@ -108,7 +108,7 @@ TEST(what_is_not_served_is_refused_by_name)
     assert_refused(with("\"num_target\":\"1\"", "\"num_target\":\"2\"", &err), TL_UNSUPPORTED,
                    "2 targets");
     assert_refused(with("\"split_conditions\":[", "\"split_conditions\":[NaN,", &err),
-                   TL_UNSUPPORTED, "the threshold is nan");
+                   TL_UNSUPPORTED, "tree 0, node 0: the threshold of feature ");
 }
 
 TEST(damage_is_refused_and_says_where)
@@ -120,9 +120,15 @@ TEST(damage_is_refused_and_says_where)
     assert_refused(with("\"left_children\":[1", "\"left_children\":[999", &err), TL_CORRUPT,
                    "node 999: it is a child that does not exist");
     assert_refused(with("\"split_indices\":[", "\"split_indices\":[9,", &err), TL_CORRUPT,
-                   "tree 0: split_indices");
+                   "tree 0, node 0: split_indices: the feature");
     assert_refused(with("\"default_left\":[", "\"default_left\":[7,", &err), TL_CORRUPT,
-                   "tree 0: split_conditions");
+                   "tree 0, node 0: default_left: 0 or 1");
+    assert_refused(with("\"right_children\":[", "\"right_children\":[-2,", &err), TL_CORRUPT,
+                   "tree 0, node 0: right_children: a child or -1");
+    assert_refused(with("\"split_conditions\":[", "\"split_conditions\":[null,", &err), TL_CORRUPT,
+                   "tree 0, node 0: split_conditions: a number");
+    assert_refused(with("\"left_children\":[", "\"left_children\":[1.5,", &err), TL_CORRUPT,
+                   "tree 0, node 0: left_children");
     assert_refused(with("\"base_score\":\"[", "\"base_score\":\"[7,", &err), TL_CORRUPT,
                    "base_score");
     assert_refused(with("\"tree_info\":[0", "\"tree_info\":[1", &err), TL_CORRUPT, "tree_info");
