@@ -193,9 +193,9 @@ def open_scenes(options):
     return found
 
 
-def measure(options, work):
-    """-> the document of the results."""
-    opened, rows, loads, builds = open_scenes(options), [], [], []
+def measure(options, work, document):
+    """Fills the document of the results, family by family."""
+    opened = open_scenes(options)
     for family in families.FAMILIES:
         if options.only and family.name not in options.only or not {"tiles", "loads"} & set(options.parts):
             continue
@@ -209,13 +209,12 @@ def measure(options, work):
             folder = families.trained(chosen, scene_name, scene, options.cache)
             print(f"== {chosen.title}, {scene_name}", flush=True)
             if "tiles" in options.parts:
-                rows += compare(options, chosen, scene_name, scene, folder, work)
-            builds += built(chosen, scene_name, folder)
+                document["rows"] += compare(options, chosen, scene_name, scene, folder, work)
+            document["builds"] += built(chosen, scene_name, folder)
             if "loads" in options.parts and scene_name == family.scenes[0]:
-                loads += load_all(options, chosen, folder, scene, work)
-    grown = curves.all_curves(options, tilth, work) if "curves" in options.parts else []
-    return {"machine": options.machine, "isa": os.environ.get("TILTH_ISA", "best"), "rounds": options.rounds,
-            "rows": rows, "loads": loads, "curves": grown, "builds": builds, "skipped": options.skipped}
+                document["loads"] += load_all(options, chosen, folder, scene, work)
+    if "curves" in options.parts:
+        document["curves"] += curves.all_curves(options, tilth, work)
 
 
 def parse():
@@ -233,7 +232,7 @@ def parse():
                         help=f"models of {TRIAL_TREES} trees, {TRIAL_PIXELS} pixels: whether all of this works here")
     options = parser.parse_args()
     options.pixels = TRIAL_PIXELS if options.trial else scenes.SIDE ** 2
-    options.skipped, options.machine = [], report.machine()
+    options.skipped = []
     if options.quick:
         options.rounds = 2
         options.skip += ["treelite", "tl2cgen", "ydf", "xgboost1", "lleaves"]
@@ -245,10 +244,14 @@ def parse():
 def main():
     options = parse()
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory() as name:
-        document = measure(options, pathlib.Path(name))
-    if not (options.quick or options.trial):
-        report.write(document, ROOT)
+    document = {"machine": report.machine(), "isa": os.environ.get("TILTH_ISA", "best"), "rounds": options.rounds,
+                "rows": [], "loads": [], "curves": [], "builds": [], "skipped": options.skipped}
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            measure(options, pathlib.Path(name), document)
+    finally:  # a run that is stopped keeps what it has
+        if not (options.quick or options.trial):
+            report.write(document, ROOT)
     print(report.table(document["rows"]))
     for text in options.skipped:
         print(f"skipped: {text}")

@@ -166,8 +166,14 @@ def markdown(document):
     out += comparison_markdown(document["rows"])
     if document["builds"]:
         out += [""] + builds_markdown(document["builds"])
-    out += ["", "CPU time of loading, after the file has been read once:", ""] + load_markdown(document["loads"])
-    out += ["", "How tilth's cost grows, on smooth tiles:", ""] + curve_markdown(document["curves"])
+    if document["loads"]:
+        out += ["", "CPU time of loading, after the file has been read once:", ""] + load_markdown(document["loads"])
+    if document["curves"]:
+        out += ["", "How tilth's cost grows, on smooth tiles:", ""] + curve_markdown(document["curves"])
+    seen = {one["family"] for one in document["rows"]}
+    unseen = list(dict.fromkeys(family for family, _ in GOALS if family not in seen))
+    if unseen or not document["curves"]:
+        out += ["", "Not measured yet: " + ", ".join(unseen + ["how the cost grows"] * (not document["curves"])) + "."]
     out += [f"\nLeft out: {text}." for text in document["skipped"]]
     return "\n".join(out)
 
