@@ -20,7 +20,11 @@ enum {
     /* Leaves of so many numbers are copied for every tree that has them: they take less than the
      * nodes, some times over. Wider ones, of which a file may share few among all its trees, are
      * numbered as they are there. */
-    COPIED_WIDTH = 32
+    COPIED_WIDTH = 32,
+    /* Numbers of a leaf and trees from which on fixed point takes fewer vectors, and few pixels are
+     * in doubt. */
+    FIXED_WIDTH = 5,
+    FIXED_TREES = 16
 };
 
 float flat_floor(double x)
@@ -470,8 +474,9 @@ static void number_leaves(struct numbering *numbering, const struct model *model
     numbering->most = TL_MAX(numbering->most, numbering->count - to->first_leaf);
 }
 
-static uint32_t leaf_stride(uint32_t width, bool wide)
+static uint32_t leaf_stride(uint32_t width, enum flat_number number)
 {
+    bool wide = number == NUMBER_DOUBLE;
     uint32_t line = wide ? 8 : 16;
 
     if (width == 1 || (wide && width == 2))
@@ -482,32 +487,64 @@ static uint32_t leaf_stride(uint32_t width, bool wide)
 static void copy_leaf(const struct flat_leaves *leaves, const double *from, uint32_t width,
                       void *values, size_t at)
 {
-    for (uint32_t c = 0; c < width; c++)
-        if (leaves->wide)
-            ((double *)values)[at * leaves->stride + c] = from[c];
-        else
-            ((float *)values)[at * leaves->stride + c] = (float)from[c];
+    for (uint32_t c = 0; c < width; c++, at++)
+        switch (leaves->number) {
+        case NUMBER_DOUBLE:
+            ((double *)values)[at] = from[c];
+            break;
+        case NUMBER_FLOAT:
+            ((float *)values)[at] = (float)from[c];
+            break;
+        case NUMBER_FIXED:
+            ((int32_t *)values)[at] = (int32_t)lrint(from[c] / leaves->unit);
+            break;
+        }
+}
+
+static bool fill_leaves(struct flat_leaves *leaves, const struct model *model,
+                        const struct numbering *numbering, struct arena *arena)
+{
+    size_t item = leaves->number == NUMBER_DOUBLE ? sizeof(double) : sizeof(float);
+    uint32_t width = model->leaf_width;
+
+    leaves->stride = leaf_stride(width, leaves->number);
+    leaves->most = numbering->most;
+    leaves->id_bytes = numbering->most <= 1U << 8 ? 1 : numbering->most <= 1U << 16 ? 2 : 4;
+    void *values =
+        arena_zalloc(arena, (size_t)numbering->count + FLAT_FEW_LEAVES, leaves->stride * item);
+    for (size_t i = 0; values && i < numbering->count; i++)
+        copy_leaf(leaves, model->leaf_values + (size_t)numbering->leaf[i] * width, width, values,
+                  i * leaves->stride);
+    leaves->values = values;
+    return values;
+}
+
+/* As fine as the sum over all trees, each at most 1, fits 30 bits. Each tree is half a unit off,
+ * and the library's own additions round sums of at most T: T * T * 2^-53. */
+static void choose_unit(struct flat_leaves *fixed, uint32_t trees)
+{
+    double count = trees;
+
+    fixed->unit = 0x1p-30;
+    while (fixed->unit * (1 << 30) < count)
+        fixed->unit *= 2;
+    fixed->slack = count * fixed->unit / 2 + count * count * 0x1p-53;
 }
 
 static bool make_leaves(struct flat *flat, const struct numbering *numbering, struct arena *arena)
 {
     const struct model *model = flat->model;
-    struct flat_leaves *leaves = &flat->leaves;
-    uint32_t width = model->leaf_width;
+    bool wide = model->arithmetic == ARITHMETIC_DOUBLE;
 
-    leaves->wide = model->arithmetic == ARITHMETIC_DOUBLE;
-    leaves->stride = leaf_stride(width, leaves->wide);
-    leaves->most = numbering->most;
-    leaves->id_bytes = numbering->most <= 1U << 8 ? 1 : numbering->most <= 1U << 16 ? 2 : 4;
-    void *values = arena_zalloc(arena, (size_t)numbering->count + FLAT_FEW_LEAVES,
-                                leaves->stride * (leaves->wide ? sizeof(double) : sizeof(float)));
-    if (!values)
+    flat->leaves.number = wide ? NUMBER_DOUBLE : NUMBER_FLOAT;
+    if (!fill_leaves(&flat->leaves, model, numbering, arena))
         return false;
-    for (size_t i = 0; i < numbering->count; i++)
-        copy_leaf(leaves, model->leaf_values + (size_t)numbering->leaf[i] * width, width, values,
-                  i);
-    leaves->values = values;
-    return true;
+    if (model->output != OUTPUT_MEAN || model->leaf_width < FIXED_WIDTH ||
+        model->info.tree_count < FIXED_TREES)
+        return true;
+    flat->fixed.number = NUMBER_FIXED;
+    choose_unit(&flat->fixed, model->info.tree_count);
+    return fill_leaves(&flat->fixed, model, numbering, arena);
 }
 
 /* ---- nodes ---- */

@@ -58,16 +58,20 @@ struct flat_tree {
     uint32_t first_leaf; /* and where they begin in flat.leaves */
 };
 
-/* Leaves by number: what a pixel's leaf adds, in the library's type and, tree after tree, in its
- * order. A leaf's numbers are filled up with zeros to `stride`: 1, 2, 4 or a multiple of 8
- * doubles, 1, 4, 8 or a multiple of 16 floats. */
+enum flat_number { NUMBER_FLOAT, NUMBER_DOUBLE, NUMBER_FIXED };
+
+/* A vector may read so many leaves of any tree. */
 enum { FLAT_FEW_LEAVES = 64 };
 
+/* Leaves by number: what a pixel's leaf adds. A leaf's numbers are filled up with zeros to
+ * `stride`: 1, 2, 4 or a multiple of 8 doubles, 1, 4, 8 or a multiple of 16 of the others. */
 struct flat_leaves {
-    bool wide;        /* double, else float */
+    enum flat_number number;
     uint32_t stride;  /* in numbers, */
-    uint32_t most;    /* leaves of the largest tree; a vector may read FLAT_FEW_LEAVES of any */
+    uint32_t most;    /* leaves of the largest tree */
     uint8_t id_bytes; /* of a leaf's number: 1, 2 or 4 */
+    double unit;      /* NUMBER_FIXED: int32 multiples of it, */
+    double slack;     /* and what a sum over all trees may be off */
     const void *values;
 };
 
@@ -106,7 +110,11 @@ struct flat {
     uint32_t max_depth; /* splits on the longest path */
     /* Whether leaves are kept by number: all but forests of mostly pure leaves. */
     bool by_leaf;
+    /* In the library's type and, tree after tree, its order. */
     struct flat_leaves leaves;
+    /* Rows once more, coarser and shorter: enough for most labels and confidences. values is NULL
+     * where that gains nothing. */
+    struct flat_leaves fixed;
     /* The others: whether some leaves are not pure. */
     bool has_rows;
     uint32_t base_class;

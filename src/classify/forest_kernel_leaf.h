@@ -15,9 +15,9 @@ ALWAYS_INLINE void keep_leaf(struct sweep *sweep, uint32_t leaf, uint32_t packet
 {
     size_t at = (size_t)packet * LEAF_TREES * PACKET_PX;
 
-    if (sweep->flat->leaves.id_bytes == 1)
+    if (sweep->leaves->id_bytes == 1)
         put_u8((uint8_t *)sweep->tree_ids + at, bits, (uint8_t)leaf);
-    else if (sweep->flat->leaves.id_bytes == 2)
+    else if (sweep->leaves->id_bytes == 2)
         put_u16((uint16_t *)sweep->tree_ids + at, bits, (uint16_t)leaf);
     else
         put_u32((uint32_t *)sweep->tree_ids + at, bits, leaf);
@@ -25,9 +25,11 @@ ALWAYS_INLINE void keep_leaf(struct sweep *sweep, uint32_t leaf, uint32_t packet
 
 typedef double double_8 __attribute__((may_alias));
 typedef float float_4 __attribute__((may_alias));
+typedef int int_4 __attribute__((may_alias));
 #define DEFINE_VECTOR(bytes)                                                      \
     typedef double double_##bytes __attribute__((vector_size(bytes), may_alias)); \
-    typedef float float_##bytes __attribute__((vector_size(bytes), may_alias));
+    typedef float float_##bytes __attribute__((vector_size(bytes), may_alias));   \
+    typedef int int_##bytes __attribute__((vector_size(bytes), may_alias));
 DEFINE_VECTOR(16)
 DEFINE_VECTOR(32)
 DEFINE_VECTOR(64)
@@ -82,7 +84,7 @@ DEFINE_VECTOR(64)
                                                                                                   \
         for (uint32_t t = 0; t < count; t++)                                                      \
             leaves[t] =                                                                           \
-                (const char *)sweep->flat->leaves.values + column + trees[t].first_leaf * stride; \
+                (const char *)sweep->leaves->values + column + trees[t].first_leaf * stride;      \
         for (uint32_t p = 0; p < sweep->packets; p++) {                                           \
             uint32_t t = 0;                                                                       \
                                                                                                   \
@@ -104,7 +106,7 @@ DEFINE_VECTOR(64)
     DEFINE_ADD(name##_128, UP_TO_64(type), id_type, 128 / (int)sizeof(UP_TO_64(type)))     \
     static void name(const struct sweep *sweep, const struct flat_tree *trees, uint32_t n) \
     {                                                                                      \
-        size_t stride = sweep->flat->leaves.stride * sizeof(type);                         \
+        size_t stride = sweep->leaves->stride * sizeof(type);                              \
                                                                                            \
         if (stride == sizeof(type))                                                        \
             name##_1(sweep, trees, n, sizeof(type), 0);                                    \
@@ -125,6 +127,9 @@ DEFINE_ADDS(add_double_u32, double, double_8, uint32_t)
 DEFINE_ADDS(add_float_u8, float, float_4, uint8_t)
 DEFINE_ADDS(add_float_u16, float, float_4, uint16_t)
 DEFINE_ADDS(add_float_u32, float, float_4, uint32_t)
+DEFINE_ADDS(add_int_u8, int, int_4, uint8_t)
+DEFINE_ADDS(add_int_u16, int, int_4, uint16_t)
+DEFINE_ADDS(add_int_u32, int, int_4, uint32_t)
 #undef DEFINE_ADD
 #undef DEFINE_ADDS
 
@@ -132,8 +137,8 @@ DEFINE_ADDS(add_float_u32, float, float_4, uint32_t)
 /* Trees of few leaves of one number. False: there are more. */
 static bool permute_leaves(const struct sweep *sweep, const struct flat_tree *trees, uint32_t count)
 {
-    const struct flat_leaves *from = &sweep->flat->leaves;
-    size_t item = from->wide ? sizeof(double) : sizeof(float);
+    const struct flat_leaves *from = sweep->leaves;
+    size_t item = from->number == NUMBER_DOUBLE ? sizeof(double) : sizeof(float);
     char *sums = (char *)sweep->sums + trees->score * (sweep->room * item);
     const uint8_t *ids = sweep->ids;
     const void *leaves[LEAF_TREES];
@@ -143,7 +148,7 @@ static bool permute_leaves(const struct sweep *sweep, const struct flat_tree *tr
     for (uint32_t t = 0; t < count; t++)
         leaves[t] = (const char *)from->values + trees[t].first_leaf * item;
     for (uint32_t p = 0; p < sweep->packets; p++, sums += PACKET_PX * item) {
-        if (from->wide)
+        if (from->number == NUMBER_DOUBLE)
             permute_doubles((double *)(void *)sums, ids, leaves, count, from->most);
         else
             permute_floats((float *)(void *)sums, ids, leaves, count, from->most);
@@ -155,13 +160,16 @@ static bool permute_leaves(const struct sweep *sweep, const struct flat_tree *tr
 
 static void add_numbered(const struct sweep *sweep, const struct flat_tree *trees, uint32_t count)
 {
-    static void (*const add[2][3])(const struct sweep *, const struct flat_tree *,
-                                   uint32_t) = {{add_float_u8, add_float_u16, add_float_u32},
-                                                {add_double_u8, add_double_u16, add_double_u32}};
+    typedef void adder(const struct sweep *, const struct flat_tree *, uint32_t);
+    static adder *const add[][3] = {
+        [NUMBER_FLOAT] = {add_float_u8, add_float_u16, add_float_u32},
+        [NUMBER_DOUBLE] = {add_double_u8, add_double_u16, add_double_u32},
+        [NUMBER_FIXED] = {add_int_u8, add_int_u16, add_int_u32},
+    };
 
 #ifdef PERMUTE_LEAVES
     if (permute_leaves(sweep, trees, count))
         return;
 #endif
-    add[sweep->flat->leaves.wide][sweep->flat->leaves.id_bytes / 2](sweep, trees, count);
+    add[sweep->leaves->number][sweep->leaves->id_bytes / 2](sweep, trees, count);
 }

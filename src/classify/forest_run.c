@@ -10,7 +10,6 @@
 #include "classify/forest_table.h"
 #include "classify/forest_walk.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -150,16 +149,29 @@ static bool alloc_votes(struct run *run, struct arena *arena)
     return sweep->rows && sweep->packet_rows && sweep->rowed && sweep->inexact;
 }
 
-/* Of a number that leaves add. */
-static size_t sum_bytes(const struct flat *flat)
+/* Whether nothing is asked for but the label, or the confidence in it. */
+static bool only_label(const struct run_task *task, bool or_confidence)
 {
-    return flat->leaves.wide ? sizeof(double) : sizeof(float);
+    struct forest_output rest = *task->output;
+
+    if (task->exact || (!rest.label && !or_confidence))
+        return false;
+    rest.label = NULL;
+    if (or_confidence)
+        rest.confidence = NULL;
+    return memcmp(&rest, &(struct forest_output){0}, sizeof(rest)) == 0;
+}
+
+/* Of a number that leaves add. */
+static size_t sum_bytes(const struct sweep *sweep)
+{
+    return sweep->leaves->number == NUMBER_DOUBLE ? sizeof(double) : sizeof(float);
 }
 
 /* Sums of one score take so many numbers. */
 static size_t score_room(const struct run *run)
 {
-    return run->sweep.room * (size_t)run->flat->leaves.stride;
+    return run->sweep.room * (size_t)run->sweep.leaves->stride;
 }
 
 /* Scores that are apart: leaves of several numbers are one. */
@@ -171,14 +183,15 @@ static uint32_t score_planes(const struct run *run)
 static bool alloc_leaves(struct run *run, struct arena *arena)
 {
     struct sweep *sweep = &run->sweep;
-    const struct flat_leaves *leaves = &run->flat->leaves;
+    bool coarse = run->flat->fixed.values && only_label(run->task, true);
 
+    sweep->leaves = coarse ? &run->flat->fixed : &run->flat->leaves;
     if (run->flat->oblivious) {
         sweep->sums = arena_alloc(arena, scores_room(run->flat) * sweep->room, sizeof(double));
         return sweep->sums;
     }
-    sweep->ids = arena_alloc(arena, (size_t)LEAF_TREES * sweep->room, leaves->id_bytes);
-    sweep->sums = arena_alloc(arena, score_planes(run) * score_room(run), sum_bytes(run->flat));
+    sweep->ids = arena_alloc(arena, (size_t)LEAF_TREES * sweep->room, sweep->leaves->id_bytes);
+    sweep->sums = arena_alloc(arena, score_planes(run) * score_room(run), sum_bytes(sweep));
     return sweep->ids && sweep->sums;
 }
 
@@ -374,7 +387,7 @@ static void fill_planes(struct run *run)
 /* Sums as they are before the first tree. */
 static void clear_scores(struct run *run)
 {
-    uint32_t stride = run->flat->leaves.stride, width = model_of(run)->leaf_width;
+    uint32_t stride = run->sweep.leaves->stride, width = model_of(run)->leaf_width;
     double start[FOREST_MAX_CLASSES];
 
     walk_start(model_of(run), start);
@@ -386,7 +399,7 @@ static void clear_scores(struct run *run)
         size_t s = stride == 1 ? i / run->sweep.room : i % stride;
         double from = stride > 1 && s >= width ? 0 : start[s];
 
-        if (run->flat->leaves.wide)
+        if (run->sweep.leaves->number == NUMBER_DOUBLE)
             ((double *)run->sweep.sums)[i] = from;
         else
             ((float *)run->sweep.sums)[i] = (float)from;
@@ -443,8 +456,7 @@ static void sweep_leaves(struct run *run, const struct flat_tree *trees, uint32_
     struct sweep *sweep = &run->sweep;
 
     for (uint32_t t = 0; t < count; t++) {
-        sweep->tree_ids =
-            (uint8_t *)sweep->ids + (size_t)t * PACKET_PX * run->flat->leaves.id_bytes;
+        sweep->tree_ids = (uint8_t *)sweep->ids + (size_t)t * PACKET_PX * sweep->leaves->id_bytes;
         run->plan->kernel->tree[run->flat->type](sweep, &trees[t]);
     }
     run->plan->kernel->add_leaves(sweep, trees, count);
@@ -641,32 +653,44 @@ static void write_rows(const struct run *run, uint32_t i, size_t pixel)
         walk_write_sums(model_of(run), sums, pixel, run->task->room, run->task->output);
 }
 
+static double sum_of(const struct flat_leaves *leaves, const void *sums, size_t at)
+{
+    switch (leaves->number) {
+    case NUMBER_DOUBLE:
+        return ((const double *)sums)[at];
+    case NUMBER_FLOAT:
+        return (double)((const float *)sums)[at];
+    case NUMBER_FIXED:
+        return ((const int32_t *)sums)[at] * leaves->unit;
+    }
+    return 0;
+}
+
 static void sum_scores(const struct run *run, uint32_t i, double *ret_sums)
 {
-    size_t stride = run->flat->leaves.stride;
+    const struct flat_leaves *leaves = run->sweep.leaves;
 
     if (run->flat->oblivious) {
         oblivious_sums(run->flat->oblivious, run->sweep.sums, run->sweep.room, i, ret_sums);
         return;
     }
     for (uint32_t s = 0; s < model_of(run)->score_count; s++) {
-        size_t at = stride == 1 ? (size_t)s * run->sweep.room + i : i * stride + s;
+        size_t at =
+            leaves->stride == 1 ? (size_t)s * run->sweep.room + i : (size_t)i * leaves->stride + s;
 
-        ret_sums[s] = run->flat->leaves.wide ? ((const double *)run->sweep.sums)[at]
-                                             : (double)((const float *)run->sweep.sums)[at];
+        ret_sums[s] = sum_of(leaves, run->sweep.sums, at);
     }
 }
 
 /*
- * The greatest sum by so much that no rounding of what is made of them gives another label: the
- * next one's quotient or power is less in any arithmetic that is right to 2^-20. Without it, or
- * where infinities or NaN are about, -1: the transform decides.
+ * The greatest of sums that may be `slack` off, where no rounding of what is made of them gives
+ * another label: the next one's quotient or power is less in any arithmetic that is right to 2^-20.
+ * Without it -1, and the transform decides. An infinite sum is never so far ahead of itself.
  */
-static int sure_winner(const struct model *model, const double *sums)
+static int sure_winner(const struct model *model, const double *sums, double slack)
 {
     bool plain = model->divisor == 1 && model->scale == 0 && !model->base;
-    double first = sums[0], second = -(double)FLT_MAX;
-    bool finite = fabs(first) < (double)FLT_MAX;
+    double first = sums[0], second = -(double)INFINITY;
     int best = 0;
 
     if (model->output != OUTPUT_MEAN &&
@@ -675,17 +699,16 @@ static int sure_winner(const struct model *model, const double *sums)
     for (uint32_t c = 1; c < model->info.class_count; c++) {
         double less = sums[c] > first ? first : sums[c];
 
-        finite = finite && fabs(sums[c]) < (double)FLT_MAX;
         best = sums[c] > first ? (int)c : best;
         first = sums[c] > first ? sums[c] : first;
         second = less > second ? less : second;
     }
-    return finite && first - second > 0x1p-20 * (1 + fabs(first)) ? best : -1;
+    return first - second > 0x1p-20 * (1 + fabs(first)) + 2 * slack ? best : -1;
 }
 
 static void write_scores(const struct run *run, uint32_t i, size_t pixel)
 {
-    double sums[FOREST_MAX_CLASSES];
+    double sums[FOREST_MAX_CLASSES], slack = run->sweep.leaves->slack;
     int sure;
 
     if (run->task->output->votes) {
@@ -693,8 +716,10 @@ static void write_scores(const struct run *run, uint32_t i, size_t pixel)
         return;
     }
     sum_scores(run, i, sums);
-    if (run->label_only && (sure = sure_winner(model_of(run), sums)) >= 0)
+    if (run->label_only && (sure = sure_winner(model_of(run), sums, slack)) >= 0)
         run->task->output->label[pixel] = model_of(run)->info.classes[sure].value;
+    else if (run->sweep.leaves->number == NUMBER_FIXED && doubtful(run, sums, slack))
+        walk_and_write(run, pixel);
     else
         walk_write_sums(model_of(run), sums, pixel, run->task->room, run->task->output);
 }
@@ -800,20 +825,11 @@ static enum tl_code walk_all(const struct run *run, struct tl_err *err)
     return TL_OK;
 }
 
-static bool label_only(const struct run_task *task)
-{
-    struct forest_output label = {0};
-
-    if (task->exact)
-        return false;
-    label.label = task->output->label;
-    return label.label && memcmp(&label, task->output, sizeof(label)) == 0;
-}
-
 enum tl_code run_flat(const struct flat *flat, const struct run_plan *plan,
                       const struct run_task *task, struct tl_err *err)
 {
-    struct run run = {.flat = flat, .plan = plan, .task = task, .label_only = label_only(task)};
+    struct run run = {
+        .flat = flat, .plan = plan, .task = task, .label_only = only_label(task, false)};
 
     if (task->count == 0)
         return TL_OK;

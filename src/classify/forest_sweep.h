@@ -48,8 +48,9 @@ struct sweep {
     struct sweep_pending *pending;
 
     /* flat.by_leaf. ids: [packet][LEAF_TREES][PACKET_PX], leaves that pixels have come to;
-     * tree_ids: of the tree at hand in the first packet. sums: [score][room][flat.leaves.stride] of
+     * tree_ids: of the tree at hand in the first packet. sums: [score][room][leaves->stride] of
      * doubles or floats, where leaves of more than one number are all of one score. */
+    const struct flat_leaves *leaves; /* what is added */
     void *ids, *tree_ids, *sums;
 
     /* The others. votes: [class][packets], this tree's; counts: [class][room]. */

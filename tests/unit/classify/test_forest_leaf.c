@@ -20,6 +20,7 @@ struct leafy {
     bool mean;       /* a forest's rows; else scores, */
     bool softmax;    /* and powers of them, with many ties, near ties and sums beyond all numbers */
     enum model_arithmetic arithmetic;
+    const double *row; /* of every leaf; NULL: the fixture's */
     uint32_t shared;   /* so many leaves serve all trees; 0: each has its own */
     uint32_t id_bytes; /* expected */
 };
@@ -51,6 +52,10 @@ static double *make_values(uint64_t count, struct arena *arena)
 static void make_model(const struct leafy *wish, struct arena *memory, struct model *model)
 {
     AUTO(fixture) f = fixture_new(&wish->wish);
+
+    for (uint32_t r = 0; wish->row && r < f->row_count; r++)
+        memcpy(f->rows + (size_t)r * f->wish.classes, wish->row,
+               f->wish.classes * sizeof(*wish->row));
     AUTO(blob) file = fixture_blob(f);
     struct tl_err err;
 
@@ -128,7 +133,10 @@ static void check(const struct leafy *wish)
 
             values[k][i] = same ? values[k][i - 1] : fixture_value(f, &random, true);
         }
-    compare(&flat, planes, 1);
+    assert_int_equal(flat.fixed.values != NULL,
+                     wish->mean && wish->wish.classes >= 5 && wish->wish.trees >= 16);
+    for (unsigned label_confidence = 1; label_confidence <= 3; label_confidence++)
+        compare(&flat, planes, label_confidence);
     compare(&flat, planes, ALL_BUT_VOTES);
 }
 
@@ -147,6 +155,29 @@ TEST(rows_of_every_width_add_up_in_the_order_of_the_trees)
                                   .mean = kind == 0 && classes[i] > 1,
                                   .arithmetic = kind == 1 ? ARITHMETIC_XGBOOST : ARITHMETIC_DOUBLE,
                                   .id_bytes = 1});
+}
+
+/* Labels and confidences come of fixed point: what it cannot tell apart, the oracle does. */
+TEST(sums_nearer_than_fixed_point_can_tell_come_out_as_the_oracle_has_them)
+{
+    static const double rows[][5] = {{0.3, 0.3 + 1e-10, 0.2, 0.1, 0.1 - 1e-10},
+                                     {0.3 + 1e-10, 0.3, 0.2, 0.1, 0.1 - 1e-10},
+                                     {0.3, 0.3, 0.2, 0.1, 0.1},
+                                     {0.1, 0.3 - 0x1p-27, 0.3 + 0x1p-27, 0.2, 0.1},
+                                     {0.1, 0.3 - 0x1p-25, 0.3, 0.2, 0.1},
+                                     {0.505, 0.495, 0, 0, 0},
+                                     {0.505 - 1e-11, 0.495 + 1e-11, 0, 0, 0},
+                                     {0, 0.495 - 1e-11, 0.505 + 1e-11, 0, 0},
+                                     {0.25, 0.25, 0.25, 0.25, 0}};
+
+    for (size_t i = 0; i < TL_COUNT(rows); i++)
+        for (uint32_t trees = 16; trees <= 1000; trees = trees * 5 - 7)
+            check(&(struct leafy){
+                .wish =
+                    {.seed = 8, .features = FEATURES, .classes = 5, .trees = trees, .splits = 3},
+                .mean = true,
+                .row = rows[i],
+                .id_bytes = 1});
 }
 
 TEST(numbers_of_leaves_take_the_bytes_they_need)
@@ -266,6 +297,7 @@ TEST(votes_of_forests_of_rows_are_the_oracles)
 }
 
 RUN(T(rows_of_every_width_add_up_in_the_order_of_the_trees),
+    T(sums_nearer_than_fixed_point_can_tell_come_out_as_the_oracle_has_them),
     T(numbers_of_leaves_take_the_bytes_they_need),
     T(a_number_per_leaf_is_added_to_the_score_of_its_tree),
     T(labels_of_powers_that_tie_or_are_no_numbers_are_the_oracles),
