@@ -94,11 +94,18 @@ class Libraries(unittest.TestCase):
             session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
             inputs = session.get_inputs()
             fed = {i.name: (x if len(inputs) == 1 else x[:, [f]]).astype(kinds[i.type]) for f, i in enumerate(inputs)}
-            label, share = session.run(None, fed)
+            answers = session.run(None, fed)
+            if len(answers) == 1:
+                continue  # a net without a label: make_onnx_nets.py says what is made of it
+            label, share = answers
             if isinstance(share, list):
                 classes = sorted(share[0])
-                share, label = np.array([[row[c] for c in classes] for row in share]), [classes.index(c) for c in np.ravel(label)]
-            self.compare(rows, (share, np.ravel(label).astype(int)), exact, True)
+                share = np.array([[row[c] for c in classes] for row in share])
+            else:
+                classes = sorted(set(np.ravel(label)) | set(range(share.shape[1]) if label.dtype != object else ()))
+            label = np.array([classes.index(c) for c in np.ravel(label)])
+            # The sums of a net are as exact as the machine that onnxruntime was built for.
+            self.compare(rows, (share, label), exact, "_net_" not in path.stem)
 
 
 if __name__ == "__main__":
