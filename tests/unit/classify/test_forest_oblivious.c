@@ -201,17 +201,21 @@ static void check_run(const struct made *made, const struct run_plan *plan,
     struct outputs got = outputs_new(count, classes, made->model.score_count);
     double *exact = fixture_room(count * classes, sizeof(*exact));
     AUTO(arena) scratch = arena_new();
-    struct run_task task = {
-        .planes = made->planes, .count = count, .room = count, .scratch = scratch, .codes = codes};
+    struct forest_output output = {0};
+    struct run_task task = {.planes = made->planes,
+                            .count = count,
+                            .output = &output,
+                            .room = count,
+                            .scratch = scratch,
+                            .codes = codes};
 
     for (size_t s = 0; s < TL_COUNT(sets); s++) {
-        struct forest_output output = outputs_of(&got, sets[s]);
-
-        task.output = &output;
+        output = outputs_of(&got, sets[s]);
         outputs_clear(&got);
         assert_ok(run_flat(&made->flat, plan, &task, &err));
         outputs_assert(&got, &expected->outputs, sets[s], cpu_isa_name(plan->kernel->isa));
     }
+    output = (struct forest_output){0};
     task.exact = exact;
     assert_ok(run_flat(&made->flat, plan, &task, &err));
     assert_memory_equal(exact, expected->exact, count * classes * sizeof(*exact));
