@@ -60,15 +60,6 @@ struct bench {
 
 static const char *const band_name = "v";
 
-/* Time of this thread only, so that a shared machine disturbs less. */
-static int64_t cpu_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return now.tv_sec * NS_PER_S + now.tv_nsec;
-}
-
 /* Bytes of memory that this process has, once what is free has been given back. */
 static long resident(void)
 {
@@ -182,14 +173,14 @@ static void load(struct bench *bench, const char *path)
 {
     struct tl_err err;
     long before = resident();
-    int64_t start = cpu_ns(), wall = clock_now_ns();
+    int64_t start = clock_thread_ns(), wall = clock_now_ns();
 
     {
         AUTO(blob) file = NULL;
         must(file_read(path, FILE_MAX, &file, &err), "read", &err);
         must(forest_load(path, file, &bench->forest, &err), "load", &err);
     }
-    start = cpu_ns() - start;
+    start = clock_thread_ns() - start;
     wall = clock_now_ns() - wall;
     const struct forest_info *info = forest_info(bench->forest);
     printf("{\"load_ns\": %jd, \"wall_ns\": %jd, \"resident\": %ld, \"trees\": %u, \"nodes\": %ju, "
@@ -233,14 +224,14 @@ static void run(struct bench *bench, const char *path)
     struct stack_window window = {.at = {.width = (uint32_t)bench->pixels, .height = 1},
                                   .stack = bench->stack,
                                   .sources = bench->planes};
-    int64_t start = cpu_ns();
+    int64_t start = clock_thread_ns();
 
     arena_reset(bench->arena);
     must(stack_features(&window, bench->order, bench->pixels, bench->arena, &features, &err),
          "features", &err);
     must(forest_run(bench->forest, &features.pixels, NULL, bench->arena, &output, &err), "run",
          &err);
-    start = cpu_ns() - start;
+    start = clock_thread_ns() - start;
     if (features.unknown)
         fail("tile", "a feature of some pixel is not a number");
     FILE *file = fopen(path, "wbe");

@@ -96,15 +96,6 @@ static void make_fields(struct bench *bench, float noise)
     }
 }
 
-/* Time of this thread only, so that a shared machine disturbs less. */
-static int64_t cpu_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return now.tv_sec * NS_PER_S + now.tv_nsec;
-}
-
 static int compare_doubles(const void *a, const void *b)
 {
     double x, y;
@@ -130,11 +121,11 @@ static void measure(struct bench *bench, const char *tile, size_t pixels, uint8_
     struct forest_pixels task = {.planes = (const float *const *)bench->planes, .count = pixels};
 
     for (unsigned round = 0; round < bench->rounds && scratch; round++) {
-        int64_t start = cpu_ns();
+        int64_t start = clock_thread_ns();
 
         if (forest_run(bench->forest, &task, NULL, scratch, &output, &err) != TL_OK)
             fail(tile, &err);
-        ns[round] = (double)(cpu_ns() - start) / (double)pixels;
+        ns[round] = (double)(clock_thread_ns() - start) / (double)pixels;
         arena_reset(scratch);
     }
     arena_free(scratch);

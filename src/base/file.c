@@ -168,6 +168,14 @@ enum tl_code file_target(const char *path, char **ret_path, struct tl_err *err)
     return TL_OK;
 }
 
+bool file_same(const char *a, const char *b)
+{
+    struct stat one, other;
+
+    return a && b && stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
+}
+
 static enum tl_code replace(const char *path, const void *bytes, size_t size, struct tl_err *err)
 {
     char beside[PATH_MAX];

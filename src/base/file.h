@@ -10,6 +10,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct blob;
@@ -23,6 +24,8 @@ TL_MUST_CHECK enum tl_code file_read(const char *path, size_t max_bytes, struct 
  * device, a pipe, a folder; TL_ABSENT when its folder is not there.
  */
 TL_MUST_CHECK enum tl_code file_target(const char *path, char **ret_path, struct tl_err *err);
+/* Whether two names, NULL of nothing, are of one file that exists. */
+bool file_same(const char *a, const char *b);
 /* Writes beside `path` (its file_target()) and renames over it. */
 TL_MUST_CHECK enum tl_code file_write(const char *path, const void *bytes, size_t size,
                                       struct tl_err *err);

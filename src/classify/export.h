@@ -36,7 +36,8 @@ struct export_result {
     uint64_t pixels[256]; /* per class value, CLASS_MASKED and CLASS_NODATA included */
 };
 
-/* All files or none; TL_INVALID when two are to have one name. Stops when the errand says so. */
+/* No file is in its place before all are complete; TL_INVALID when two are to have one name. Stops
+ * when the errand says so. */
 TL_MUST_CHECK enum tl_code export_prediction(const struct export_request *request,
                                              struct errand *errand,
                                              struct export_result *ret_result, struct tl_err *err);

@@ -109,8 +109,8 @@ float forest_value(const struct forest_pixels *pixels, uint32_t feature, size_t 
  * rules in a LightGBM one.
  * O(pixels x trees x depth); the packet sweep shares the nodes among like pixels
  * (docs/forest.md). Best given 4,096 pixels and more at once; 65,536 are sorted together.
- * Checks the errand (NULL: never stopped) between blocks of at most 16,384 pixels. Scratch:
- * per pixel of at most 65,536, 18 bytes and 3 to 8 per feature, besides 1 to 2 MB.
+ * Checks the errand (NULL: never stopped) between blocks of at most 65,536 pixels. Scratch:
+ * per pixel of at most 65,536, 18 bytes and 3 to 8 per feature, besides 1 to 8 MB.
  */
 TL_MUST_CHECK enum tl_code forest_run(const struct forest *forest,
                                       const struct forest_pixels *pixels, struct errand *errand,

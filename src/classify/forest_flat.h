@@ -1,8 +1,7 @@
 /*
- * forest_flat: the compiled form of a model. Every split becomes "value of a plane <= cut",
- * every
- * rule about missing values and every set of categories a plane of its own, every float a rank
- * (docs/forest.md).
+ * forest_flat: the compiled form of an ensemble. Every split becomes "value of a plane <= cut",
+ * every rule about missing values and every set of categories a plane of its own, every float
+ * a rank (docs/forest.md).
  *
  * Threads  immutable once made
  * Memory   everything lives in the arena that flat_compile() was given

@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+/* Leaves of the trees to leaves of the model, which a file may have trees share. */
+enum { OBLIVIOUS_SHARED = 4 };
+
 static bool is_leaf(uint8_t kind)
 {
     return kind != KIND_NODE;
@@ -57,17 +60,22 @@ static bool is_oblivious(const struct flat *flat, const struct flat_tree *tree)
     return depth == 0 || asks_alike(flat, tree->root, levels, depth);
 }
 
+/* Each tree gets rows of its own: not where a file has its leaves share them, which is small for
+ * what it would become. */
 static bool all_oblivious(const struct flat *flat)
 {
     const struct model *model = flat->model;
+    uint64_t rows = 0;
 
     if (model->output == OUTPUT_MEAN || model->arithmetic != ARITHMETIC_DOUBLE || model->lines ||
         model->leaf_width != model->score_count)
         return false;
-    for (uint32_t t = 0; t < model->info.tree_count; t++)
+    for (uint32_t t = 0; t < model->info.tree_count; t++) {
         if (!is_oblivious(flat, &flat->trees[t]))
             return false;
-    return true;
+        rows += UINT64_C(1) << depth_of(flat, &flat->trees[t]);
+    }
+    return rows <= OBLIVIOUS_SHARED * (model->leaf_count + 1);
 }
 
 /* The tree's leaf for the answers that `number` holds. */

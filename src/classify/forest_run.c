@@ -17,6 +17,7 @@ enum {
     /* What a block's planes, counts and sums may take: about the second-level cache. */
     BLOCK_BYTES = 1 << 21,
     MIN_BLOCK_PX = 1024,
+    LARGE_TREE_NODES = 2048,
     UNIT_BYTES = 1 << 27, /* what a unit's planes may take */
     CHUNK_PX = 256,       /* ranked together; a multiple of PACKET_PX */
     CACHE_LINE = 64
@@ -99,9 +100,15 @@ static size_t bytes_per_pixel(const struct flat *flat)
 
 struct run_plan run_plan(const struct flat *flat, const struct sweep_kernel *kernel)
 {
-    uint32_t block = RUN_MAX_BLOCK_PX, unit = RUN_MAX_UNIT_PX;
-
+    uint32_t block = RUN_MAX_BLOCK_PX / 4, unit = RUN_MAX_UNIT_PX;
     size_t bytes = flat->oblivious ? BLOCK_BYTES / 2 : BLOCK_BYTES;
+
+    /* Of trees with more nodes than a block has packets to share a visit's price among, most of a
+     * list's entries are few: larger blocks, though they leave the second-level cache. */
+    if (flat->node_count / TL_MAX(flat->model->info.tree_count, 1U) > LARGE_TREE_NODES) {
+        block *= 4;
+        bytes *= 4;
+    }
 
     while (block > MIN_BLOCK_PX && block * bytes_per_pixel(flat) > bytes)
         block /= 2;
@@ -581,16 +588,19 @@ static bool margin_doubtful(const struct run *run, const double *sums, double sl
 /*
  * p may be `slack` off in each class. f(p) = -p ln p is concave and f(0) = 0, so it is f(slack) off
  * at most; the library's logarithm and the additions are a few last places off, each of at most 1.
+ * The sum of that over the classes is divided as the entropy is.
  */
 static bool entropy_doubtful(const struct run *run, const double *sums, double slack)
 {
     double p[FOREST_MAX_CLASSES], divisor = model_of(run)->divisor;
     uint32_t count = model_of(run)->info.class_count;
 
+    if (count == 1)
+        return false;
     for (uint32_t c = 0; c < count; c++)
         p[c] = sums[c] / divisor;
     double entropy = walk_entropy(p, count), off = slack / divisor;
-    off = count * (off * -log(off) + 0x1p-50);
+    off = count * (off * -log(off) + 0x1p-50) / log(count);
     return (float)(entropy - off) != (float)(entropy + off);
 }
 
@@ -689,7 +699,7 @@ static void sum_scores(const struct run *run, uint32_t i, double *ret_sums)
  */
 static int sure_winner(const struct model *model, const double *sums, double slack)
 {
-    bool plain = model->divisor == 1 && model->scale == 0 && !model->base;
+    bool plain = model->divisor == 1 && model->scale == 0 && !model->base && model->sigmoid == 1;
     double first = sums[0], second = -(double)INFINITY;
     int best = 0;
 

@@ -30,7 +30,7 @@ struct run_plan {
 /* walk_below of run_plan(). */
 #define WALK_BELOW_PX    4
 #define RUN_MAX_UNIT_PX  65536
-#define RUN_MAX_BLOCK_PX 16384
+#define RUN_MAX_BLOCK_PX 65536
 
 /* The plan that is fastest for this model on this machine. */
 struct run_plan run_plan(const struct flat *flat, const struct sweep_kernel *kernel);

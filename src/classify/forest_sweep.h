@@ -49,7 +49,8 @@ struct sweep {
 
     /* flat.by_leaf. ids: [packet][LEAF_TREES][PACKET_PX], leaves that pixels have come to;
      * tree_ids: of the tree at hand in the first packet. sums: [score][room][leaves->stride] of
-     * doubles or floats, where leaves of more than one number are all of one score. */
+     * doubles, floats or int32 (leaves->number), where leaves of more than one number are all of
+     * one score. */
     const struct flat_leaves *leaves; /* what is added */
     void *ids, *tree_ids, *sums;
 

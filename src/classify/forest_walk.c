@@ -88,14 +88,6 @@ void walk_sums(const struct model *model, const float *const *planes, size_t at,
     }
 }
 
-void walk_pixel(const struct model *model, const float *const *planes, size_t at, double *ret_p)
-{
-    double sums[FOREST_MAX_CLASSES];
-
-    walk_sums(model, planes, at, sums);
-    walk_probabilities(model, sums, ret_p);
-}
-
 /* What a transform is given: score `s` of the sums. */
 static double final_score(const struct model *model, const double *sums, uint32_t s)
 {

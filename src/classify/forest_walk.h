@@ -20,9 +20,6 @@
 void walk_start(const struct model *model, double *ret_sums);
 void walk_sums(const struct model *model, const float *const *planes, size_t at, double *ret_sums);
 
-/* Probabilities of pixel `at` of the planes: class_count doubles. */
-void walk_pixel(const struct model *model, const float *const *planes, size_t at, double *ret_p);
-
 /* Sums over the trees (score_count doubles) to class_count probabilities; may be in place
  * for forests. */
 void walk_probabilities(const struct model *model, const double *sums, double *ret_p);

@@ -134,19 +134,22 @@ static enum tl_code set_classes(struct conversion *c)
     return TL_OK;
 }
 
-/* The class that is called so, or has this value; NULL when there is none. */
-static struct forest_class *find_class(struct forest_class *classes, uint32_t count,
-                                       const char *key, size_t size)
+/* The class of the source that is called so, else the one of this value; -1 when there is none. */
+static int find_class(const struct forest_info *source, const char *key, size_t size)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    int of_value = -1;
+
+    for (uint32_t i = 0; i < source->class_count; i++) {
+        const struct forest_class *class = &source->classes[i];
         char value[8];
 
-        snprintf(value, sizeof(value), "%u", classes[i].value);
-        if ((strlen(classes[i].name) == size && memcmp(classes[i].name, key, size) == 0) ||
-            (strlen(value) == size && memcmp(value, key, size) == 0))
-            return &classes[i];
+        if (strlen(class->name) == size && memcmp(class->name, key, size) == 0)
+            return (int)i;
+        snprintf(value, sizeof(value), "%u", class->value);
+        if (strlen(value) == size && memcmp(value, key, size) == 0)
+            of_value = (int)i;
     }
-    return NULL;
+    return of_value;
 }
 
 /* "0=maize:#FFCC00" */
@@ -154,16 +157,15 @@ static enum tl_code name_class(struct conversion *c, struct forest_class *classe
                                size_t size)
 {
     const char *equals = memchr(item, '=', size), *end = item + size, *colon = NULL;
-    struct forest_class *class = NULL;
+    int which = equals ? find_class(&c->model.info, item, (size_t)(equals - item)) : -1;
 
-    if (equals)
-        class = find_class(classes, c->model.info.class_count, item, (size_t)(equals - item));
-    if (!class)
+    if (which < 0)
         return tl_fail(
             c->err, TL_INVALID,
             "\"%.*s\" names no class of %s; WHICH=NAME or WHICH=NAME:#RRGGBB, where WHICH "
             "is what `tilth model info` calls it, or its value",
             (int)TL_MIN(size, (size_t)64), item, c->name);
+    struct forest_class *class = &classes[which];
     for (const char *at = equals; at < end; at++)
         if (*at == ':')
             colon = at;

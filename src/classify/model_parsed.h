@@ -1,6 +1,7 @@
 /*
- * model_parsed: a tree ensemble as its file says it, validated, before anything is made
- * fast. Every loader fills it, forest_walk reads it as the oracle, forest_flat compiles it.
+ * model_parsed: a model - trees, nets, what is made of both - as its file says it, validated,
+ * before anything is made fast. Every loader fills it, forest_walk reads it as the oracle,
+ * forest_flat compiles it.
  *
  * Threads  immutable once loaded
  * Memory   everything lives in the arena that the loader was given

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "base/errand.h"
+#include "base/file.h"
 #include "classify/export.h"
 #include "classify/forest.h"
 #include "cli/cli.h"
@@ -17,7 +18,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 /* Of the whole process, as signals are: the export ends and takes its scratch files along. */
 static atomic_bool interrupted;
@@ -28,24 +28,15 @@ static void on_signal(int number)
     atomic_store(&interrupted, true);
 }
 
-/* Whether two names are of one file that exists. */
-static bool same_file(const char *a, const char *b)
-{
-    struct stat one, other;
-
-    return a && b && stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
-           one.st_ino == other.st_ino;
-}
-
 /* What is read must not be replaced. */
 static enum tl_code check_outputs(const struct args *args, const struct output_files *files,
                                   struct tl_err *err)
 {
     for (uint32_t i = 0; i < files->count; i++) {
-        bool taken = same_file(files->paths[i], args_value(args, "m="));
+        bool taken = file_same(files->paths[i], args_value(args, "m="));
 
         for (int p = 0; p < args->positional_count; p++)
-            taken |= same_file(files->paths[i], args->positional[p]);
+            taken |= file_same(files->paths[i], args->positional[p]);
         if (taken)
             return tl_fail(err, TL_INVALID, "%s is read here; write somewhere else",
                            files->paths[i]);

@@ -248,13 +248,15 @@ static void print_json(const struct bench *bench)
 {
     const struct forest_info *info = forest_info(bench->forest);
     AUTO_BUF name = {0};
+    AUTO_BUF kind = {0};
 
     buf_json(&name, bench->args->positional[1]);
-    printf("{\"model\":%.*s,\"kind\":\"%s\",\"trees\":%u,\"nodes\":%llu,\"depth\":%u,"
+    buf_json(&kind, info->kind);
+    printf("{\"model\":%.*s,\"kind\":%.*s,\"trees\":%u,\"nodes\":%llu,\"depth\":%u,"
            "\"features\":%u,\"classes\":%u,",
-           (int)name.size, (const char *)name.bytes, info->kind, info->tree_count,
-           (unsigned long long)info->node_count, info->max_depth, info->feature_count,
-           info->class_count);
+           (int)name.size, (const char *)name.bytes, (int)kind.size, (const char *)kind.bytes,
+           info->tree_count, (unsigned long long)info->node_count, info->max_depth,
+           info->feature_count, info->class_count);
     printf("\"fetch_ms\":%.3f,\"load_ms\":%.3f,\"file_bytes\":%zu,\"memory_bytes\":%zu,"
            "\"pixels\":%lld,\"seed\":%lld,\"rounds\":%lld,\"threads\":%lld,\"runs\":[%.*s]}\n",
            bench->fetch_ms, bench->load_ms, bench->file_bytes, forest_memory(bench->forest),

@@ -65,7 +65,7 @@ static enum tl_code run_convert(const struct app *app, const struct args *args, 
                                 .class_names = args_value(args, "class=")};
     char *features = NULL, *classes = NULL;
 
-    if (!path || strcmp(path, href) == 0)
+    if (!path || strcmp(path, href) == 0 || file_same(path, href))
         return tl_fail(err, TL_INVALID,
                        "-o OUT.tilth is needed, where the converted model goes: another file than "
                        "the source");

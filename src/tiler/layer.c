@@ -176,8 +176,12 @@ static enum tl_code check_style(const struct layer *layer, uint32_t at, const st
 {
     const struct layer_doc *doc = &layer->doc;
 
-    if (layer->forest && at > 0 && style->kind == STYLE_RAMP)
-        return TL_OK;
+    if (layer->forest && at > 0 && style->kind == STYLE_RAMP) {
+        if (style->bands[0] <= layer->bands.count)
+            return TL_OK;
+        return tl_fail(err, TL_INVALID, "style %s is of band %u, the layer has %u: \"outputs\"",
+                       style->id, style->bands[0], layer->bands.count);
+    }
     if ((style->kind == STYLE_CLASSES) != doc->classes)
         return tl_fail(err, TL_INVALID, "style %s is for %s, the layer has %s", style->id,
                        doc->classes ? "numbers" : "classes", doc->classes ? "classes" : "numbers");

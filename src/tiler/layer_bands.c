@@ -28,8 +28,17 @@ static enum tl_code add_band(struct finding *finding, struct prediction_band ban
                              struct tl_err *err)
 {
     char name[BAND_NAME_ROOM];
+    struct prediction_band found;
 
     prediction_band_name(&band, finding->model, name);
+    /* A name that was cut, or that an earlier class has, leads elsewhere. */
+    if (prediction_band_find(name, finding->model, &found, err) != TL_OK ||
+        !same_band(&found, &band))
+        return tl_fail(err, TL_INVALID,
+                       "\"outputs\": class %u has a name that is too long for a band, or that "
+                       "another class has: \"%.64s\"",
+                       finding->model->classes[band.class].value,
+                       finding->model->classes[band.class].name);
     for (uint32_t i = 0; i < finding->count; i++)
         if (same_band(&finding->bands[i], &band))
             return tl_fail(err, TL_INVALID, "\"outputs\": %s is there %s", name,

@@ -90,10 +90,11 @@ static enum tl_code scale_bands(const struct doc_source *from, struct block_sour
 
         scale[b] = tagged ? (float)info->scale[band] : from->scale;
         offset[b] = tagged ? (float)info->offset[band] : from->offset;
-        if (!isfinite(scale[b]) || !isfinite(offset[b]))
+        if (!isfinite(scale[b]) || !isfinite(offset[b]) || scale[b] == 0)
             return tl_fail(err, TL_UNSUPPORTED,
                            "source %s: band %u has the scale %g and the offset %g in its file; "
-                           "neither may be beyond float32",
+                           "neither may be beyond float32, and a scale of 0 makes every sample the "
+                           "same",
                            from->id, band + 1u, (double)scale[b], (double)offset[b]);
     }
     to->band_scale = scale;

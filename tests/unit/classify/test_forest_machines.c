@@ -1,6 +1,6 @@
 /*
  * What a seed gives is the same on every machine. The hashes were taken on x86-64; the arm64
- * build runs the same test (tests/arm64), so both are held to the same bits: everything
+ * build runs the same test (tools/test_arm64.sh), so both are held to the same bits: everything
  * that a run gives but scores and votes, of forests of our own and of models of the libraries.
  */
 #include "base/hash.h"

@@ -226,6 +226,20 @@ TEST(a_trainer_names_features_and_classes_and_keeps_where_the_model_came_from)
     assert_string_equal(forest_info(plain_forest)->name, "lightgbm_multiclass");
 }
 
+TEST(two_classes_can_change_names)
+{
+    AUTO(forest) before = convert_with("tilth_vote.tilth", &plain);
+    const struct forest_class *had = forest_info(before)->classes;
+    char swap[128];
+
+    snprintf(swap, sizeof(swap), "%s=%s,%s=%s", had[0].name, had[1].name, had[1].name, had[0].name);
+    AUTO(forest)
+    forest = convert_with("tilth_vote.tilth", &(struct convert_wish){.class_names = swap});
+    assert_string_equal(forest_info(forest)->classes[0].name, had[1].name);
+    assert_string_equal(forest_info(forest)->classes[1].name, had[0].name);
+    assert_int_equal(forest_info(forest)->classes[0].value, had[0].value);
+}
+
 TEST(what_the_source_says_of_its_origin_is_kept)
 {
     AUTO(forest) before = convert_with("tilth_vote.tilth", &plain);
@@ -347,6 +361,7 @@ TEST(tensors_of_format_3_that_make_no_sense_are_refused_with_their_name)
 RUN(T(every_model_of_every_reader_answers_the_same_bits_when_converted),
     T(a_large_forest_is_converted_with_its_golden_rows),
     T(a_trainer_names_features_and_classes_and_keeps_where_the_model_came_from),
-    T(what_the_source_says_of_its_origin_is_kept), T(names_that_do_not_fit_the_model_are_refused),
+    T(two_classes_can_change_names), T(what_the_source_says_of_its_origin_is_kept),
+    T(names_that_do_not_fit_the_model_are_refused),
     T(a_converted_file_cut_short_or_changed_anywhere_is_refused),
     T(tensors_of_format_3_that_make_no_sense_are_refused_with_their_name))
