@@ -37,6 +37,14 @@ void class_map_free(struct class_map *map)
     free(map);
 }
 
+/* What the other bands say is the same of both. */
+void class_map_mask(struct class_map *map, struct class_window window)
+{
+    for (unsigned y = window.y0; y < window.y1; y++)
+        memset(map->label + (size_t)y * CLASS_BLOCK + window.x0, CLASS_MASKED,
+               (size_t)(window.x1 - window.x0));
+}
+
 /* A block that nobody has seen yet is its maker's to write. */
 static uint8_t *writable(const void *bytes)
 {

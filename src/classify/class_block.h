@@ -42,6 +42,8 @@ struct class_map {
 /* All nodata; NULL when memory is out. */
 struct class_map *class_map_new(uint16_t bands);
 void class_map_free(struct class_map *map);
+/* A window of pixels that are still nodata becomes CLASS_MASKED. */
+void class_map_mask(struct class_map *map, struct class_window window);
 
 /* A block of the pool (one reference) with a copy of the map; its mask says what is nodata. */
 TL_MUST_CHECK enum tl_code class_block_new(struct block_pool *pool, const struct class_map *map,

@@ -53,7 +53,7 @@ uint32_t levels_missing(struct prediction *prediction, const struct block_reques
     struct block_request child;
     uint32_t missing = 0;
 
-    if (is_present(prediction, window))
+    if (prediction_outside(prediction, window) || is_present(prediction, window))
         return 0;
     if (!window->level)
         return 1;
@@ -82,6 +82,17 @@ static enum tl_code exact_block(struct prediction *prediction, const struct bloc
                                 struct errand *errand, struct block **ret_block,
                                 struct tl_err *err);
 
+/* The part of a child that is all beyond the area, halved. */
+static void mask_into(struct class_map *parent, const struct block_request *at)
+{
+    unsigned row = (at->row & 1u) * HALF, col = (at->col & 1u) * HALF;
+
+    class_map_mask(parent, (struct class_window){(uint16_t)(col + at->x0 / 2u),
+                                                 (uint16_t)(row + at->y0 / 2u),
+                                                 (uint16_t)(col + (at->x1 + 1u) / 2u),
+                                                 (uint16_t)(row + (at->y1 + 1u) / 2u)});
+}
+
 /* Level-0 children are read together: one round of fetching for all of them. */
 static enum tl_code halve_native(struct prediction *prediction,
                                  const struct block_request *children, size_t count,
@@ -105,10 +116,16 @@ static enum tl_code halve_children(struct prediction *prediction,
     struct block_request children[4];
     size_t count = 0;
 
-    for (unsigned i = 0; i < 4; i++)
-        count += child_of(prediction, request, i % 2, i / 2, &children[count]);
+    for (unsigned i = 0; i < 4; i++) {
+        if (!child_of(prediction, request, i % 2, i / 2, &children[count]))
+            continue;
+        if (prediction_outside(prediction, &children[count]))
+            mask_into(map, &children[count]);
+        else
+            count++;
+    }
     if (request->level == 1)
-        return halve_native(prediction, children, count, errand, map, err);
+        return count ? halve_native(prediction, children, count, errand, map, err) : TL_OK;
     for (size_t i = 0; i < count; i++) {
         AUTO(block) child = NULL;
         TL_TRY(exact_block(prediction, &children[i], errand, &child, err));

@@ -1,7 +1,6 @@
 #include "classify/prediction.h"
 
 #include "base/arena.h"
-#include "base/buf.h"
 #include "base/check.h"
 #include "base/errand.h"
 #include "classify/feature_fill.h"
@@ -16,9 +15,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Raise it when a change of the code changes pixels: what is cached is then not seen. */
-enum { CLASS_EPOCH = 1 };
 
 /* Sources are read in regions of at most this; the features of a unit cost about as much. */
 #define REGION_BYTES ((size_t)24 << 20)
@@ -79,6 +75,17 @@ struct block_request prediction_clip(const struct prediction *prediction,
     return clipped;
 }
 
+bool prediction_outside(const struct prediction *prediction, const struct block_request *request)
+{
+    const struct stack_place place = {.level = request->level,
+                                      .x = request->col * CLASS_BLOCK + request->x0,
+                                      .y = request->row * CLASS_BLOCK + request->y0,
+                                      .width = (uint32_t)(request->x1 - request->x0),
+                                      .height = (uint32_t)(request->y1 - request->y0)};
+
+    return !stack_touches(prediction->stack, place);
+}
+
 bool prediction_is_whole(const struct prediction *prediction, const struct block_request *request)
 {
     struct class_window inside =
@@ -117,18 +124,27 @@ static enum tl_code check_request(const struct prediction *prediction,
     return TL_OK;
 }
 
-/* A window in the padding of an edge block holds nothing. */
-static enum tl_code empty_block(const struct prediction *prediction, struct block **ret_block,
-                                struct tl_err *err)
+static bool is_empty(const struct block_request *request)
+{
+    return request->x0 >= request->x1 || request->y0 >= request->y1;
+}
+
+/* A window in the padding of an edge block holds nothing, one beyond the area is masked. */
+static enum tl_code settled_block(const struct prediction *prediction,
+                                  const struct block_request *request, struct block **ret_block,
+                                  struct tl_err *err)
 {
     AUTO(class_map) map = class_map_new(prediction->pyramid.bands);
 
     if (!map)
         return tl_fail(err, TL_NOMEM, "no memory for a class block");
+    if (!is_empty(request))
+        class_map_mask(map,
+                       (struct class_window){request->x0, request->y0, request->x1, request->y1});
     return class_block_new(prediction->pool, map, ret_block, err);
 }
 
-/* The requests of level 0 come first in `sorted`; they are answered together. */
+/* Requests of level 0 that cost something come first in `sorted`; they are answered together. */
 struct reading {
     struct block_request *sorted;
     size_t *place; /* in the caller's arrays */
@@ -142,8 +158,9 @@ static void sort_requests(const struct prediction *prediction, const struct bloc
 
     for (size_t i = 0; i < r->count; i++) {
         struct block_request clipped = prediction_clip(prediction, &requests[i]);
-        bool empty = clipped.x0 >= clipped.x1 || clipped.y0 >= clipped.y1;
-        size_t at = clipped.level || empty ? --end : r->native++;
+        bool later =
+            clipped.level || is_empty(&clipped) || prediction_outside(prediction, &clipped);
+        size_t at = later ? --end : r->native++;
 
         r->sorted[at] = clipped;
         r->place[at] = i;
@@ -158,8 +175,8 @@ static enum tl_code read_all(struct prediction *prediction, const struct reading
     for (size_t i = r->native; i < r->count; i++) {
         const struct block_request *request = &r->sorted[i];
 
-        if (request->x0 >= request->x1 || request->y0 >= request->y1)
-            TL_TRY(empty_block(prediction, &blocks[i], err));
+        if (is_empty(request) || prediction_outside(prediction, request))
+            TL_TRY(settled_block(prediction, request, &blocks[i], err));
         else
             TL_TRY(levels_read(prediction, request, errand, &blocks[i], err));
     }
@@ -262,82 +279,6 @@ static void bands_init(struct prediction *prediction, const struct prediction_sp
         prediction->bands[CLASS_BANDS + i] = spec->more[i];
 }
 
-static void add_text(struct buf *buf, const char *text)
-{
-    buf_append(buf, text, strlen(text) + 1);
-}
-
-static void add_number(struct buf *buf, double number)
-{
-    buf_append(buf, &number, sizeof(number));
-}
-
-static void add_hash(struct buf *buf, struct hash128 hash)
-{
-    buf_append(buf, &hash, sizeof(hash));
-}
-
-/* Everything that decides raw pixels, one after the other. */
-static void describe(const struct prediction_spec *spec, struct buf *buf)
-{
-    const struct forest_info *model = forest_info(spec->forest);
-    const struct grid *grid = &spec->grid;
-
-    add_number(buf, CLASS_EPOCH);
-    add_text(buf, crs_name(grid->crs));
-    buf_append(buf, &grid->affine, sizeof(grid->affine));
-    add_number(buf, grid->width);
-    add_number(buf, grid->height);
-    add_hash(buf, model->fingerprint);
-    for (uint32_t f = 0; f < model->feature_count; f++) {
-        add_text(buf, spec->features[f]);
-        add_number(buf, spec->fills && spec->fills[f].fills);
-        add_number(buf, spec->fills && spec->fills[f].fills ? (double)spec->fills[f].value : 0);
-    }
-    for (uint32_t s = 0; s < spec->source_count; s++) {
-        const struct prediction_source *source = &spec->sources[s];
-
-        add_text(buf, source->id);
-        add_hash(buf, source->source->fingerprint);
-        add_number(buf, source->resampling);
-        add_number(buf, source->band_count);
-        for (uint16_t b = 0; b < source->band_count; b++) {
-            add_text(buf, source->band_names[b]);
-            add_number(buf, source->band_index[b]);
-            add_number(buf, source->band_scale ? (double)source->band_scale[b] : 1);
-            add_number(buf, source->band_offset ? (double)source->band_offset[b] : 0);
-        }
-    }
-    for (uint32_t i = 0; i < spec->more_count; i++) {
-        add_number(buf, spec->more[i].what);
-        add_number(buf, spec->more[i].class);
-    }
-    add_number(buf, spec->mask.source != NULL);
-    if (!spec->mask.source)
-        return;
-    add_hash(buf, spec->mask.source->fingerprint);
-    add_number(buf, spec->mask.band);
-    for (int i = 0; i < 256; i++)
-        buf_append(buf, spec->mask.keep[i] ? "\1" : "\0", 1);
-}
-
-/* Another filter over the same votes: only the second fingerprint changes. */
-static enum tl_code fingerprints_of(const struct prediction_spec *spec,
-                                    struct hash128 ret_fingerprints[CLASS_STAGES],
-                                    struct tl_err *err)
-{
-    AUTO_BUF buf = {0}, post = {0};
-
-    describe(spec, &buf);
-    post_describe(&spec->post, &post);
-    if (buf_failed(&buf) || buf_failed(&post))
-        return tl_fail(err, TL_NOMEM, "no memory for the fingerprint of %s", spec->id);
-    ret_fingerprints[CLASS_RAW] = hash128(buf.bytes, buf.size);
-    ret_fingerprints[CLASS_FINAL] =
-        hash128_join(ret_fingerprints[CLASS_RAW], hash128(post.bytes, post.size));
-    return TL_OK;
-}
-
 static enum tl_code check_spec(const struct prediction_spec *spec, struct tl_err *err)
 {
     const struct grid *grid = &spec->grid;
@@ -383,7 +324,7 @@ static enum tl_code fill(struct prediction *prediction, const struct prediction_
     prediction->policy = spec->policy;
     prediction->budget_blocks = spec->budget_blocks;
     TL_TRY(stack_new(spec, &prediction->stack, err));
-    TL_TRY(fingerprints_of(spec, fingerprints, err));
+    TL_TRY(prediction_fingerprints(spec, fingerprints, err));
     prediction->base.fingerprint = fingerprints[CLASS_FINAL];
     return class_store_new(env, spec->id, fingerprints, &prediction->pyramid, &prediction->store,
                            err);

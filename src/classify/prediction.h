@@ -5,11 +5,11 @@
  *   sources --warp to the layer's grid--> feature stack --forest--> raw class block
  *     --post.h with halo, baseline mask--> class block --> RAM, LMDB (class key)
  *
- * Bands: label (class value, 255 nodata, 254 masked by the baseline), confidence (0..100), and
- * what else the layer keeps (0..100, 255 where nothing was classified). Levels below native are the
- * exact mode of their four children (ties: the earliest child; 255 only where all four are 255);
- * where children are missing, up to a budget they are classified now, beyond it the policy decides
- * (docs/class-blocks.md).
+ * Bands: label (class value, 255 nodata, 254 masked by the baseline or outside the area),
+ * confidence (0..100), and what else the layer keeps (0..100, 255 where nothing was classified).
+ * Levels below native are the exact mode of their four children (ties: the earliest child; 255 only
+ * where all four are 255); where children are missing, up to a budget they are classified now,
+ * beyond it the policy decides (docs/class-blocks.md).
  *
  * Threads  shared by all workers; two tiles that want different parts of one block compute
  *          them side by side, nobody waits for pixels that only others asked for
@@ -29,6 +29,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct area;
 struct block_pool;
 struct cache;
 struct errand;
@@ -70,7 +71,8 @@ struct prediction_spec {
     const char *const *features;      /* one expression per feature of the forest, in its order */
     const struct feature_fill *fills; /* one per feature; NULL: none is filled */
     struct prediction_mask mask;
-    struct post post;    /* after the forest */
+    struct area *area; /* on this grid; beyond it all is masked. NULL: none. A reference is taken */
+    struct post post;  /* after the forest */
     uint32_t more_count; /* bands besides label and confidence */
     const struct prediction_band *more;
     enum prediction_policy policy;

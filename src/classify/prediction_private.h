@@ -2,6 +2,7 @@
  * prediction_private: what the files behind prediction.h share.
  *
  *   prediction.c   making one, the read that sorts requests, coverage, point queries
+ *   fingerprint.c  what decides its pixels
  *   native.c       level 0: claims, units of work, post-processing
  *   levels.c       coarser levels: mode of children, or an approximation from overviews
  *   vote.c         pixels of a stack window through the forest
@@ -57,6 +58,8 @@ struct class_window prediction_inside(const struct prediction *prediction, uint8
 /* The request with its window cut to the grid; it may become empty. */
 struct block_request prediction_clip(const struct prediction *prediction,
                                      const struct block_request *request);
+/* Whether a clipped request is all beyond the layer's area: CLASS_MASKED, at no cost. */
+bool prediction_outside(const struct prediction *prediction, const struct block_request *request);
 /* Whether a clipped request asks for all of its block that is inside the grid. */
 bool prediction_is_whole(const struct prediction *prediction, const struct block_request *request);
 /* Rows of a window of this width that may be read from the sources at a time. */
@@ -64,6 +67,11 @@ size_t prediction_region_pixels(const struct prediction *prediction);
 /* Where the final block of a level is kept. */
 struct class_key prediction_key(const struct prediction *prediction, uint8_t level, uint32_t col,
                                 uint32_t row);
+
+/* Of raw and of final blocks. */
+TL_MUST_CHECK enum tl_code prediction_fingerprints(const struct prediction_spec *spec,
+                                                   struct hash128 ret_fingerprints[CLASS_STAGES],
+                                                   struct tl_err *err);
 
 /* Level 0, final labels, requests clipped. All or nothing. */
 TL_MUST_CHECK enum tl_code native_read(struct prediction *prediction,

@@ -7,6 +7,7 @@
 #include "classify/prediction.h"
 #include "classify/prediction_band.h"
 #include "classify/stack_private.h"
+#include "geo/area.h"
 #include "geo/crs.h"
 #include "raster/block.h"
 
@@ -120,6 +121,7 @@ static enum tl_code stack_alloc(struct stack *stack, const struct prediction_spe
     for (uint32_t s = 0; s < spec->source_count; s++)
         bands += spec->sources[s].source->pyramid->bands;
     stack->grid = spec->grid;
+    stack->area = spec->area ? area_ref(spec->area) : NULL;
     stack->layer_sources = stack->source_count = spec->source_count;
     stack->feature_count = forest_info(spec->forest)->feature_count;
     size_t features = TL_MAX(stack->feature_count, 1u);
@@ -166,6 +168,7 @@ void stack_free(struct stack *stack)
         features_free(stack->alone[f]);
     features_free(stack->together);
     source_release(&stack->mask);
+    area_unref(stack->area);
     stack_free_codes(stack);
     free(stack->sources);
     free(stack->planes);
@@ -194,9 +197,23 @@ size_t stack_bytes_per_pixel(const struct stack *stack)
 
 /* ---- reading a window ---- */
 
-/* A read on its way: of which stack, for whom, where its results live. */
+static struct area_window window_of(struct stack_place place)
+{
+    return (struct area_window){place.level, place.x, place.y, place.width, place.height};
+}
+
+bool stack_touches(const struct stack *stack, struct stack_place place)
+{
+    const struct area_window window = window_of(place);
+
+    return !stack->area || area_touches(stack->area, &window);
+}
+
+/* A read on its way: of which stack, what of it, for whom, where its results live. */
 struct reading {
     const struct stack *stack;
+    const struct stack_window *window;
+    bool sparse; /* level 0, and some cell of the window has no pixel to classify */
     struct errand *errand;
     struct arena *arena;
 };
@@ -299,48 +316,122 @@ static struct stack_place in_cells(const struct stack *stack, struct stack_place
                                 TL_MIN(y1, stack->grid.height) - y};
 }
 
+/* The cells that a window of level 0 touches, one after the other; `*cell` begins as zero. */
+static bool next_cell(const struct reading *reading, struct stack_place *cell)
+{
+    const struct grid *grid = &reading->stack->grid;
+    struct stack_place place = reading->window->at;
+    const uint32_t size = CELL;
+    uint32_t x = cell->x + size, y = cell->y;
+
+    if (!cell->width)
+        y = place.y / size * size;
+    else if (x >= place.x + place.width)
+        y += size;
+    if (!cell->width || x >= place.x + place.width)
+        x = place.x / size * size;
+    *cell = (struct stack_place){0, x, y, TL_MIN(size, grid->width - x),
+                                 TL_MIN(size, grid->height - y)};
+    return y < place.y + place.height;
+}
+
+/* What is between the first and the last pixel to classify of a cell; false where there is none. */
+static bool left_in(const struct stack_window *window, struct stack_place cell,
+                    struct stack_place *ret_part)
+{
+    struct stack_place at = window->at;
+    uint32_t x0 = TL_MAX(cell.x, at.x), x1 = TL_MIN(cell.x + cell.width, at.x + at.width);
+    uint32_t y0 = TL_MAX(cell.y, at.y), y1 = TL_MIN(cell.y + cell.height, at.y + at.height);
+    uint32_t left = x1, right = x0, top = y1, bottom = y0;
+
+    for (uint32_t y = y0; y < y1; y++) {
+        const uint8_t *row = window->verdict + (size_t)(y - at.y) * at.width;
+        uint32_t from = x0, to = x1;
+
+        while (from < to && row[from - at.x] != STACK_CLASSIFY)
+            from++;
+        while (to > from && row[to - 1 - at.x] != STACK_CLASSIFY)
+            to--;
+        if (from == to)
+            continue;
+        left = TL_MIN(left, from);
+        right = TL_MAX(right, to);
+        top = TL_MIN(top, y);
+        bottom = y + 1;
+    }
+    if (left >= right)
+        return false;
+    *ret_part = (struct stack_place){0, left, top, right - left, bottom - top};
+    return true;
+}
+
+/* The next cell that is worth reading, and what of it a source must be asked for. */
+static bool next_left(const struct reading *reading, const struct stack_source *source,
+                      struct stack_place *cell, struct stack_place *ret_part)
+{
+    while (next_cell(reading, cell)) {
+        if (!left_in(reading->window, *cell, ret_part))
+            continue;
+        if (!source->aligned)
+            *ret_part = *cell;
+        return true;
+    }
+    return false;
+}
+
+static bool is_sparse(const struct reading *reading)
+{
+    struct stack_place cell = {0}, part;
+
+    if (reading->window->at.level || (!reading->stack->area && !reading->stack->mask.source))
+        return false;
+    while (next_cell(reading, &cell))
+        if (!left_in(reading->window, cell, &part))
+            return true;
+    return false;
+}
+
 /*
  * Cells of the grid, one by one: where coordinates are rounded, or kernels look beyond a pixel,
  * the numbers then depend on the cell alone and never on who asked for which part of it.
  */
 static enum tl_code read_cells(const struct reading *reading, const struct stack_source *source,
-                               struct stack_place place, struct planes *ret_planes,
-                               struct tl_err *err)
+                               struct planes *ret_planes, struct tl_err *err)
 {
     AUTO(arena) scratch = arena_new();
-    const struct reading one = {reading->stack, reading->errand, scratch};
-    const struct grid *grid = &reading->stack->grid;
-    const uint32_t size = CELL;
+    struct reading one = *reading;
+    struct stack_place place = reading->window->at, cell = {0}, part;
     struct planes whole = {.empty = true};
 
     if (!scratch)
         return no_memory(err);
-    for (uint32_t y = place.y / size * size; y < place.y + place.height; y += size) {
-        for (uint32_t x = place.x / size * size; x < place.x + place.width; x += size) {
-            struct stack_place cell = {0, x, y, TL_MIN(size, grid->width - x),
-                                       TL_MIN(size, grid->height - y)};
-            struct planes planes;
+    one.arena = scratch;
+    while (next_left(reading, source, &cell, &part)) {
+        struct planes planes;
 
-            arena_reset(scratch);
-            TL_TRY(read_once(&one, source, cell, &planes, err));
-            if (planes.empty)
-                continue;
-            if (whole.empty)
-                TL_TRY(planes_init(&planes, place, reading->arena, &whole, err));
-            copy_cell(&planes, cell, &whole, place);
-        }
+        arena_reset(scratch);
+        TL_TRY(read_once(&one, source, part, &planes, err));
+        if (planes.empty)
+            continue;
+        if (whole.empty)
+            TL_TRY(planes_init(&planes, place, reading->arena, &whole, err));
+        copy_cell(&planes, part, &whole, place);
     }
     *ret_planes = whole;
     return TL_OK;
 }
 
-static enum tl_code read_source(const struct reading *reading, const struct stack_source *source,
-                                struct stack_place place, struct planes *ret_planes,
-                                struct tl_err *err)
+static bool in_one_piece(const struct reading *reading, const struct stack_source *source)
 {
-    enum tl_code code = place.level || source->aligned
-                            ? read_once(reading, source, place, ret_planes, err)
-                            : read_cells(reading, source, place, ret_planes, err);
+    return reading->window->at.level || (source->aligned && !reading->sparse);
+}
+
+static enum tl_code read_source(const struct reading *reading, const struct stack_source *source,
+                                struct planes *ret_planes, struct tl_err *err)
+{
+    enum tl_code code = in_one_piece(reading, source)
+                            ? read_once(reading, source, reading->window->at, ret_planes, err)
+                            : read_cells(reading, source, ret_planes, err);
 
     return code == TL_OK ? TL_OK : tl_context(err, code, "source %s: ", source->id);
 }
@@ -356,28 +447,55 @@ static const struct stack_source *first_of(const struct stack *stack, uint32_t l
     return source;
 }
 
-/* Starts to fetch what read_source() will read, in one piece: no pixel is looked at yet. */
-static struct ahead *start_source(const struct reading *reading, const struct stack_source *source,
-                                  struct stack_place place)
+/* What is being fetched. */
+struct aheads {
+    struct ahead **items;
+    size_t count;
+};
+
+/* Per source no more than this: one piece, or one a cell. */
+static size_t most_aheads(struct stack_place place)
 {
-    bool whole = place.level || source->aligned;
+    return ((size_t)place.width / CELL + 2) * ((size_t)place.height / CELL + 2);
+}
+
+static void start(const struct reading *reading, const struct stack_source *source,
+                  struct stack_place place, struct aheads *aheads)
+{
     struct warp_request request;
     struct tl_err ignored;
 
-    place = whole ? place : in_cells(reading->stack, place);
+    if (describe(reading->stack, source, place, &request, &ignored) == TL_OK)
+        aheads->items[aheads->count++] = warp_ahead(&request, reading->errand, reading->arena);
+}
+
+/* Starts to fetch what read_source() will read: no pixel is looked at yet. */
+static void start_source(const struct reading *reading, const struct stack_source *source,
+                         struct aheads *aheads)
+{
+    struct stack_place place = reading->window->at, cell = {0}, part;
+
     /* Where all bands lie together, one band's bytes are everybody's. */
     bool fetched = source->gappy && !source->source->pyramid->planar &&
                    source != first_of(reading->stack, source->layer_source);
-    if (fetched || !source->band_count || !source->source->ahead ||
-        describe(reading->stack, source, place, &request, &ignored) != TL_OK)
-        return NULL;
-    return warp_ahead(&request, reading->errand, reading->arena);
+    if (fetched || !source->band_count || !source->source->ahead)
+        return;
+    if (in_one_piece(reading, source)) {
+        start(reading, source, place, aheads);
+    } else if (!reading->sparse) {
+        start(reading, source, in_cells(reading->stack, place), aheads);
+    } else {
+        while (next_left(reading, source, &cell, &part))
+            start(reading, source, part, aheads);
+    }
 }
 
 static void judge_mask(const struct stack *stack, const struct planes *mask, uint8_t *verdict,
                        size_t pixels)
 {
     for (size_t i = 0; i < pixels; i++) {
+        if (verdict[i] != STACK_CLASSIFY)
+            continue;
         if (mask->empty || (mask->valid && !mask->valid[i])) {
             verdict[i] = CLASS_NODATA;
             continue;
@@ -415,41 +533,72 @@ static enum tl_code read_sources(const struct reading *reading, struct stack_win
     for (uint32_t s = 0; s < stack->source_count && window->classify_count; s++) {
         if (!stack->sources[s].band_count)
             continue;
-        TL_TRY(read_source(reading, &stack->sources[s], window->at, &window->sources[s], err));
+        TL_TRY(read_source(reading, &stack->sources[s], &window->sources[s], err));
         if (!stack->sources[s].gappy)
             window->classify_count = judge_source(&window->sources[s], window->verdict, pixels);
     }
     return TL_OK;
 }
 
+static enum tl_code judge_area(const struct reading *reading, struct stack_window *window,
+                               struct tl_err *err)
+{
+    const struct area_window place = window_of(window->at);
+    size_t pixels = (size_t)place.width * place.height;
+
+    if (!reading->stack->area)
+        return TL_OK;
+    TL_TRY(area_fill(reading->stack->area, &place, reading->arena, window->verdict, err));
+    for (size_t i = 0; i < pixels; i++)
+        window->verdict[i] = window->verdict[i] ? STACK_CLASSIFY : CLASS_MASKED;
+    return TL_OK;
+}
+
+/* All that can be said of the window before a feature's source is read. */
+static enum tl_code judge_window(struct reading *reading, struct stack_window *window,
+                                 struct tl_err *err)
+{
+    const struct stack *stack = reading->stack;
+    size_t pixels = (size_t)window->at.width * window->at.height;
+    static const struct planes all_valid;
+    struct planes mask;
+
+    TL_TRY(judge_area(reading, window, err));
+    window->classify_count = judge_source(&all_valid, window->verdict, pixels);
+    reading->sparse = is_sparse(reading);
+    if (!stack->mask.source || !window->classify_count)
+        return TL_OK;
+    TL_TRY(read_source(reading, &stack->mask, &mask, err));
+    judge_mask(stack, &mask, window->verdict, pixels);
+    window->classify_count = judge_source(&all_valid, window->verdict, pixels);
+    reading->sparse = is_sparse(reading);
+    return TL_OK;
+}
+
 enum tl_code stack_read(const struct stack *stack, struct stack_window *window,
                         struct errand *errand, struct arena *arena, struct tl_err *err)
 {
-    const struct reading reading = {stack, errand, arena};
+    struct reading reading = {.stack = stack, .window = window, .errand = errand, .arena = arena};
     size_t pixels = (size_t)window->at.width * window->at.height;
-    static const struct planes all_valid;
+    struct aheads aheads = {0};
 
     window->stack = stack;
     window->sources = arena_zalloc(arena, stack->source_count, sizeof(*window->sources));
     window->verdict = arena_zalloc(arena, pixels, 1);
     if (!window->sources || !window->verdict)
         return no_memory(err);
-    if (stack->mask.source) {
-        struct planes mask;
-        TL_TRY(read_source(&reading, &stack->mask, window->at, &mask, err));
-        judge_mask(stack, &mask, window->verdict, pixels);
-    }
-    window->classify_count = judge_source(&all_valid, window->verdict, pixels);
+    TL_TRY(judge_window(&reading, window, err));
     if (!window->classify_count)
         return TL_OK;
-    struct ahead **aheads = arena_zalloc(arena, stack->source_count, sizeof(struct ahead *));
-    if (!aheads)
+    aheads.items =
+        arena_zalloc(arena, stack->source_count * most_aheads(window->at), sizeof(struct ahead *));
+    if (!aheads.items)
         return no_memory(err);
     /* Distant sources cost one round trip together, not one each. */
     for (uint32_t s = 0; s < stack->source_count; s++)
-        aheads[s] = start_source(&reading, &stack->sources[s], window->at);
+        start_source(&reading, &stack->sources[s], &aheads);
     enum tl_code code = read_sources(&reading, window, err);
-    for (uint32_t s = 0; s < stack->source_count; s++)
-        block_ahead_free(aheads[s]);
+    for (size_t i = 0; i < aheads.count; i++)
+        block_ahead_free(aheads.items[i]);
     return code;
 }

@@ -4,10 +4,13 @@
  * anything to classify, and computes the features of the pixels that are left.
  *
  * A pixel of the window is, first that holds:
+ *   CLASS_MASKED  it lies outside the area
  *   CLASS_NODATA  the baseline mask has no data there
  *   CLASS_MASKED  the baseline's class is not one to keep
  *   CLASS_NODATA  a used band of some source is invalid (nodata, mask)
  *   STACK_CLASSIFY otherwise; it may still turn out to be nodata when a feature is not finite
+ *
+ * At level 0 nothing is read of cells of the grid where no pixel is left to classify.
  *
  * Threads  a stack is immutable; windows belong to whoever read them
  * Memory   stack_new() / stack_free(); windows and features live in the caller's arena
@@ -21,6 +24,7 @@
 #include "classify/forest.h"
 #include "raster/resampling.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,6 +55,9 @@ struct stack_window {
 TL_MUST_CHECK enum tl_code stack_new(const struct prediction_spec *spec, struct stack **ret_stack,
                                      struct tl_err *err);
 void stack_free(struct stack *stack);
+
+/* Whether the area leaves anything of a place; false: all of it is CLASS_MASKED. */
+bool stack_touches(const struct stack *stack, struct stack_place place);
 
 /* Bytes that a window costs per pixel, for whoever decides how large one may be. */
 size_t stack_bytes_per_pixel(const struct stack *stack);

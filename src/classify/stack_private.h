@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct area;
 struct forest;
 struct forest_table;
 
@@ -72,6 +73,7 @@ struct stack {
     struct features *together;
     uint32_t *computed;
     uint32_t computed_count;
+    struct area *area;        /* NULL: everywhere */
     struct stack_source mask; /* source NULL: none */
     uint8_t keep[256];
 };

@@ -122,6 +122,7 @@ static enum tl_code load_model(struct layer *layer, struct arena *arena, struct 
     layer->forest = model.forest;
     layer->features = model.features;
     layer->bands = model.bands;
+    layer->doc.aoi = model.aoi;
     layer->info.band_count = model.bands.count;
     layer->info.bands = model.bands.names;
     return TL_OK;

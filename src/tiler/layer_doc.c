@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "classify/feature.h"
 #include "classify/prediction_band.h"
+#include "tiler/aoi_doc.h"
 #include "tiler/feature_doc.h"
 #include "tiler/post_doc.h"
 
@@ -529,6 +530,16 @@ static enum tl_code read_mask(struct reader *r, struct json_at at, struct tl_err
     return TL_OK;
 }
 
+/* GeoJSON, or where some is. */
+static enum tl_code read_aoi(struct reader *r, struct json_at at, struct tl_err *err)
+{
+    if (!at.value)
+        return TL_OK;
+    if (json_is_string(at.value))
+        return read_href(r, at, &r->doc->aoi_href, err);
+    return aoi_doc_read(&at, r->arena, &r->doc->aoi, err);
+}
+
 static enum tl_code read_below_native(struct reader *r, struct json_at at, struct tl_err *err)
 {
     static const char *const known[] = {"policy", "budget_blocks", NULL};
@@ -578,9 +589,10 @@ static enum tl_code read_prediction(struct reader *r, const struct json_at *root
                                     struct tl_err *err)
 {
     static const char *const known[] = {
-        "id",      "title", "description", "kind",    "role",       "synthetic",    "grid",
-        "sources", "model", "features",    "mask",    "post",       "below_native", "seasons",
-        "styles",  "zoom",  "attribution", "license", "resampling", "outputs",      NULL};
+        "id",           "title",   "description", "kind",     "role",        "synthetic",
+        "grid",         "sources", "model",       "features", "mask",        "post",
+        "below_native", "seasons", "styles",      "zoom",     "attribution", "license",
+        "resampling",   "outputs", "aoi",         NULL};
     static const char *const of_model[] = {"href", NULL};
     struct json_at model = json_key(root, "model");
     struct json_at resampling = json_key(root, "resampling");
@@ -597,6 +609,7 @@ static enum tl_code read_prediction(struct reader *r, const struct json_at *root
     TL_TRY(read_grid(r, json_key(root, "grid"), err));
     TL_TRY(read_features(r, json_key(root, "features"), err));
     TL_TRY(read_mask(r, json_key(root, "mask"), err));
+    TL_TRY(read_aoi(r, json_key(root, "aoi"), err));
     TL_TRY(post_doc_read(json_key(root, "post"), &r->doc->post, err));
     TL_TRY(read_list(r, json_key(root, "outputs"), PREDICTION_MAX_MORE, &r->doc->outputs,
                      &r->doc->output_count, err));

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct area_outline;
 struct arena;
 struct feature_fill;
 
@@ -68,6 +69,8 @@ struct layer_doc {
     int mask_source; /* index, or -1 */
     uint16_t mask_band;
     uint8_t mask_keep[256];
+    const char *aoi_href;           /* absolute, or NULL; what is there becomes.. */
+    const struct area_outline *aoi; /* ..this, as one in the document is; NULL: everywhere */
     struct post post;
     uint32_t output_count; /* bands besides label and confidence, as in the document */
     const char *const *outputs;

@@ -1,5 +1,6 @@
 /*
- * layer_model: the model of a prediction, loaded and proved, and what its layer makes of it.
+ * layer_model: the model of a prediction, loaded and proved, and what its layer makes of it; and
+ * the area of interest, which is read at the same time.
  * Private to tiler/.
  *
  * Threads  waits for the store: at start
@@ -10,6 +11,7 @@
 
 #include "tiler/layer_bands.h"
 
+struct area_outline;
 struct forest;
 struct layer_env;
 struct layer_features;
@@ -18,6 +20,7 @@ struct layer_model {
     struct forest *forest;
     const struct layer_features *features; /* an expression for each of its features */
     struct layer_bands bands;
+    const struct area_outline *aoi; /* the document's own, or what its href has; NULL: none */
 };
 
 /* Asks a store that fails again while the env's patience lasts. */

@@ -5,6 +5,7 @@
 #include "classify/forest.h"
 #include "classify/prediction.h"
 #include "classify/prediction_band.h"
+#include "geo/area.h"
 #include "geo/crs.h"
 #include "raster/raster.h"
 #include "tiler/layer_bands.h"
@@ -140,6 +141,7 @@ enum tl_code layer_prediction_new(const struct layer_open *open, struct block_so
     struct prediction_source sources[DOC_MAX_SOURCES];
     AUTO(arena) scratch = arena_new();
     AUTO(crs) crs = NULL;
+    AUTO(area) area = NULL;
     struct prediction_spec spec = {.id = doc->id,
                                    .forest = open->forest,
                                    .features = open->features->texts,
@@ -163,6 +165,12 @@ enum tl_code layer_prediction_new(const struct layer_open *open, struct block_so
         spec.mask.source = opened[doc->mask_source];
         spec.mask.band = doc->mask_band;
         memcpy(spec.mask.keep, doc->mask_keep, sizeof(spec.mask.keep));
+    }
+    if (doc->aoi) {
+        enum tl_code code = area_new(doc->aoi, &spec.grid, &area, err);
+        if (code != TL_OK)
+            return tl_context(err, code, "aoi: ");
+        spec.area = area;
     }
     return prediction_new(&env, &spec, ret_prediction, err);
 }

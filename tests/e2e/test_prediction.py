@@ -11,7 +11,7 @@ import tempfile
 import unittest
 
 import numpy as np
-from osgeo import gdal
+from osgeo import gdal, ogr, osr
 
 import scene
 import support
@@ -542,6 +542,142 @@ class Masked(OnScene):
         tile = scene.tile_of((west + east) / 2, (south + north) / 2, 12)
         self.check_tile(tilth, "masked", tile,
                         scene.nearest_tile(scene.mode_level(self.label), self.scene.grid, tile, 1))
+
+
+class AreaOfInterest(OnScene):
+    """Nothing outside of "aoi" is classified, fetched or shown; tiles, points and files agree on where that is."""
+
+    # In pixels of the scene: a polygon with a hole over four class blocks, and a small one. None is in the last column.
+    POLYGONS = [[[(140.3, 90), (900.2, 310.7), (610, 870.1), (180, 640.4)], [(420, 380), (560, 420), (450, 510)]],
+                [[(60, 900), (130, 911.5), (75, 960)]]]
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        grid = cls.scene.grid
+        closed = [[ring + ring[:1] for ring in polygon] for polygon in cls.POLYGONS]
+        cls.aoi = {"type": "FeatureCollection", "features": [
+            {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [
+                [NativeZoom.lonlat_of(grid, *xy) for xy in ring] for ring in polygon]}} for polygon in closed]}
+        cls.inside = cls.rasterized()
+
+    @classmethod
+    def rasterized(cls):
+        """GDAL's opinion of which centres are inside."""
+        grid, degrees, crs = cls.scene.grid, osr.SpatialReference(), osr.SpatialReference()
+        degrees.SetFromUserInput("OGC:CRS84")
+        crs.ImportFromEPSG(6933)
+        raster = gdal.GetDriverByName("MEM").Create("", SIZE, SIZE, 1)
+        raster.SetGeoTransform((grid.x, grid.dx, 0, grid.y, 0, grid.dy))
+        raster.SetProjection(crs.ExportToWkt())
+        vectors = ogr.GetDriverByName("Memory").CreateDataSource("")  # a layer does not keep it
+        layer = vectors.CreateLayer("aoi", crs)
+        edges = []
+        for feature in cls.aoi["features"]:
+            shape = ogr.CreateGeometryFromJson(json.dumps(feature["geometry"]))
+            shape.Segmentize(1e-4)  # in degrees, where its edges are straight
+            shape.AssignSpatialReference(degrees)
+            shape.TransformTo(crs)
+            row = ogr.Feature(layer.GetLayerDefn())
+            row.SetGeometry(shape)
+            layer.CreateFeature(row)
+            for i in range(shape.GetGeometryCount()):
+                ring = (np.array(shape.GetGeometryRef(i).GetPoints())[:, :2] - (grid.x, grid.y)) / (grid.dx, grid.dy)
+                edges.append(np.concatenate([ring[:-1], ring[1:]], axis=1))
+        cls.edges = np.concatenate(edges)  # as bent as GDAL has them, in pixels
+        gdal.RasterizeLayer(raster, [1], layer, burn_values=[1])
+        return raster.ReadAsArray() == 1
+
+    def export(self, document):
+        out = scene.temporary_folder(self)
+        (out / "layers").mkdir()
+        (out / "layers" / f"{document['id']}.json").write_text(json.dumps(document))
+        done = subprocess.run([support.program(), "classify", document["id"], "-o", str(out / "l.tif"), "--layers-dir",
+                               str(out / "layers"), "--styles-dir", str(support.ROOT / "styles")],
+                              capture_output=True, text=True, timeout=120)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return gdal.Open(str(out / "l.tif")).ReadAsArray()
+
+    def distance(self, x, y):
+        """Of a place to the nearest edge, in pixels."""
+        a, d = self.edges[:, :2], self.edges[:, 2:] - self.edges[:, :2]
+        t = np.clip((((x, y) - a) * d).sum(axis=1) / (d * d).sum(axis=1), 0, 1)
+        return np.hypot(*(a + t[:, None] * d - (x, y)).T).min()
+
+    def test_what_is_inside_is_what_gdal_says(self):
+        label = self.export(self.scene.layer("farm", post=[], aoi=self.aoi))
+        differ = np.argwhere((label != scene.MASKED) != self.inside)
+        for row, col in differ:  # what is straight in degrees bends on the grid; 1/16 of a pixel is promised
+            self.assertLess(self.distance(col + 0.5, row + 0.5), 1 / 16)
+        here = label != scene.MASKED
+        self.assertGreater(here.sum(), 100000)
+        np.testing.assert_array_equal(label[here], self.scene.raw[here])
+
+    def test_tiles_points_and_files_agree_whatever_the_steps(self):
+        documents = [self.scene.layer("farm", aoi=self.aoi), self.scene.masked("both", aoi=self.aoi)]
+        truth = self.scene.truth(self.scene.masked("behind"))
+        behind, _, _ = truth.raw(0, 0, SIZE, SIZE)
+        tilth = self.serve(*documents)
+        outside = self.export(self.scene.layer("raw", post=[], aoi=self.aoi)) == scene.MASKED
+        for document, raw in zip(documents, (self.scene.raw, behind)):
+            wanted = reference.majority(np.where(outside, scene.MASKED, raw).astype(np.uint8), 3)
+            np.testing.assert_array_equal(self.export(document), wanted)
+            for tile in scene.tiles_over(self.scene.bounds, 14)[::3]:
+                self.check_tile(tilth, document["id"], tile, scene.nearest_tile(wanted, self.scene.grid, tile))
+        for col, row in ((20, 20), (470, 430), (1000, 1000), (500, 300)):
+            lon, lat = NativeZoom.lonlat_of(self.scene.grid, col + 0.5, row + 0.5)
+            point = tilth.get(f"/layers/farm/point/{lon:.9f},{lat:.9f}").json()
+            self.assertEqual(point["features"] != {}, not outside[row, col], point)
+            self.assertEqual(point["value"] == scene.MASKED, outside[row, col], point)
+
+    def test_a_tile_outside_costs_no_request(self):
+        document = self.scene.layer("far", aoi=self.aoi)
+        files = {pathlib.Path(s["href"]).name: s for s in document["sources"].values()}
+        objects = {f"/{name}": pathlib.Path(s["href"]).read_bytes() for name, s in files.items()}
+        store = self.enterContext(support.ObjectServer(objects))
+        document["sources"] = {key: {**s, "href": f"{store.base}/{pathlib.Path(s['href']).name}"}
+                               for key, s in document["sources"].items()}
+        tilth = self.serve(document)
+        lon, lat = NativeZoom.lonlat_of(self.scene.grid, 100, 930)
+        self.assertEqual(tilth.get(scene.path_of("far", scene.tile_of(lon, lat, 16))).status, 200)
+        classified, asked = tilth.metric("tilth_classify_pixels_total"), len(store.requests)
+        self.assertGreater(classified, 0)
+        lon, lat = NativeZoom.lonlat_of(self.scene.grid, 1000, 600)
+        answer = tilth.get(scene.path_of("far", scene.tile_of(lon, lat, 16)))
+        self.assertEqual(answer.status, 200)
+        self.assertTrue((self.legend(tilth, "far").values(answer.body) == scene.NODATA).all())
+        self.assertEqual(tilth.metric("tilth_classify_pixels_total"), classified)
+        self.assertEqual(len(store.requests), asked)
+
+    def test_a_file_beside_the_document_is_the_same(self):
+        folder = scene.temporary_folder(self)
+        (folder / "layers").mkdir()
+        (folder / "farm.geojson").write_text(json.dumps(self.aoi))
+        inline, beside = self.scene.layer("inline", aoi=self.aoi), self.scene.layer("beside", aoi="../farm.geojson")
+        tilth = self.enterContext(support.Tilth([inline, beside], folder=folder))
+        for tile in scene.tiles_over(self.scene.bounds, 14)[::5]:
+            bodies = [tilth.get(scene.path_of(name, tile)).body for name in ("inline", "beside")]
+            self.assertEqual(*bodies)
+
+    def test_what_is_no_area_is_said_at_start(self):
+        folder = scene.temporary_folder(self)
+        (folder / "layers").mkdir()
+        (folder / "open.geojson").write_text('{"type": "Polygon", "coordinates": [[[31,-17],[32,-17],[32,-18],[31,-18]]]}')
+        (folder / "cut.geojson").write_text('{"type": "Polygon", "coordi')
+        wrong = {"open": ("../open.geojson", "open.geojson: coordinates[0]: a ring ends where it begins"),
+                 "cut": ("../cut.geojson", "cut.geojson:1:"), "gone": ("../gone.geojson", "gone.geojson"),
+                 "line": ({"type": "LineString", "coordinates": []}, "line.json: aoi.type: \"LineString\" has no area")}
+        tilth = self.enterContext(support.Tilth([self.scene.layer(name, aoi=aoi) for name, (aoi, _) in wrong.items()],
+                                                folder=folder))
+        for name, (_, said) in wrong.items():
+            self.assertIn(said, " ".join(tilth.errors))
+            self.assertEqual(tilth.get(f"/layers/{name}").status, 404)
+
+    def test_an_area_far_from_the_grid_is_said_when_it_is_looked_at(self):
+        swapped = {"type": "Polygon", "coordinates": [[[-17, 31], [-18, 31], [-18, 32], [-17, 31]]]}
+        tilth = self.serve(self.scene.layer("swapped", aoi=swapped))
+        answer = tilth.get(scene.path_of("swapped", scene.tiles_over(self.scene.bounds, 14)[0]))
+        scene.is_problem(self, answer, 502, "aoi", "longitude comes first")
 
 
 class Seasons(OnScene):

@@ -1,6 +1,8 @@
-/* Style and layer documents from anywhere: refused with a message or read, nothing else. */
+/* Style and layer documents and areas from anywhere: refused with a message or read, nothing else.
+ */
 #include "base/arena.h"
 #include "base/check.h"
+#include "tiler/aoi_doc.h"
 #include "tiler/layer_doc.h"
 #include "tiler/style.h"
 
@@ -9,6 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct style style;
+    const struct area_outline *outline;
     struct layer_doc doc;
     struct tl_err err = {""};
     AUTO(arena) arena = arena_new();
@@ -24,5 +27,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (layer_doc_parse("fuzz/x.json", data, size, arena, &doc, &err) == TL_OK)
         TL_CHECK(layer_doc_season(&doc, "2025-01-01") < (int)DOC_MAX_SEASONS);
+    err.msg[0] = '\0';
+    if (aoi_doc_parse("fuzz.geojson", data, size, arena, &outline, &err) != TL_OK)
+        TL_CHECK(err.msg[0] != '\0');
     return 0;
 }

@@ -19,6 +19,8 @@
 #include "classify/post.h"
 #include "classify/prediction.h"
 #include "classify/prediction_band.h"
+#include "geo/area.h"
+#include "geo/area_outline.h"
 #include "geo/crs.h"
 #include "raster/block_pool.h"
 
@@ -417,6 +419,34 @@ static void world_init(struct world *w, unsigned majority, bool masked)
     w->spec.mask.keep[4] = 1;
 }
 
+/* What decides which pixels of the land are classified. */
+enum limits { EVERYWHERE, MASK = 1, AREA = 2 };
+
+/* A polygon with a hole in the left half, a small one below and a sliver across: the right column
+ * of blocks has nothing, nor has much of the others. */
+static __attribute__((unused)) void world_area(struct world *w)
+{
+    static const struct area_ring rings[] = {{0, 0, 5}, {0, 5, 4}, {1, 9, 4}, {2, 13, 4}};
+    static const double pixels[][2] = {
+        {30.2, 40}, {600, 200.4}, {480, 900},   {100, 700.7},  {30.2, 40},   {200, 300},
+        {300, 300}, {250, 400.1}, {200, 300},   {700, 520},    {760, 520.5}, {730, 560},
+        {700, 520}, {5, 1000},    {900, 940.5}, {900, 943.25}, {5, 1000}};
+    struct area_point points[TL_COUNT(pixels)];
+    const struct area_outline outline = {TL_COUNT(rings), rings, points};
+    struct crs *degrees = NULL;
+    struct crs_map *map;
+
+    assert_ok(crs_new("OGC:CRS84", &degrees, &err));
+    assert_ok(crs_map_get(w->crs, degrees, &map, &err));
+    for (size_t i = 0; i < TL_COUNT(pixels); i++) {
+        points[i].lon = affine_x(w->spec.grid.affine, pixels[i][0]);
+        points[i].lat = affine_y(w->spec.grid.affine, pixels[i][1]);
+        crs_map_points(map, &points[i].lon, &points[i].lat, 1);
+    }
+    crs_unref(degrees);
+    assert_ok(area_new(&outline, &w->spec.grid, &w->spec.area, &err));
+}
+
 /* The world's prediction, with everything of the spec as it is now. */
 static void world_open(struct world *w, struct cache *cache)
 {
@@ -436,6 +466,7 @@ static void world_release(struct world *w)
     world_close(w);
     block_source_free(w->land);
     block_source_free(w->baseline);
+    area_unref(w->spec.area);
     crs_unref(w->crs);
     block_pool_free(w->pool);
 }
@@ -465,15 +496,29 @@ static void raster_release(struct raster *raster)
     free(raster->confidence);
 }
 
+/* 1 for each pixel of the land that is in the area. */
+static uint8_t *world_inside(const struct world *w)
+{
+    const struct area_window land = {0, 0, 0, LAND_WIDTH, LAND_HEIGHT};
+    AUTO(arena) scratch = arena_new();
+    uint8_t *inside = malloc(LAND_PIXELS);
+
+    memset(inside, 1, LAND_PIXELS);
+    if (w->spec.area)
+        assert_ok(area_fill(w->spec.area, &land, scratch, inside, &err));
+    return inside;
+}
+
 static struct raster classify_land(const struct world *w)
 {
+    uint8_t *inside = world_inside(w);
     struct raster raster = raster_new(LAND_WIDTH, LAND_HEIGHT, 1 + w->spec.more_count);
 
     for (uint32_t y = 0, i = 0; y < LAND_HEIGHT; y++) {
         for (uint32_t x = 0; x < LAND_WIDTH; x++, i++) {
             float b = land_sample(BAND_B, x, y);
 
-            if (w->spec.mask.source && land_baseline(x, y) != 4)
+            if (!inside[i] || (w->spec.mask.source && land_baseline(x, y) != 4))
                 raster.label[i] = CLASS_MASKED;
             else if (land_valid(x, y)) {
                 float sum = land_sample(BAND_A, x, y);
@@ -486,6 +531,7 @@ static struct raster classify_land(const struct world *w)
             }
         }
     }
+    free(inside);
     return raster;
 }
 

@@ -97,11 +97,13 @@ TEST(the_pyramid_halves_until_one_block_holds_everything)
     world_release(&w);
 }
 
-static void assert_levels(unsigned majority, bool masked, uint32_t seed, uint32_t more)
+static void assert_levels(unsigned majority, unsigned limits, uint32_t seed, uint32_t more)
 {
     struct world w;
 
-    world_init(&w, majority, masked);
+    world_init(&w, majority, limits & MASK);
+    if (limits & AREA)
+        world_area(&w);
     w.spec.more_count = more;
     w.spec.more = land_more;
     w.spec.budget_blocks = 100;
@@ -119,15 +121,17 @@ static void assert_levels(unsigned majority, bool masked, uint32_t seed, uint32_
 
 TEST(every_level_is_the_mode_of_the_one_above_under_any_partition)
 {
-    assert_levels(0, false, 1, 0);
-    assert_levels(5, false, 2, 0);
-    assert_levels(0, true, 3, 0);
+    assert_levels(0, EVERYWHERE, 1, 0);
+    assert_levels(5, EVERYWHERE, 2, 0);
+    assert_levels(0, MASK, 3, 0);
+    assert_levels(0, AREA, 6, 0);
+    assert_levels(5, AREA | MASK, 7, TL_COUNT(land_more));
 }
 
 TEST(every_band_comes_down_as_confidence_does)
 {
-    assert_levels(0, true, 4, TL_COUNT(land_more));
-    assert_levels(3, true, 5, TL_COUNT(land_more));
+    assert_levels(0, MASK, 4, TL_COUNT(land_more));
+    assert_levels(3, MASK, 5, TL_COUNT(land_more));
 }
 
 TEST(a_zoomed_out_window_classifies_only_what_is_under_it)
@@ -234,6 +238,58 @@ TEST(an_approximate_block_becomes_exact_when_its_children_are_there)
     world_release(&w);
 }
 
+TEST(blocks_outside_the_area_are_never_missing)
+{
+    struct world w;
+    uint32_t present, total;
+
+    world_init(&w, 0, false);
+    world_area(&w);
+    w.spec.budget_blocks = 4; /* the upper left ones */
+    w.spec.policy = POLICY_EXACT;
+    world_open(&w, NULL);
+    struct tower tower = tower_of(&w);
+    prediction_coverage(w.prediction, 2, 0, 0, &present, &total);
+    assert_int_equal(present, 5);
+    assert_int_equal(total, 9);
+    assert_read(&w, &tower, whole_block(1, 1, 0));
+    assert_int_equal(fake_classified(), 0);
+    assert_read(&w, &tower, whole_block(2, 0, 0));
+    prediction_coverage(w.prediction, 2, 0, 0, &present, &total);
+    assert_int_equal(present, 9);
+    tower_release(&tower);
+    world_release(&w);
+}
+
+/* An overview pixel is in the area where its own centre is. */
+TEST(an_approximate_block_is_masked_outside_the_area)
+{
+    struct world w;
+    const struct block_request request = {.level = 2, .x0 = 0, .y0 = 0, .x1 = 325, .y1 = 275};
+    const struct area_window window = {2, 0, 0, 325, 275};
+    AUTO(arena) scratch = arena_new();
+    uint8_t inside[325 * 275];
+
+    world_init(&w, 0, false);
+    world_area(&w);
+    w.spec.budget_blocks = 1;
+    world_open(&w, NULL);
+    struct block *block = read_block(w.prediction, request);
+    assert_true(block->inexact);
+    assert_ok(area_fill(w.spec.area, &window, scratch, inside, &err));
+    for (uint32_t i = 0; i < 325 * 275; i++) {
+        uint32_t x = i % 325, y = i / 325;
+        uint8_t label = ((const uint8_t *)block->samples)[y * CLASS_BLOCK + x];
+        uint8_t voted =
+            vote_label(land_sample(BAND_A, x * 4, y * 4), land_sample(BAND_B, x * 4, y * 4));
+        assert_int_equal(label, !inside[i]                 ? CLASS_MASKED
+                                : land_valid(x * 4, y * 4) ? voted
+                                                           : CLASS_NODATA);
+    }
+    block_unref(block);
+    world_release(&w);
+}
+
 TEST(coverage_counts_blocks_that_are_there)
 {
     struct world w;
@@ -267,4 +323,5 @@ RUN(T(the_pyramid_halves_until_one_block_holds_everything),
     T(beyond_the_budget_the_exact_policy_refuses_and_says_how_to_go_on),
     T(beyond_the_budget_the_approx_policy_classifies_overviews_and_keeps_nothing),
     T(an_approximate_block_becomes_exact_when_its_children_are_there),
-    T(coverage_counts_blocks_that_are_there))
+    T(blocks_outside_the_area_are_never_missing),
+    T(an_approximate_block_is_masked_outside_the_area), T(coverage_counts_blocks_that_are_there))

@@ -5,14 +5,16 @@
 
 /* ---- what comes out ---- */
 
-static void assert_any_partition_of(const struct post *post, bool masked, uint32_t seed,
+static void assert_any_partition_of(const struct post *post, unsigned limits, uint32_t seed,
                                     uint32_t more)
 {
     struct world w;
     struct block_request requests[5];
     struct block *blocks[5];
 
-    world_init(&w, 0, masked);
+    world_init(&w, 0, limits & MASK);
+    if (limits & AREA)
+        world_area(&w);
     w.spec.post = *post;
     w.spec.more_count = more;
     w.spec.more = land_more;
@@ -34,39 +36,52 @@ static void assert_any_partition_of(const struct post *post, bool masked, uint32
     world_release(&w);
 }
 
-static void assert_any_partition(const struct post *post, bool masked, uint32_t seed)
+static void assert_any_partition(const struct post *post, unsigned limits, uint32_t seed)
 {
-    assert_any_partition_of(post, masked, seed, 0);
+    assert_any_partition_of(post, limits, seed, 0);
 }
 
 TEST(any_partition_gives_the_whole_raster_without_a_filter)
 {
-    assert_any_partition(&(struct post){0}, false, 1);
+    assert_any_partition(&(struct post){0}, EVERYWHERE, 1);
 }
 
 TEST(any_partition_gives_the_whole_raster_with_a_filter)
 {
     const struct post narrow = majority_of(3), wide = majority_of(25);
 
-    assert_any_partition(&narrow, false, 2);
-    assert_any_partition(&wide, false, 3);
+    assert_any_partition(&narrow, EVERYWHERE, 2);
+    assert_any_partition(&wide, EVERYWHERE, 3);
 }
 
 TEST(any_partition_gives_the_whole_raster_behind_a_mask)
 {
     const struct post post = majority_of(7);
 
-    assert_any_partition(&(struct post){0}, true, 4);
-    assert_any_partition(&post, true, 5);
+    assert_any_partition(&(struct post){0}, MASK, 4);
+    assert_any_partition(&post, MASK, 5);
+}
+
+TEST(any_partition_gives_the_whole_raster_within_an_area)
+{
+    const struct post post = {.count = 3,
+                              .steps = {{.op = POST_UNSURE, .below = 40, .value = 200},
+                                        {.op = POST_MAJORITY, .size = 7},
+                                        {.op = POST_SIEVE, .size = 60, .connect = 8}}};
+
+    assert_any_partition(&(struct post){0}, AREA, 11);
+    assert_any_partition(&post, AREA, 12);
+    assert_any_partition(&(struct post){0}, AREA | MASK, 13);
+    assert_any_partition_of(&post, AREA | MASK, 14, TL_COUNT(land_more));
 }
 
 TEST(any_partition_gives_every_band_that_is_kept)
 {
     const struct post post = majority_of(7);
 
-    assert_any_partition_of(&(struct post){0}, true, 8, TL_COUNT(land_more));
-    assert_any_partition_of(&post, true, 9, TL_COUNT(land_more));
-    assert_any_partition_of(&post, false, 10, 1);
+    assert_any_partition_of(&(struct post){0}, MASK, 8, TL_COUNT(land_more));
+    assert_any_partition_of(&post, MASK, 9, TL_COUNT(land_more));
+    assert_any_partition_of(&post, EVERYWHERE, 10, 1);
 }
 
 TEST(more_bands_than_a_block_may_have_are_refused)
@@ -110,8 +125,8 @@ TEST(any_partition_gives_the_whole_raster_after_a_chain_of_steps)
                                         {.op = POST_SIEVE, .size = 60, .connect = 8}}};
 
     assert_each_step_changes_labels(&post);
-    assert_any_partition(&post, false, 6);
-    assert_any_partition(&post, true, 7);
+    assert_any_partition(&post, EVERYWHERE, 6);
+    assert_any_partition(&post, MASK, 7);
 }
 
 TEST(only_pixels_that_were_asked_for_are_classified_and_only_once)
@@ -148,6 +163,39 @@ TEST(masked_pixels_and_nodata_never_reach_the_forest)
         for (uint32_t x = 512; x < 1024; x++)
             assert_int_equal(atomic_load(&fake.seen[y * LAND_WIDTH + x]),
                              land_valid(x, y) && land_baseline(x, y) == 4);
+    world_release(&w);
+}
+
+TEST(what_is_outside_the_area_is_neither_fetched_nor_classified)
+{
+    struct world w;
+
+    world_init(&w, 0, false);
+    world_area(&w);
+    world_open(&w, NULL);
+    const struct land_source *land = (const struct land_source *)w.land;
+    uint8_t *inside = world_inside(&w);
+    struct block *block = read_block(w.prediction, whole_block(0, 2, 0));
+    const uint8_t *label = block->samples;
+    for (size_t i = 0; i < 512; i++)
+        assert_int_equal(label[i * 512], CLASS_MASKED);
+    block_unref(block);
+    assert_int_equal(atomic_load(&land->reads), 0);
+    for (uint32_t i = 0; i < 9; i++)
+        block_unref(read_block(w.prediction, whole_block(0, i % 3, i / 3)));
+    for (uint32_t i = 0; i < LAND_PIXELS; i++)
+        assert_int_equal(atomic_load(&fake.seen[i]),
+                         inside[i] && land_valid(i % LAND_WIDTH, i / LAND_WIDTH));
+    /* Of the 6 x 5 blocks of the source, those that have a pixel of the area. */
+    bool used[5][6] = {{false}};
+    int needed = 0;
+    for (uint32_t i = 0; i < LAND_PIXELS; i++)
+        used[i / LAND_WIDTH / 256][i % LAND_WIDTH / 256] |= inside[i];
+    for (int i = 0; i < 30; i++)
+        needed += used[i / 6][i % 6];
+    assert_int_equal(atomic_load(&land->reads), needed);
+    assert_true(needed < 16);
+    free(inside);
     world_release(&w);
 }
 
@@ -823,6 +871,8 @@ TEST(the_fingerprint_changes_with_everything_that_changes_pixels)
     seen[count++] = fingerprint_of(&w);
     w.spec.grid.width--;
     seen[count++] = fingerprint_of(&w);
+    world_area(&w);
+    seen[count++] = fingerprint_of(&w);
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < i; k++)
             assert_false(hash128_equal(seen[i], seen[k]));
@@ -830,6 +880,29 @@ TEST(the_fingerprint_changes_with_everything_that_changes_pixels)
 }
 
 /* ---- one pixel ---- */
+
+TEST(a_point_outside_the_area_is_masked)
+{
+    struct world w;
+    struct prediction_point point;
+    struct errand errand = errand_unbounded();
+    AUTO(arena) arena = arena_new();
+
+    world_init(&w, 5, false);
+    world_area(&w);
+    world_open(&w, NULL);
+    for (uint32_t col = 0; col < 2; col++) { /* in a block that has some of it, and far away */
+        assert_ok(prediction_point(w.prediction, (struct prediction_cell){20 + col * 1200, 20},
+                                   &errand, arena, &point, &err));
+        assert_true(point.inside && !point.features);
+        assert_int_equal(point.label, CLASS_MASKED);
+        assert_int_equal(point.confidence, 0);
+    }
+    assert_ok(prediction_point(w.prediction, (struct prediction_cell){150, 500}, &errand, arena,
+                               &point, &err));
+    assert_true(point.features && point.label < CLASS_MASKED);
+    world_release(&w);
+}
 
 TEST(a_point_tells_label_confidence_probabilities_and_features)
 {
@@ -861,13 +934,15 @@ TEST(a_point_tells_label_confidence_probabilities_and_features)
     world_release(&w);
 }
 
-RUN(T(any_partition_gives_every_band_that_is_kept), T(more_bands_than_a_block_may_have_are_refused),
+RUN(T(any_partition_gives_the_whole_raster_within_an_area),
+    T(any_partition_gives_every_band_that_is_kept), T(more_bands_than_a_block_may_have_are_refused),
     T(any_partition_gives_the_whole_raster_without_a_filter),
     T(any_partition_gives_the_whole_raster_with_a_filter),
     T(any_partition_gives_the_whole_raster_behind_a_mask),
     T(any_partition_gives_the_whole_raster_after_a_chain_of_steps),
     T(only_pixels_that_were_asked_for_are_classified_and_only_once),
     T(masked_pixels_and_nodata_never_reach_the_forest),
+    T(what_is_outside_the_area_is_neither_fetched_nor_classified),
     T(a_feature_that_is_not_a_number_makes_its_pixel_nodata),
     T(features_of_one_small_integer_come_as_codes_and_are_the_same),
     T(a_coded_feature_that_is_not_a_number_makes_its_pixel_nodata), T(a_warped_integer_is_no_code),
@@ -887,4 +962,5 @@ RUN(T(any_partition_gives_every_band_that_is_kept), T(more_bands_than_a_block_ma
     T(a_failure_in_the_middle_keeps_what_was_done_and_loses_nothing),
     T(a_prediction_that_cannot_work_says_why),
     T(the_fingerprint_changes_with_everything_that_changes_pixels),
+    T(a_point_outside_the_area_is_masked),
     T(a_point_tells_label_confidence_probabilities_and_features))

@@ -63,6 +63,27 @@ TEST(a_prediction_is_read_in_full)
     assert_int_equal(doc.budget_blocks, 7);
 }
 
+TEST(an_area_of_interest_is_a_file_or_stands_in_the_document)
+{
+    assert_ok(parse(PREDICTION "}"));
+    assert_null(doc.aoi_href);
+    assert_null(doc.aoi);
+    assert_ok(parse(PREDICTION ", \"aoi\": \"farm.geojson\"}"));
+    assert_string_equal(doc.aoi_href, "conf/layers/farm.geojson");
+    assert_null(doc.aoi);
+    assert_ok(parse(PREDICTION ", \"aoi\": {\"type\": \"Polygon\", \"coordinates\":"
+                               " [[[1,2],[2,2],[2,3],[1,2]]]}}"));
+    assert_null(doc.aoi_href);
+    assert_non_null(doc.aoi);
+    assert_refused(parse(PREDICTION ", \"aoi\": {\"type\": \"Polygon\", \"coordinates\":"
+                                    " [[[1,2],[2,2],[2,3],[1,3]]]}}"),
+                   TL_INVALID, "conf/layers/a.json: aoi.coordinates[0]: a ring ends");
+    assert_refused(parse(PREDICTION ", \"aoi\": 4}"), TL_INVALID, "aoi");
+    assert_refused(parse("{\"id\": \"a\", \"kind\": \"raster\", \"aoi\": \"x.geojson\","
+                         " \"source\": {\"href\": \"x.tif\"}}"),
+                   TL_INVALID, "aoi");
+}
+
 TEST(outputs_are_a_list_of_names)
 {
     assert_ok(parse(PREDICTION "}"));
@@ -233,9 +254,9 @@ TEST(a_source_is_anonymous_when_it_says_so)
 }
 
 RUN(T(hrefs_are_relative_to_the_document), T(a_prediction_is_read_in_full),
-    T(outputs_are_a_list_of_names), T(interpolating_kernels_are_refused_for_classes),
-    T(a_refusal_names_document_and_place), T(a_key_that_would_be_passed_over_is_refused),
-    T(a_source_is_anonymous_when_it_says_so), T(a_season_is_found_by_label_and_by_day),
-    T(a_secret_may_come_from_the_environment), T(a_season_has_days_that_exist_in_their_order),
-    T(a_day_that_does_not_exist_has_no_season),
+    T(an_area_of_interest_is_a_file_or_stands_in_the_document), T(outputs_are_a_list_of_names),
+    T(interpolating_kernels_are_refused_for_classes), T(a_refusal_names_document_and_place),
+    T(a_key_that_would_be_passed_over_is_refused), T(a_source_is_anonymous_when_it_says_so),
+    T(a_season_is_found_by_label_and_by_day), T(a_secret_may_come_from_the_environment),
+    T(a_season_has_days_that_exist_in_their_order), T(a_day_that_does_not_exist_has_no_season),
     T(an_expression_that_is_none_is_refused_at_its_place))
