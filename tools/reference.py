@@ -296,6 +296,21 @@ def entropy(p):
     return (total / np.log(len(p))).astype(np.float32).astype(np.float64)
 
 
+def smooth(p, votes, times):
+    """[class, height, width] probabilities, each the mean of the 3 x 3 around it where there are votes, `times` over;
+    float32 in between, doubles at the end. What has no vote has no weight, and nor has what is outside."""
+    height, width = votes.shape
+    weights = np.array([[1, 2, 1], [2, 3, 2], [1, 2, 1]], np.float64)
+    around = [(dy, dx) for dy in range(3) for dx in range(3)]
+    padded = np.pad(votes, 1).astype(np.float64)
+    total = sum(weights[at] * padded[at[0]:at[0] + height, at[1]:at[1] + width] for at in around)
+    for _ in range(times):
+        p = np.pad(np.where(votes, p, 0).astype(np.float32), ((0, 0), (1, 1), (1, 1))).astype(np.float64)
+        p = sum(weights[at] * p[:, at[0]:at[0] + height, at[1]:at[1] + width] for at in around)
+        p = p / np.where(votes, total, 1)
+    return p
+
+
 def reach_of(step):
     """How many pixels away a step of post-processing looks."""
     return {"majority": step.get("size", 0) // 2, "sieve": step.get("min_pixels", 1) - 1, "unsure": 0}[step["op"]]
@@ -340,9 +355,30 @@ class Prediction:
     def _own_grid(g):
         return Grid(g["crs"], *g["origin"], g["res"], -g["res"], *g["size"])
 
+    def steps(self):
+        """(how often probabilities are smoothed, the steps for labels)"""
+        steps = self.document.get("post", [])
+        first = steps[0] if steps else {"op": None}
+        return (first.get("times", 1), steps[1:]) if first["op"] == "smooth" else (0, steps)
+
+    def around(self, reach, col, row, width, height):
+        """A window with what is within reach of it inside the grid, and the window's place in that."""
+        c0, r0 = max(col - reach, 0), max(row - reach, 0)
+        c1, r1 = min(col + width + reach, self.grid.width), min(row + height + reach, self.grid.height)
+        return (c0, r0, c1 - c0, r1 - r0), (..., slice(row - r0, row - r0 + height), slice(col - c0, col - c0 + width))
+
     def votes(self, col, row, width, height):
         """(state, probabilities, feature planes) of a window inside the grid. The state is NODATA, MASKED or 0;
-        probabilities are [class, height, width] doubles, 0 where nothing is classified."""
+        probabilities are [class, height, width] doubles, smoothed where the layer is, 0 where nothing is classified."""
+        times, _ = self.steps()
+        if not times:
+            return self.plain_votes(col, row, width, height)
+        wide, cut = self.around(times, col, row, width, height)
+        state, p, features = self.plain_votes(*wide)
+        return state[cut], smooth(p, state == 0, times)[cut], features[cut]
+
+    def plain_votes(self, col, row, width, height):
+        """votes(), as the model has them."""
         target = self.grid.part(col, row, width, height)
         state, planes = np.zeros((height, width), np.uint8), {}
         used = set().union(*(f.bands for f in self.features))
@@ -367,7 +403,7 @@ class Prediction:
         return state, p, features
 
     def raw(self, col, row, width, height):
-        """(label, confidence, feature planes) before post-processing; the window lies inside the grid."""
+        """(label, confidence, feature planes) before the steps for labels; the window lies inside the grid."""
         state, p, features = self.votes(col, row, width, height)
         label = np.where(state == 0, self.model.values[p.argmax(axis=0)], state).astype(np.uint8)
         confidence = np.where(state == 0, percent(p.max(axis=0)), 0).astype(np.uint8)
@@ -383,13 +419,10 @@ class Prediction:
 
     def window(self, col, row, width, height):
         """(label, confidence) of a window inside the grid, with all post-processing."""
-        steps = self.document.get("post", [])
-        reach = sum(reach_of(step) for step in steps)
-        c0, r0 = max(col - reach, 0), max(row - reach, 0)
-        c1, r1 = min(col + width + reach, self.grid.width), min(row + height + reach, self.grid.height)
-        label, confidence, _ = self.raw(c0, r0, c1 - c0, r1 - r0)
+        _, steps = self.steps()
+        wide, cut = self.around(sum(reach_of(step) for step in steps), col, row, width, height)
+        label, confidence, _ = self.raw(*wide)
         label = post_process(label, confidence, steps)
-        cut = slice(row - r0, row - r0 + height), slice(col - c0, col - c0 + width)
         return label[cut], confidence[cut]
 
     def tile(self, z, x, y, size=256):

@@ -29,7 +29,7 @@ static void add_hash(struct buf *buf, struct hash128 hash)
 }
 
 /* Everything that decides raw pixels, one after the other. */
-static void describe(const struct prediction_spec *spec, struct buf *buf)
+static void describe(const struct prediction_spec *spec, unsigned smooth, struct buf *buf)
 {
     const struct forest_info *model = forest_info(spec->forest);
     const struct grid *grid = &spec->grid;
@@ -63,6 +63,10 @@ static void describe(const struct prediction_spec *spec, struct buf *buf)
         add_number(buf, spec->more[i].what);
         add_number(buf, spec->more[i].class);
     }
+    if (smooth) {
+        add_text(buf, "smooth");
+        add_number(buf, smooth);
+    }
     add_number(buf, spec->mask.source != NULL);
     if (spec->mask.source) {
         add_hash(buf, spec->mask.source->fingerprint);
@@ -80,9 +84,10 @@ enum tl_code prediction_fingerprints(const struct prediction_spec *spec,
                                      struct tl_err *err)
 {
     AUTO_BUF buf = {0}, post = {0};
+    struct post rest = spec->post;
 
-    describe(spec, &buf);
-    post_describe(&spec->post, &post);
+    describe(spec, post_take_smoothing(&rest), &buf);
+    post_describe(&rest, &post);
     if (buf_failed(&buf) || buf_failed(&post))
         return tl_fail(err, TL_NOMEM, "no memory for the fingerprint of %s", spec->id);
     ret_fingerprints[CLASS_RAW] = hash128(buf.bytes, buf.size);

@@ -59,7 +59,7 @@ static void mean_write(const struct model *model, const struct model_part *part,
     TL_CHECK(classes > 0); /* every loader sees to it */
     mean_sums(part, classes, values, sums);
     mean(part, classes, sums, p);
-    walk_write(model, p, at, count, output);
+    forest_write(&model->info, p, at, count, output);
     for (uint32_t c = 0; output->scores && c < classes; c++)
         output->scores[c * count + at] = sums[c];
 }

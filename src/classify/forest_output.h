@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct forest_info;
+
 /* 0..1 to whole percent, halves up. A transform in float32 may pass 1 by a hair, and a score that
  * is no probability by far. */
 static inline uint8_t forest_percent(double p)
@@ -38,5 +40,10 @@ struct forest_output {
     uint32_t *votes;
     uint8_t *percent; /* per class, the probability as `confidence` has the winner's */
 };
+
+/* Writes what is wanted of pixel `at` of `count` and follows from its probabilities, of which it
+ * has class_count. */
+void forest_write(const struct forest_info *info, const double *p, size_t at, size_t count,
+                  const struct forest_output *output);
 
 #endif

@@ -273,28 +273,28 @@ static float margin_of(const double *p, uint32_t class_count)
     return (float)(first - second);
 }
 
-static void write_winner(const struct model *model, const double *p, uint32_t best,
+static void write_winner(const struct forest_info *info, const double *p, uint32_t best,
                          const struct forest_output *output, size_t at, size_t count)
 {
     if (output->label)
-        output->label[at] = model->info.classes[best].value;
+        output->label[at] = info->classes[best].value;
     if (output->confidence)
         output->confidence[at] = forest_percent(p[best]);
-    for (uint32_t c = 0; output->probability && c < model->info.class_count; c++)
+    for (uint32_t c = 0; output->probability && c < info->class_count; c++)
         output->probability[c * count + at] = (float)p[c];
-    for (uint32_t c = 0; output->percent && c < model->info.class_count; c++)
+    for (uint32_t c = 0; output->percent && c < info->class_count; c++)
         output->percent[c * count + at] = forest_percent(p[c]);
     if (output->margin)
-        output->margin[at] = margin_of(p, model->info.class_count);
+        output->margin[at] = margin_of(p, info->class_count);
     if (output->entropy)
-        output->entropy[at] = (float)walk_entropy(p, model->info.class_count);
+        output->entropy[at] = (float)walk_entropy(p, info->class_count);
 }
 /* NOLINTEND(clang-analyzer-core.*) */
 
-void walk_write(const struct model *model, const double *p, size_t at, size_t count,
-                const struct forest_output *output)
+void forest_write(const struct forest_info *info, const double *p, size_t at, size_t count,
+                  const struct forest_output *output)
 {
-    write_winner(model, p, walk_winner(p, model->info.class_count), output, at, count);
+    write_winner(info, p, walk_winner(p, info->class_count), output, at, count);
 }
 
 /* The transform is dear: a label that is the greatest score's does without. */
@@ -307,7 +307,7 @@ static bool asks_for_probabilities(const struct forest_output *output)
 void walk_write_known(const struct model *model, const double *sums, const double *p, size_t at,
                       size_t count, const struct forest_output *output)
 {
-    write_winner(model, p, winner_of_sums(model, sums, p), output, at, count);
+    write_winner(&model->info, p, winner_of_sums(model, sums, p), output, at, count);
     for (uint32_t s = 0; output->scores && s < model->score_count; s++)
         output->scores[s * count + at] =
             model->divisor == 1 ? final_score(model, sums, s) : sums[s];

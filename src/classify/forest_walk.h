@@ -34,11 +34,7 @@ void walk_two_greatest(const double *p, uint32_t class_count, double *ret_first,
 /* struct forest_output's entropy, before it is rounded. */
 double walk_entropy(const double *p, uint32_t class_count);
 
-/* Writes what of pixel `at` of `count` follows from its probabilities. */
-void walk_write(const struct model *model, const double *p, size_t at, size_t count,
-                const struct forest_output *output);
-
-/* The same from the sums, with the label the library would name for them, and the scores. */
+/* forest_write() from the sums, with the label the library would name for them, and the scores. */
 void walk_write_sums(const struct model *model, const double *sums, size_t at, size_t count,
                      const struct forest_output *output);
 

@@ -48,7 +48,7 @@ static void wants_release(struct wants *wants)
 }
 #define AUTO_WANTS __attribute__((cleanup(wants_release))) struct wants
 
-/* One unit of work: the window it is in, its pixels, and memory for it. */
+/* One unit of work: its pixels are in the region, the window is what they look at. */
 struct unit {
     struct wants *wants;
     struct errand *errand;
@@ -112,8 +112,8 @@ static size_t unit_pixels(const struct unit *unit, uint32_t *pixels)
     for (size_t i = 0; i < unit->run_count; i++) {
         const struct partial_run *run = &unit->runs[i];
         const struct partial_want *want = &unit->wants->items[run->want];
-        uint32_t y = want->row * CLASS_BLOCK + run->y - unit->region.y0;
-        uint32_t x = want->col * CLASS_BLOCK + run->x0 - unit->region.x0;
+        uint32_t y = want->row * CLASS_BLOCK + run->y - unit->window.at.y;
+        uint32_t x = want->col * CLASS_BLOCK + run->x0 - unit->window.at.x;
 
         for (unsigned k = 0; k < (unsigned)(run->x1 - run->x0); k++)
             pixels[count++] = y * unit->window.at.width + x + k;
@@ -187,8 +187,7 @@ static enum tl_code classify_region(struct wants *wants, struct partial_region r
     struct unit unit = {.wants = wants, .errand = errand, .region = region, .arena = scratch};
     enum tl_code code;
 
-    unit.window.at =
-        (struct stack_place){0, region.x0, region.y0, region.x1 - region.x0, region.y1 - region.y0};
+    unit.window.at = prediction_reach(prediction, &region);
     if (sources && scratch)
         code = stack_read(prediction->stack, &unit.window, errand, sources, err);
     else

@@ -2,9 +2,11 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/check.h"
 #include "classify/forest.h"
 #include "classify/majority.h"
 #include "classify/sieve.h"
+#include "classify/smooth.h"
 
 #include <string.h>
 
@@ -16,9 +18,20 @@ static uint32_t step_halo(const struct post_step *step)
     case POST_SIEVE:
         return step->size - 1u;
     case POST_UNSURE:
+    case POST_SMOOTH:
         break;
     }
     return 0;
+}
+
+unsigned post_take_smoothing(struct post *post)
+{
+    if (!post->count || post->steps[0].op != POST_SMOOTH)
+        return 0;
+    unsigned times = post->steps[0].size;
+    post->count--;
+    memmove(post->steps, post->steps + 1, post->count * sizeof(*post->steps));
+    return times;
 }
 
 uint32_t post_halo(const struct post *post)
@@ -53,14 +66,26 @@ static enum tl_code check_step(const struct post_step *step, struct tl_err *err)
             return TL_OK;
         return tl_fail(err, TL_INVALID, "unsure becomes %u; %d means masked and %d nodata",
                        step->value, CLASS_MASKED, CLASS_NODATA);
+    case POST_SMOOTH:
+        if (step->size >= 1 && step->size <= SMOOTH_MAX)
+            return TL_OK;
+        return tl_fail(err, TL_INVALID, "probabilities smoothed %u times; it is 1 to %d",
+                       step->size, SMOOTH_MAX);
     }
     return tl_fail(err, TL_INTERNAL, "post-processing of kind %d", (int)step->op);
 }
 
 enum tl_code post_check(const struct post *post, struct tl_err *err)
 {
-    for (unsigned i = 0; i < post->count; i++)
+    for (unsigned i = 0; i < post->count; i++) {
         TL_TRY(check_step(&post->steps[i], err));
+        if (i && post->steps[i].op == POST_SMOOTH)
+            return tl_fail(
+                err, TL_INVALID,
+                "step %u smooths probabilities, and the labels are made before it: it is "
+                "the first step or none",
+                i + 1);
+    }
     if (post_halo(post) > POST_MAX_HALO)
         return tl_fail(err, TL_LIMIT,
                        "the post-processing looks %u pixels far, at most %d are served: smaller "
@@ -122,6 +147,7 @@ enum tl_code post_run(const struct post *post, const struct post_frame *frame,
         const struct sieve_rule sieve = {step->size, step->connect};
         uint32_t halo = step_halo(step);
 
+        TL_CHECK(step->op != POST_SMOOTH);
         corner += halo * window.stride + halo;
         window.label = from + corner;
         window.width -= 2 * halo;

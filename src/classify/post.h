@@ -1,7 +1,6 @@
 /*
- * post: what happens to labels after the forest - a chain of steps, each defined on the
- * infinite grid by what lies within its halo, so that tiles, blocks and exports agree
- * however the area is cut. Confidence stays what the forest said.
+ * post: a chain of steps over labels, each defined on the infinite grid by what lies within its
+ * halo, so that tiles, blocks and exports agree however the area is cut.
  *
  * Threads  any
  * Memory   plain values; scratch is the caller's
@@ -26,12 +25,13 @@ struct forest_info;
 enum post_op {
     POST_MAJORITY, /* majority.h */
     POST_SIEVE,    /* sieve.h */
-    POST_UNSURE    /* a confidence below `below` makes the label `value` */
+    POST_UNSURE,   /* a confidence below `below` makes the label `value` */
+    POST_SMOOTH    /* smooth.h; before there are labels, so the first of all */
 };
 
 struct post_step {
     enum post_op op;
-    uint8_t size;    /* MAJORITY: odd window width; SIEVE: patches of fewer pixels go */
+    uint8_t size; /* MAJORITY: odd window width; SIEVE: patches of fewer pixels go; SMOOTH: times */
     uint8_t connect; /* SIEVE: 4 or 8 */
     uint8_t below;   /* UNSURE: percent, 1..100 */
     uint8_t value;   /* UNSURE: 0..253, of no class */
@@ -47,7 +47,9 @@ TL_MUST_CHECK enum tl_code post_check(const struct post *post, struct tl_err *er
 /* TL_INVALID where what is unsure would look like one of the model's classes. */
 TL_MUST_CHECK enum tl_code post_check_model(const struct post *post,
                                             const struct forest_info *model, struct tl_err *err);
-/* How far a pixel looks: the steps' halos, added. */
+/* Takes the smoothing off the front of a chain: how often it is done, 0 where there is none. */
+unsigned post_take_smoothing(struct post *post);
+/* How far a label looks: the steps' halos, added; smoothing is over before. */
 uint32_t post_halo(const struct post *post);
 /* Everything that changes labels, for a fingerprint. */
 void post_describe(const struct post *post, struct buf *buf);
@@ -59,7 +61,7 @@ struct post_frame {
     const uint8_t *confidence; /* 0 where unknown */
 };
 
-/* Writes the labels inside the halo. TL_NOMEM. */
+/* Writes the labels inside the halo. The chain has no smoothing any more. TL_NOMEM. */
 TL_MUST_CHECK enum tl_code post_run(const struct post *post, const struct post_frame *frame,
                                     struct arena *scratch, uint8_t *ret_label, size_t ret_stride,
                                     struct tl_err *err);

@@ -99,6 +99,19 @@ size_t prediction_region_pixels(const struct prediction *prediction)
     return REGION_BYTES / stack_bytes_per_pixel(prediction->stack);
 }
 
+struct stack_place prediction_reach(const struct prediction *prediction,
+                                    const struct partial_region *region)
+{
+    const struct pyramid_level *grid = &prediction->pyramid.levels[0];
+    uint32_t reach = prediction->smooth;
+    uint32_t x = region->x0 - TL_MIN(region->x0, reach),
+             x1 = TL_MIN(region->x1 + reach, grid->width);
+    uint32_t y = region->y0 - TL_MIN(region->y0, reach),
+             y1 = TL_MIN(region->y1 + reach, grid->height);
+
+    return (struct stack_place){0, x, y, x1 - x, y1 - y};
+}
+
 struct class_key prediction_key(const struct prediction *prediction, uint8_t level, uint32_t col,
                                 uint32_t row)
 {
@@ -321,6 +334,7 @@ static enum tl_code fill(struct prediction *prediction, const struct prediction_
     prediction->forest = forest_ref(spec->forest);
     prediction->pool = env->pool;
     prediction->post = spec->post;
+    prediction->smooth = post_take_smoothing(&prediction->post);
     prediction->policy = spec->policy;
     prediction->budget_blocks = spec->budget_blocks;
     TL_TRY(stack_new(spec, &prediction->stack, err));
@@ -380,19 +394,18 @@ void prediction_coverage(struct block_source *source, uint8_t level, uint32_t co
 }
 
 /* The features of one pixel, and the model's opinion where they are all numbers. */
-static enum tl_code explain(struct prediction *prediction, const struct stack_window *window,
-                            struct errand *errand, struct arena *arena,
-                            struct prediction_point *point, struct tl_err *err)
+static enum tl_code explain(const struct vote *vote, uint32_t pixel, struct prediction_point *point,
+                            struct tl_err *err)
 {
-    const struct forest_info *model = forest_info(prediction->forest);
-    const uint32_t pixel = 0;
+    const struct forest_info *model = forest_info(vote->prediction->forest);
+    struct arena *arena = vote->arena;
     struct stack_features seen;
 
     float *features = arena_alloc(arena, model->feature_count, sizeof(*features));
     float *probability = arena_alloc(arena, model->class_count, sizeof(*probability));
     if (!features || !probability)
         return tl_fail(err, TL_NOMEM, "no memory for %u features", model->feature_count);
-    TL_TRY(stack_features(window, &pixel, 1, arena, &seen, err));
+    TL_TRY(stack_features(vote->window, &pixel, 1, arena, &seen, err));
     for (uint32_t f = 0; f < model->feature_count; f++)
         features[f] = forest_value(&seen.pixels, f, 0);
     point->features = features;
@@ -400,7 +413,10 @@ static enum tl_code explain(struct prediction *prediction, const struct stack_wi
         return TL_OK;
     const struct forest_output out = {
         .probability = probability, .margin = &point->margin, .entropy = &point->entropy};
-    TL_TRY(forest_run(prediction->forest, &seen.pixels, errand, arena, &out, err));
+    if (vote->prediction->smooth)
+        TL_TRY(vote_smoothed_pixel(vote, pixel, &out, err));
+    else
+        TL_TRY(forest_run(vote->prediction->forest, &seen.pixels, vote->errand, arena, &out, err));
     point->probability = probability;
     return TL_OK;
 }
@@ -419,7 +435,6 @@ enum tl_code prediction_point(struct block_source *source, struct prediction_cel
                                           .y0 = y,
                                           .x1 = (uint16_t)(x + 1),
                                           .y1 = (uint16_t)(y + 1)};
-    struct stack_window window = {.at = {.x = at.col, .y = at.row, .width = 1, .height = 1}};
     AUTO(block) block = NULL;
 
     point.inside = at.col < prediction->pyramid.levels[0].width &&
@@ -434,9 +449,13 @@ enum tl_code prediction_point(struct block_source *source, struct prediction_cel
     point.label = samples[0];
     point.confidence = samples[1];
     point.valid = point.label != CLASS_NODATA;
+    const struct partial_region own = {at.col, at.row, at.col + 1, at.row + 1};
+    struct stack_window window = {.at = prediction_reach(prediction, &own)};
+    uint32_t pixel = (at.row - window.at.y) * window.at.width + at.col - window.at.x;
+    const struct vote vote = {prediction, &window, errand, arena};
     TL_TRY(stack_read(prediction->stack, &window, errand, arena, err));
-    if (window.classify_count)
-        TL_TRY(explain(prediction, &window, errand, arena, &point, err));
+    if (window.verdict[pixel] == STACK_CLASSIFY)
+        TL_TRY(explain(&vote, pixel, &point, err));
     *ret_point = point;
     return TL_OK;
 }

@@ -7,12 +7,10 @@
  *
  * Bands: label (class value, 255 nodata, 254 masked by the baseline or outside the area),
  * confidence (0..100), and what else the layer keeps (0..100, 255 where nothing was classified).
- * Levels below native are the exact mode of their four children (ties: the earliest child; 255 only
- * where all four are 255); where children are missing, up to a budget they are classified now,
- * beyond it the policy decides (docs/class-blocks.md).
+ * Levels below native are the exact mode of their four children; where too many are missing, the
+ * policy decides (docs/class-blocks.md).
  *
- * Threads  shared by all workers; two tiles that want different parts of one block compute
- *          them side by side, nobody waits for pixels that only others asked for
+ * Threads  shared by all workers; nobody waits for pixels that only others asked for
  * Memory   prediction_new() / block_source_free()
  * Units    pixels of the layer's grid
  */
@@ -72,7 +70,7 @@ struct prediction_spec {
     const struct feature_fill *fills; /* one per feature; NULL: none is filled */
     struct prediction_mask mask;
     struct area *area; /* on this grid; beyond it all is masked. NULL: none. A reference is taken */
-    struct post post;  /* after the forest */
+    struct post post;  /* after the forest; a smoothing, before the labels are taken */
     uint32_t more_count; /* bands besides label and confidence */
     const struct prediction_band *more;
     enum prediction_policy policy;
@@ -96,7 +94,7 @@ struct prediction_point {
     uint8_t label;            /* after post-processing; CLASS_NODATA when not valid */
     uint8_t confidence;       /* 0..100 */
     float margin, entropy;    /* struct forest_output's, where there are probabilities */
-    const float *probability; /* per class, in the arena */
+    const float *probability; /* per class, in the arena; smoothed where the layer's are */
     const float *features;    /* per feature, in the arena */
 };
 

@@ -5,7 +5,7 @@
  *   fingerprint.c  what decides its pixels
  *   native.c       level 0: claims, units of work, post-processing
  *   levels.c       coarser levels: mode of children, or an approximation from overviews
- *   vote.c         pixels of a stack window through the forest
+ *   vote.c         pixels of a stack window through the forest, smoothed where the layer is
  */
 #ifndef TILTH_CLASSIFY_PREDICTION_PRIVATE_H
 #define TILTH_CLASSIFY_PREDICTION_PRIVATE_H
@@ -23,8 +23,11 @@
 
 struct arena;
 struct errand;
+struct forest_output;
+struct partial_region;
 struct partials;
 struct stack;
+struct stack_place;
 struct stack_window;
 
 /* Arenas kept warm for the next read; one read uses two. */
@@ -39,7 +42,8 @@ struct prediction {
     struct class_store *store;
     struct partials *partials;
     struct block_pool *pool;
-    struct post post;
+    unsigned smooth;  /* times; a vote at level 0 looks so many pixels far */
+    struct post post; /* without the smoothing */
     struct prediction_band bands[PREDICTION_MAX_BANDS]; /* as many as the pyramid has */
     enum prediction_policy policy;
     uint32_t budget_blocks;
@@ -73,6 +77,10 @@ TL_MUST_CHECK enum tl_code prediction_fingerprints(const struct prediction_spec 
                                                    struct hash128 ret_fingerprints[CLASS_STAGES],
                                                    struct tl_err *err);
 
+/* [x0, x1) x [y0, y1) of level 0 with what votes there look at. */
+struct stack_place prediction_reach(const struct prediction *prediction,
+                                    const struct partial_region *region);
+
 /* Level 0, final labels, requests clipped. All or nothing. */
 TL_MUST_CHECK enum tl_code native_read(struct prediction *prediction,
                                        const struct block_request *requests, size_t count,
@@ -89,7 +97,7 @@ TL_MUST_CHECK enum tl_code levels_read(struct prediction *prediction,
 uint32_t levels_missing(struct prediction *prediction, const struct block_request *window,
                         uint32_t limit);
 
-/* A window of the stack on its way through the forest. */
+/* A window of the stack, of level 0 with what votes look at, on its way through the forest. */
 struct vote {
     const struct prediction *prediction;
     const struct stack_window *window;
@@ -100,5 +108,10 @@ struct vote {
 /* All bands of `count` pixels, given by their index in the window: [band][count]. */
 TL_MUST_CHECK enum tl_code vote_pixels(const struct vote *vote, const uint32_t *pixels,
                                        size_t count, uint8_t *ret_samples, struct tl_err *err);
+/* What is wanted of a pixel that can be classified, smoothed; of a layer that smooths, at level 0.
+ */
+TL_MUST_CHECK enum tl_code vote_smoothed_pixel(const struct vote *vote, uint32_t pixel,
+                                               const struct forest_output *ret_output,
+                                               struct tl_err *err);
 
 #endif

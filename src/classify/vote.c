@@ -1,6 +1,10 @@
 /*
  * Pixels that cannot be classified are settled first, the rest goes through the forest in one
  * run, compacted: a window that is mostly masked costs what its crops cost.
+ *
+ * Where the layer smooths, what goes through the forest is the pixels and all within reach of them,
+ * for its probabilities alone; everything else follows from the means. Approximations are not
+ * smoothed: their pixels are means already, and neighbours 2^level times as far away.
  */
 #include "base/arena.h"
 #include "base/clock.h"
@@ -9,6 +13,7 @@
 #include "classify/forest.h"
 #include "classify/forest_output.h"
 #include "classify/prediction_private.h"
+#include "classify/smooth.h"
 #include "classify/stack.h"
 
 #include <string.h>
@@ -18,6 +23,7 @@ struct lanes {
     uint32_t *pixel;
     uint32_t *result;
     size_t count;
+    struct stack_features features;
 };
 
 static enum tl_code no_memory(size_t count, struct tl_err *err)
@@ -44,9 +50,9 @@ static enum tl_code settle(const struct vote *vote, const uint32_t *pixels, size
 }
 
 /* A feature that is not a number makes the pixel nodata: moves the others together. */
-static void drop_unknown(const struct vote *vote, struct stack_features *features,
-                         struct lanes *lanes, uint8_t *label)
+static void drop_unknown(const struct vote *vote, struct lanes *lanes, uint8_t *label)
 {
+    struct stack_features *features = &lanes->features;
     size_t kept = 0;
 
     if (!features->unknown)
@@ -59,6 +65,19 @@ static void drop_unknown(const struct vote *vote, struct stack_features *feature
         kept += !features->unknown[i];
     }
     lanes->count = kept;
+}
+
+/* Features of what can be classified, and the labels of what cannot. */
+static enum tl_code look(const struct vote *vote, const uint32_t *pixels, size_t count,
+                         struct lanes *lanes, uint8_t *label, struct tl_err *err)
+{
+    TL_TRY(settle(vote, pixels, count, lanes, label, err));
+    if (!lanes->count)
+        return TL_OK;
+    TL_TRY(stack_features(vote->window, lanes->pixel, lanes->count, vote->arena, &lanes->features,
+                          err));
+    drop_unknown(vote, lanes, label);
+    return TL_OK;
 }
 
 /* What the bands are made of; NULL where none is. */
@@ -120,19 +139,133 @@ static void scatter_band(const struct prediction_band *band, const struct lanes 
 }
 
 /* `samples` are [band][count]. */
-static enum tl_code classify(const struct vote *vote, const struct lanes *lanes,
-                             const struct forest_pixels *pixels, size_t count, uint8_t *samples,
-                             struct tl_err *err)
+static void scatter_bands(const struct vote *vote, const struct lanes *lanes,
+                          const struct forest_output *out, size_t count, uint8_t *samples)
 {
     const struct prediction *prediction = vote->prediction;
-    struct forest_output out;
 
-    if (!alloc_output(vote, lanes->count, &out))
-        return no_memory(lanes->count, err);
-    TL_TRY(forest_run(prediction->forest, pixels, vote->errand, vote->arena, &out, err));
     for (uint16_t b = 0; b < prediction->pyramid.bands; b++)
-        scatter_band(&prediction->bands[b], lanes, &out, samples + b * count);
-    metric_add(METRIC_CLASSIFIED_PIXELS, (int64_t)lanes->count);
+        scatter_band(&prediction->bands[b], lanes, out, samples + b * count);
+}
+
+static enum tl_code classify(const struct vote *vote, const uint32_t *pixels, size_t count,
+                             uint8_t *samples, struct tl_err *err)
+{
+    struct forest_output out;
+    struct lanes lanes;
+
+    TL_TRY(look(vote, pixels, count, &lanes, samples, err));
+    if (!lanes.count)
+        return TL_OK;
+    if (!alloc_output(vote, lanes.count, &out))
+        return no_memory(lanes.count, err);
+    TL_TRY(forest_run(vote->prediction->forest, &lanes.features.pixels, vote->errand, vote->arena,
+                      &out, err));
+    scatter_bands(vote, &lanes, &out, count, samples);
+    metric_add(METRIC_CLASSIFIED_PIXELS, (int64_t)lanes.count);
+    return TL_OK;
+}
+
+/* ---- smoothed ---- */
+
+/* Probabilities of all that is within reach of some pixels. */
+struct votes {
+    struct smooth_field field;
+    struct smooth_planes planes;
+};
+
+/* As the forest gives them. */
+static enum tl_code gather(const struct vote *vote, struct votes *votes, struct tl_err *err)
+{
+    const struct prediction *prediction = vote->prediction;
+    struct smooth_field *field = &votes->field;
+    struct lanes lanes;
+
+    uint8_t *label = arena_alloc(vote->arena, field->pixel_count, sizeof(*label));
+    if (!label)
+        return no_memory(field->pixel_count, err);
+    TL_TRY(look(vote, field->pixels, field->pixel_count, &lanes, label, err));
+    votes->planes = (struct smooth_planes){
+        .columns = lanes.count, .class_count = forest_info(prediction->forest)->class_count};
+    if (!lanes.count)
+        return TL_OK;
+    votes->planes.p =
+        arena_alloc(vote->arena, lanes.count * votes->planes.class_count, sizeof(*votes->planes.p));
+    if (!votes->planes.p)
+        return no_memory(lanes.count, err);
+    const struct forest_output out = {.probability = votes->planes.p};
+    TL_TRY(forest_run(prediction->forest, &lanes.features.pixels, vote->errand, vote->arena, &out,
+                      err));
+    for (size_t i = 0; i < lanes.count; i++)
+        field->column[smooth_cell(field, field->pixels[lanes.result[i]])] = (uint32_t)i;
+    return TL_OK;
+}
+
+/* One smoothing is still to be done. */
+static enum tl_code gather_smoothed(const struct vote *vote, const uint32_t *pixels, size_t count,
+                                    struct votes *votes, struct tl_err *err)
+{
+    const struct stack_place *at = &vote->window->at;
+    const struct smooth_want want = {at->width, at->height, pixels, count,
+                                     vote->prediction->smooth};
+
+    TL_TRY(smooth_field_new(&want, vote->arena, &votes->field, err));
+    TL_TRY(gather(vote, votes, err));
+    return smooth_but_once(&votes->field, &votes->planes, vote->arena, err);
+}
+
+/* Pixels without probabilities, for a feature that was no number: moves the others together. */
+static void drop_silent(const struct votes *votes, struct lanes *lanes, uint8_t *label)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < lanes->count; i++) {
+        size_t cell = smooth_cell(&votes->field, lanes->pixel[i]);
+        bool silent = votes->field.column[cell] == SMOOTH_NOTHING;
+
+        if (silent)
+            label[lanes->result[i]] = CLASS_NODATA;
+        lanes->pixel[kept] = lanes->pixel[i];
+        lanes->result[kept] = lanes->result[i];
+        kept += !silent;
+    }
+    lanes->count = kept;
+}
+
+static enum tl_code classify_smoothed(const struct vote *vote, const uint32_t *pixels, size_t count,
+                                      uint8_t *samples, struct tl_err *err)
+{
+    const struct forest_info *model = forest_info(vote->prediction->forest);
+    double p[FOREST_MAX_CLASSES];
+    struct forest_output out;
+    struct votes votes;
+    struct lanes lanes;
+
+    TL_TRY(gather_smoothed(vote, pixels, count, &votes, err));
+    TL_TRY(settle(vote, pixels, count, &lanes, samples, err));
+    drop_silent(&votes, &lanes, samples);
+    if (!lanes.count)
+        return TL_OK;
+    if (!alloc_output(vote, lanes.count, &out))
+        return no_memory(lanes.count, err);
+    for (size_t i = 0; i < lanes.count; i++) {
+        smooth_mean(&votes.field, &votes.planes, smooth_cell(&votes.field, lanes.pixel[i]), p);
+        forest_write(model, p, i, lanes.count, &out);
+    }
+    scatter_bands(vote, &lanes, &out, count, samples);
+    metric_add(METRIC_CLASSIFIED_PIXELS, (int64_t)votes.planes.columns);
+    return TL_OK;
+}
+
+enum tl_code vote_smoothed_pixel(const struct vote *vote, uint32_t pixel,
+                                 const struct forest_output *ret_output, struct tl_err *err)
+{
+    double p[FOREST_MAX_CLASSES];
+    struct votes votes;
+
+    TL_TRY(gather_smoothed(vote, &pixel, 1, &votes, err));
+    smooth_mean(&votes.field, &votes.planes, smooth_cell(&votes.field, pixel), p);
+    forest_write(forest_info(vote->prediction->forest), p, 0, 1, ret_output);
     return TL_OK;
 }
 
@@ -140,19 +273,15 @@ enum tl_code vote_pixels(const struct vote *vote, const uint32_t *pixels, size_t
                          uint8_t *ret_samples, struct tl_err *err)
 {
     size_t further = (size_t)(vote->prediction->pyramid.bands - CLASS_BANDS) * count;
+    bool smooth = vote->prediction->smooth && !vote->window->at.level;
     int64_t start = clock_now_ns();
-    struct lanes lanes;
-    struct stack_features features;
 
     memset(ret_samples + count, 0, count);
     memset(ret_samples + CLASS_BANDS * count, CLASS_UNSAID, further);
-    TL_TRY(settle(vote, pixels, count, &lanes, ret_samples, err));
-    if (lanes.count) {
-        TL_TRY(stack_features(vote->window, lanes.pixel, lanes.count, vote->arena, &features, err));
-        drop_unknown(vote, &features, &lanes, ret_samples);
-    }
-    if (lanes.count)
-        TL_TRY(classify(vote, &lanes, &features.pixels, count, ret_samples, err));
+    if (smooth)
+        TL_TRY(classify_smoothed(vote, pixels, count, ret_samples, err));
+    else
+        TL_TRY(classify(vote, pixels, count, ret_samples, err));
     errand_lap(vote->errand, STAGE_CLASSIFY, start);
     return TL_OK;
 }

@@ -4,6 +4,7 @@
 #include "classify/majority.h"
 #include "classify/prediction.h"
 #include "classify/sieve.h"
+#include "classify/smooth.h"
 
 #include <string.h>
 
@@ -51,6 +52,17 @@ static enum tl_code read_unsure(struct json_at at, struct post_step *ret, struct
     return TL_OK;
 }
 
+static enum tl_code read_smooth(struct json_at at, struct post_step *ret, struct tl_err *err)
+{
+    static const char *const known[] = {"op", "times", NULL};
+    int64_t times;
+
+    TL_TRY(json_known_keys(at, known, err));
+    TL_TRY(json_read_int_or(json_key(&at, "times"), 1, SMOOTH_MAX, 1, &times, err));
+    ret->size = (uint8_t)times;
+    return TL_OK;
+}
+
 static enum tl_code read_step(struct json_at at, struct post_step *ret, struct tl_err *err)
 {
     static const struct {
@@ -59,7 +71,8 @@ static enum tl_code read_step(struct json_at at, struct post_step *ret, struct t
         enum tl_code (*read)(struct json_at, struct post_step *, struct tl_err *);
     } ops[] = {{"majority", POST_MAJORITY, read_majority},
                {"sieve", POST_SIEVE, read_sieve},
-               {"unsure", POST_UNSURE, read_unsure}};
+               {"unsure", POST_UNSURE, read_unsure},
+               {"smooth", POST_SMOOTH, read_smooth}};
     struct json_at name_at = json_key(&at, "op");
     const char *name;
 
@@ -71,7 +84,7 @@ static enum tl_code read_step(struct json_at at, struct post_step *ret, struct t
         *ret = (struct post_step){.op = ops[i].op};
         return ops[i].read(at, ret, err);
     }
-    return json_refuse(&name_at, err, "\"%s\" is not one of majority, sieve, unsure", name);
+    return json_refuse(&name_at, err, "\"%s\" is not one of majority, sieve, smooth, unsure", name);
 }
 
 enum tl_code post_doc_read(struct json_at at, struct post *ret_post, struct tl_err *err)

@@ -310,14 +310,15 @@ class NativeZoom(OnScene):
 
 class Bands(OnScene):
     """What "outputs" in a document adds to label and confidence: in tiles, points and files, as the reference has it."""
+    POST = [{"op": "majority", "size": 3}]
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.document = cls.scene.masked("bands", outputs=["margin", "entropy", "probability"])
-        truth = cls.scene.truth(cls.document)
-        cls.label, cls.confidence = truth.window(0, 0, SIZE, SIZE)
-        cls.bands = truth.bands(0, 0, SIZE, SIZE)
+        cls.document = cls.scene.masked("bands", post=cls.POST, outputs=["margin", "entropy", "probability"])
+        cls.truth = cls.scene.truth(cls.document)
+        cls.label, cls.confidence = cls.truth.window(0, 0, SIZE, SIZE)
+        cls.bands = cls.truth.bands(0, 0, SIZE, SIZE)
 
     def test_each_band_is_a_styled_tile(self):
         tilth = self.serve(self.document)
@@ -341,7 +342,7 @@ class Bands(OnScene):
         self.assertEqual(*of_class)
 
     def test_a_point_has_margin_and_entropy_whatever_the_layer_keeps(self):
-        tilth = self.serve(self.scene.masked("few"))
+        tilth = self.serve(self.scene.masked("few", post=self.POST))
         row, col = (int(i) for i in np.argwhere(self.label < scene.MASKED)[4321])
         lon, lat = NativeZoom.lonlat_of(self.scene.grid, col + 0.5, row + 0.5)
         point = tilth.get(f"/layers/few/point/{lon:.9f},{lat:.9f}").json()
@@ -403,6 +404,49 @@ class Bands(OnScene):
         wanted = self.scene.plain.bands(0, 0, SIZE, SIZE)
         for name, file in ("margin", "m.tif"), ("probability:maize", "p.tif"):
             np.testing.assert_array_equal(gdal.Open(str(out / file)).ReadAsArray(), wanted[name], name)
+
+
+class Smoothed(Bands):
+    """Probabilities smoothed before there are labels: every band, in tiles, points and files, over blocks and behind a mask."""
+    POST = [{"op": "smooth", "times": 2}, {"op": "unsure", "below": 40}, {"op": "majority", "size": 3}]
+    test_a_band_that_is_not_kept_is_refused_with_the_way_to_it = None  # nothing that smoothing changes
+    test_what_cannot_be_kept_is_said_at_start = None
+    test_rasters_and_a_model_have_every_band_that_is_asked_for = None
+
+    def test_the_truth_is_worth_comparing_with(self):
+        """Smoothing changes labels, at the mask's edges too, and a window of the truth is the truth's window."""
+        plain = self.scene.truth(self.scene.masked("rough", post=self.POST[1:])).window(0, 0, SIZE, SIZE)
+        self.assertGreater((plain[0] != self.label).mean(), 0.02)
+        self.assertTrue((self.label == scene.MASKED).any())
+        for got, whole in zip(self.truth.window(450, 480, 150, 100), (self.label, self.confidence)):
+            np.testing.assert_array_equal(got, whole[480:580, 450:600])
+
+    def test_every_order_of_asking_gives_the_reference(self):
+        tilth = self.serve(self.document, block_pool="8 MiB", workers=3)
+        tiles = [t for z in (13, 14, 15, 16) for t in scene.tiles_over(self.scene.bounds, z)[::z - 12]][:120]
+        np.random.default_rng(4).shuffle(tiles)
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda t: self.check_tile(
+                tilth, "bands", tuple(t), scene.nearest_tile(self.label, self.scene.grid, tuple(t))), tiles))
+
+    def test_a_point_has_the_probabilities_that_its_label_is_of(self):
+        tilth = self.serve(self.document)
+        shown = np.argwhere(self.label < scene.MASKED)
+        for row, col in ((0, 0), (511, 511), (512, 512), (SIZE - 1, SIZE - 1), *shown[::len(shown) // 9].tolist()):
+            lon, lat = NativeZoom.lonlat_of(self.scene.grid, col + 0.5, row + 0.5)
+            point = tilth.get(f"/layers/bands/point/{lon:.9f},{lat:.9f}").json()
+            state, p, features = self.truth.votes(col, row, 1, 1)
+            if state[0, 0]:
+                self.assertEqual(point["probabilities"], {})
+                continue
+            self.assertEqual(point["value"], self.label[row, col])
+            self.assertEqual(point["confidence"], self.confidence[row, col])
+            np.testing.assert_allclose(list(point["probabilities"].values()), p[:, 0, 0], rtol=0, atol=1e-6)
+            np.testing.assert_allclose(list(point["features"].values()), features[:, 0, 0], rtol=1e-6, atol=1e-6)
+
+    def test_a_smoothing_that_is_not_first_is_refused(self):
+        tilth = self.serve(self.scene.layer("late", post=self.POST[::-1]))
+        self.assertIn("step 3 smooths probabilities", " ".join(tilth.errors))
 
 
 def mean_level(label, plane):

@@ -177,6 +177,21 @@ static uint8_t vote_percent(enum prediction_output what, uint32_t class, float s
     return 0;
 }
 
+/* All of a vote, of a layer that smooths: float32, and they add up to one. */
+static float vote_probability(unsigned class, float sum, float b)
+{
+    unsigned total = 0, own = 0;
+
+    for (unsigned c = 0; c < 8; c++) {
+        unsigned part = ((unsigned)b * 3 + (unsigned)sum * 17 + c * 31) % 23 +
+                        ((unsigned)sum % 8 == c ? 20 : 0);
+
+        total += part;
+        own = c == class ? part : own;
+    }
+    return (float)own / (float)total;
+}
+
 const struct forest_info *forest_info(const struct forest *forest)
 {
     return &forest->info;
@@ -254,9 +269,10 @@ enum tl_code forest_run(const struct forest *forest, const struct forest_pixels 
         if (output->label) {
             output->label[i] = vote_label(sum, b);
             output->confidence[i] = vote_confidence(b);
-            if (fake.seen)
-                atomic_fetch_add(&fake.seen[(size_t)(int64_t)id % LAND_PIXELS], 1);
         }
+        /* A point's vote, for its margin too, does not count. */
+        if (fake.seen && (output->label || !output->margin))
+            atomic_fetch_add(&fake.seen[(size_t)(int64_t)id % LAND_PIXELS], 1);
         if (output->margin)
             output->margin[i] = vote_percent(PREDICTION_MARGIN, 0, sum, b) / 100.0F;
         if (output->entropy)
@@ -264,7 +280,7 @@ enum tl_code forest_run(const struct forest *forest, const struct forest_pixels 
         for (unsigned c = 0; output->percent && c < 8; c++)
             output->percent[c * count + i] = vote_percent(PREDICTION_PROBABILITY, c, sum, b);
         for (unsigned c = 0; output->probability && c < 8; c++)
-            output->probability[c * count + i] = c == 2 ? 1 : 0;
+            output->probability[c * count + i] = vote_probability(c, sum, b);
     }
     return TL_OK;
 }
@@ -557,12 +573,111 @@ static void filter_land(struct raster *raster, const struct post *post)
     free(confidence);
 }
 
+static bool land_votes(const struct world *w, int64_t x, int64_t y)
+{
+    return x >= 0 && y >= 0 && x < LAND_WIDTH && y < LAND_HEIGHT &&
+           land_valid((uint32_t)x, (uint32_t)y) &&
+           (!w->spec.mask.source || land_baseline((uint32_t)x, (uint32_t)y) == 4);
+}
+
+/* The mean of the votes around a pixel, [class][pixel]: from them, and from those that count. */
+static void land_mean(const float *p, const uint8_t *votes, uint32_t x, uint32_t y, double *ret)
+{
+    for (size_t c = 0; c < 8; c++) {
+        double sum = 0;
+        int total = 0;
+
+        for (int64_t i = 0; i < 9; i++) {
+            int64_t dx = i % 3 - 1, dy = i / 3 - 1;
+            int64_t at = (y + dy) * LAND_WIDTH + x + dx;
+
+            if (x + dx < 0 || x + dx >= LAND_WIDTH || y + dy < 0 || y + dy >= LAND_HEIGHT ||
+                !votes[at])
+                continue;
+            int weight = !dx && !dy ? 3 : !dx || !dy ? 2 : 1;
+            sum += weight * (double)p[c * LAND_PIXELS + (size_t)at];
+            total += weight;
+        }
+        ret[c] = sum / total;
+    }
+}
+
+static uint8_t mean_percent(const struct prediction_band *band, const double *p)
+{
+    double first = 0, second = 0, entropy = 0;
+
+    for (size_t c = 0; c < 8; c++) {
+        entropy -= p[c] > 0 ? p[c] * log(p[c]) : 0;
+        second = fmax(second, fmin(first, p[c]));
+        first = fmax(first, p[c]);
+    }
+    if (band->what == PREDICTION_MARGIN)
+        return (uint8_t)(100 * (double)(float)(first - second) + 0.5);
+    if (band->what == PREDICTION_ENTROPY)
+        return (uint8_t)(100 * (double)(float)(entropy / log(8)) + 0.5);
+    return (uint8_t)(100 * p[band->class] + 0.5);
+}
+
+/* What a pixel shows of its means. */
+static void put_mean(const struct world *w, const double *p, size_t at, struct raster *raster)
+{
+    size_t best = 0;
+
+    for (size_t c = 1; c < 8; c++)
+        best = p[c] > p[best] ? c : best;
+    raster->label[at] = fake.classes[best].value;
+    raster->confidence[at] = (uint8_t)(100 * p[best] + 0.5);
+    for (uint32_t m = 0; m < w->spec.more_count; m++)
+        raster->confidence[(m + 1) * LAND_PIXELS + at] = mean_percent(&w->spec.more[m], p);
+}
+
+/* Everything smoothed at once, `times` over. */
+static struct raster smooth_land(const struct world *w, unsigned times)
+{
+    struct raster raster = raster_new(LAND_WIDTH, LAND_HEIGHT, 1 + w->spec.more_count);
+    float *p = calloc((size_t)8 * LAND_PIXELS, sizeof(*p)),
+          *next = calloc((size_t)8 * LAND_PIXELS, sizeof(*next));
+    uint8_t *votes = malloc(LAND_PIXELS);
+    double mean[8];
+
+    for (uint32_t i = 0; i < LAND_PIXELS; i++) {
+        uint32_t x = i % LAND_WIDTH, y = i / LAND_WIDTH;
+
+        votes[i] = land_votes(w, x, y);
+        if (w->spec.mask.source && land_baseline(x, y) != 4)
+            raster.label[i] = CLASS_MASKED;
+        for (unsigned c = 0; c < 8; c++)
+            p[(size_t)c * LAND_PIXELS + i] =
+                vote_probability(c, land_sample(BAND_A, x, y), land_sample(BAND_B, x, y));
+    }
+    for (; times > 0; times--) {
+        for (uint32_t i = 0; i < LAND_PIXELS; i++) {
+            if (!votes[i])
+                continue;
+            land_mean(p, votes, i % LAND_WIDTH, i / LAND_WIDTH, mean);
+            for (size_t c = 0; c < 8; c++)
+                next[c * LAND_PIXELS + i] = (float)mean[c];
+            if (times == 1)
+                put_mean(w, mean, i, &raster);
+        }
+        float *used = p;
+        p = next;
+        next = used;
+    }
+    free(p);
+    free(next);
+    free(votes);
+    return raster;
+}
+
 static struct raster world_reference(const struct world *w)
 {
-    struct raster raster = classify_land(w);
+    struct post rest = w->spec.post;
+    unsigned times = post_take_smoothing(&rest);
+    struct raster raster = times ? smooth_land(w, times) : classify_land(w);
 
-    if (w->spec.post.count)
-        filter_land(&raster, &w->spec.post);
+    if (rest.count)
+        filter_land(&raster, &rest);
     return raster;
 }
 

@@ -168,7 +168,7 @@ static void walk_expected(const struct compiled *c, struct pixels *px)
 
     for (size_t i = 0; i < px->count; i++) {
         walk_pixel(&c->model, px->planes, i, p);
-        walk_write(&c->model, p, i, px->count, &px->expected);
+        forest_write(&c->model.info, p, i, px->count, &px->expected);
     }
 }
 

@@ -200,6 +200,9 @@ TEST(beyond_the_budget_the_approx_policy_classifies_overviews_and_keeps_nothing)
     struct block_request request = {.level = 2, .x0 = 20, .y0 = 30, .x1 = 300, .y1 = 270};
 
     world_init(&w, 0, false);
+    /* The steps are for pixels of level 0, and so is a smoothing. */
+    w.spec.post = (struct post){
+        .count = 2, .steps = {{.op = POST_SMOOTH, .size = 1}, {.op = POST_MAJORITY, .size = 5}}};
     world_open(&w, NULL);
     for (int i = 0; i < 2; i++) {
         fake_reset();

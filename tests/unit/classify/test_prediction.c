@@ -129,6 +129,106 @@ TEST(any_partition_gives_the_whole_raster_after_a_chain_of_steps)
     assert_any_partition(&post, MASK, 7);
 }
 
+/* ---- smoothed ---- */
+
+static struct post smoothed(unsigned times)
+{
+    return (struct post){.count = 1, .steps = {{.op = POST_SMOOTH, .size = (uint8_t)times}}};
+}
+
+TEST(any_partition_gives_the_whole_raster_smoothed)
+{
+    const struct post once = smoothed(1), often = smoothed(8);
+
+    assert_any_partition(&once, false, 12);
+    assert_any_partition_of(&once, true, 13, TL_COUNT(land_more));
+    assert_any_partition_of(&often, true, 14, TL_COUNT(land_more));
+}
+
+TEST(any_partition_gives_the_whole_raster_smoothed_before_other_steps)
+{
+    const struct post post = {.count = 4,
+                              .steps = {{.op = POST_SMOOTH, .size = 3},
+                                        {.op = POST_UNSURE, .below = 24, .value = 200},
+                                        {.op = POST_MAJORITY, .size = 5},
+                                        {.op = POST_SIEVE, .size = 20, .connect = 8}}};
+
+    assert_each_step_changes_labels(&post);
+    assert_any_partition(&post, false, 15);
+    assert_any_partition(&post, true, 16);
+}
+
+TEST(single_pixels_and_lines_of_them_are_the_whole_rasters_smoothed)
+{
+    static const uint32_t corners[] = {0, 1, 510, 511, 512, 513, 1023, 1024, 1098, 1099, 1299};
+    const struct post twice = smoothed(2);
+    struct world w;
+
+    world_init(&w, 0, true);
+    w.spec.post = twice;
+    world_open(&w, NULL);
+    struct raster raster = world_reference(&w);
+    for (size_t i = 0; i < TL_COUNT(corners) * TL_COUNT(corners); i++) {
+        uint32_t x = corners[i % TL_COUNT(corners)], y = corners[i / TL_COUNT(corners)];
+        uint16_t left = (uint16_t)(x % CLASS_BLOCK), top = (uint16_t)(y % CLASS_BLOCK);
+        const struct block_request request = {.col = x / CLASS_BLOCK,
+                                              .row = y / CLASS_BLOCK,
+                                              .x0 = left,
+                                              .y0 = top,
+                                              .x1 = (uint16_t)(left + 1),
+                                              .y1 = (uint16_t)(i % 7 ? top + 1 : CLASS_BLOCK)};
+
+        if (y >= LAND_HEIGHT)
+            continue;
+        struct block *block = read_block(w.prediction, request);
+        assert_window(block, &request, &raster);
+        block_unref(block);
+    }
+    raster_release(&raster);
+    world_release(&w);
+}
+
+TEST(a_smoothed_feature_that_is_not_a_number_weighs_nothing)
+{
+    static const char *const features[] = {"s.a + 0 * s.b", "s.b + ln(s.b != 5)", "s.id"};
+    struct world w;
+
+    world_init(&w, 0, false);
+    w.spec.features = features;
+    w.spec.post = smoothed(1);
+    world_open(&w, NULL);
+    struct block *block = read_block(w.prediction, whole_block(0, 0, 0));
+    const uint8_t *labels = block->samples;
+    unsigned silent = 0;
+    for (uint32_t y = 0; y < CLASS_BLOCK; y++)
+        for (uint32_t x = 0; x < CLASS_BLOCK; x++) {
+            bool unknown = !land_valid(x, y) || land_sample(BAND_B, x, y) == 5;
+
+            assert_int_equal(labels[y * CLASS_BLOCK + x] == CLASS_NODATA, unknown);
+            silent += unknown;
+        }
+    assert_true(silent > 4000);
+    block_unref(block);
+    world_release(&w);
+}
+
+TEST(a_smoothing_classifies_what_it_reaches_and_no_more)
+{
+    struct world w;
+    const struct block_request request = {.col = 1, .row = 0, .x0 = 0, .y0 = 1, .x1 = 80, .y1 = 14};
+
+    world_init(&w, 0, false);
+    w.spec.post = smoothed(3);
+    world_open(&w, NULL);
+    for (int i = 0; i < 2; i++)
+        block_unref(read_block(w.prediction, request));
+    for (uint32_t y = 0; y < LAND_HEIGHT; y++)
+        for (uint32_t x = 0; x < LAND_WIDTH; x++)
+            assert_int_equal(atomic_load(&fake.seen[y * LAND_WIDTH + x]),
+                             x >= 509 && x < 595 && y < 17 && land_valid(x, y));
+    world_release(&w);
+}
+
 TEST(only_pixels_that_were_asked_for_are_classified_and_only_once)
 {
     struct world w;
@@ -799,6 +899,11 @@ TEST(a_prediction_that_cannot_work_says_why)
     assert_refused(opened(&w), TL_INVALID, "a majority filter of 4 pixels");
     w.spec.post = majority_of(27);
     assert_refused(opened(&w), TL_INVALID, "a majority filter of 27 pixels");
+    w.spec.post = smoothed(9);
+    assert_refused(opened(&w), TL_INVALID, "probabilities smoothed 9 times; it is 1 to 8");
+    w.spec.post = majority_of(3);
+    w.spec.post.steps[w.spec.post.count++] = smoothed(1).steps[0];
+    assert_refused(opened(&w), TL_INVALID, "step 2 smooths probabilities");
     w.spec.post.count = 0;
     w.spec.grid.width = 0;
     assert_refused(opened(&w), TL_INVALID, "a grid of 0 x 1100 pixels");
@@ -831,7 +936,7 @@ static struct hash128 fingerprint_of(struct world *w)
 TEST(the_fingerprint_changes_with_everything_that_changes_pixels)
 {
     struct world w;
-    struct hash128 seen[20];
+    struct hash128 seen[22];
     size_t count = 0;
 
     world_init(&w, 0, false);
@@ -846,6 +951,10 @@ TEST(the_fingerprint_changes_with_everything_that_changes_pixels)
     w.spec.post.steps[0].connect = 8;
     seen[count++] = fingerprint_of(&w);
     w.spec.post.steps[0] = (struct post_step){.op = POST_UNSURE, .below = 5, .value = 200};
+    seen[count++] = fingerprint_of(&w);
+    w.spec.post = smoothed(1);
+    seen[count++] = fingerprint_of(&w);
+    w.spec.post = smoothed(2);
     seen[count++] = fingerprint_of(&w);
     w.spec.features = (const char *const[]){"s.a + 1", "s.b", "s.id"};
     seen[count++] = fingerprint_of(&w);
@@ -920,7 +1029,9 @@ TEST(a_point_tells_label_confidence_probabilities_and_features)
     assert_int_equal(point.label, raster.label[303 * LAND_WIDTH + 801]);
     assert_int_equal(point.confidence, raster.confidence[303 * LAND_WIDTH + 801]);
     assert_true(point.features[1] == land_sample(BAND_B, 801, 303));
-    assert_true(point.probability[2] == 1 && point.probability[1] == 0);
+    for (unsigned c = 0; c < 8; c++)
+        assert_true(point.probability[c] == vote_probability(c, land_sample(BAND_A, 801, 303),
+                                                             land_sample(BAND_B, 801, 303)));
     assert_true(fake_classified() <= 25);
 
     assert_ok(prediction_point(w.prediction, (struct prediction_cell){730, 600}, &errand, arena,
@@ -934,12 +1045,61 @@ TEST(a_point_tells_label_confidence_probabilities_and_features)
     world_release(&w);
 }
 
+TEST(a_point_of_a_layer_that_smooths_tells_what_its_block_shows)
+{
+    static const struct prediction_cell cells[] = {{0, 0},     {511, 511},   {512, 512},
+                                                   {801, 303}, {1299, 1099}, {389, 270}};
+    struct world w;
+    struct prediction_point point;
+    struct errand errand = errand_unbounded();
+    AUTO(arena) arena = arena_new();
+    uint32_t classified = 0;
+
+    world_init(&w, 0, true);
+    w.spec.post = smoothed(2);
+    w.spec.more_count = TL_COUNT(land_more);
+    w.spec.more = land_more;
+    world_open(&w, NULL);
+    struct raster raster = world_reference(&w);
+    for (size_t i = 0; i < TL_COUNT(cells); i++) {
+        uint32_t x = cells[i].col, y = cells[i].row;
+        size_t at = (size_t)y * LAND_WIDTH + x;
+        float greatest = 0;
+
+        assert_ok(prediction_point(w.prediction, cells[i], &errand, arena, &point, &err));
+        assert_int_equal(point.label, raster.label[at]);
+        assert_int_equal(point.confidence, raster.confidence[at]);
+        assert_int_equal(point.probability != NULL, land_votes(&w, x, y));
+        if (!point.probability)
+            continue;
+        classified++;
+        for (unsigned c = 0; c < 8; c++)
+            greatest = fmaxf(greatest, point.probability[c]);
+        assert_int_equal(forest_percent((double)greatest), point.confidence);
+        assert_int_equal(forest_percent((double)point.entropy),
+                         raster.confidence[LAND_PIXELS + at]);
+        assert_int_equal(forest_percent((double)point.probability[5]),
+                         raster.confidence[2 * LAND_PIXELS + at]);
+        assert_int_equal(forest_percent((double)point.margin),
+                         raster.confidence[3 * LAND_PIXELS + at]);
+        assert_true(point.features[1] == land_sample(BAND_B, x, y));
+    }
+    assert_true(classified >= 3);
+    raster_release(&raster);
+    world_release(&w);
+}
+
 RUN(T(any_partition_gives_the_whole_raster_within_an_area),
     T(any_partition_gives_every_band_that_is_kept), T(more_bands_than_a_block_may_have_are_refused),
     T(any_partition_gives_the_whole_raster_without_a_filter),
     T(any_partition_gives_the_whole_raster_with_a_filter),
     T(any_partition_gives_the_whole_raster_behind_a_mask),
     T(any_partition_gives_the_whole_raster_after_a_chain_of_steps),
+    T(any_partition_gives_the_whole_raster_smoothed),
+    T(any_partition_gives_the_whole_raster_smoothed_before_other_steps),
+    T(single_pixels_and_lines_of_them_are_the_whole_rasters_smoothed),
+    T(a_smoothed_feature_that_is_not_a_number_weighs_nothing),
+    T(a_smoothing_classifies_what_it_reaches_and_no_more),
     T(only_pixels_that_were_asked_for_are_classified_and_only_once),
     T(masked_pixels_and_nodata_never_reach_the_forest),
     T(what_is_outside_the_area_is_neither_fetched_nor_classified),
@@ -963,4 +1123,5 @@ RUN(T(any_partition_gives_the_whole_raster_within_an_area),
     T(a_prediction_that_cannot_work_says_why),
     T(the_fingerprint_changes_with_everything_that_changes_pixels),
     T(a_point_outside_the_area_is_masked),
-    T(a_point_tells_label_confidence_probabilities_and_features))
+    T(a_point_tells_label_confidence_probabilities_and_features),
+    T(a_point_of_a_layer_that_smooths_tells_what_its_block_shows))

@@ -34,6 +34,18 @@ TEST(hrefs_are_relative_to_the_document)
     assert_string_equal(doc.model, "/m.tilth");
 }
 
+TEST(a_smoothing_is_done_once_or_as_often_as_it_says)
+{
+    assert_ok(parse(PREDICTION ", \"post\": [{\"op\": \"smooth\"}]}"));
+    assert_int_equal(doc.post.count, 1);
+    assert_int_equal(doc.post.steps[0].op, POST_SMOOTH);
+    assert_int_equal(doc.post.steps[0].size, 1);
+    assert_ok(parse(PREDICTION ", \"post\": [{\"op\": \"smooth\", \"times\": 8},"
+                               " {\"op\": \"majority\", \"size\": 3}]}"));
+    assert_int_equal(doc.post.steps[0].size, 8);
+    assert_int_equal(doc.post.steps[1].op, POST_MAJORITY);
+}
+
 TEST(a_prediction_is_read_in_full)
 {
     assert_ok(parse(PREDICTION
@@ -118,7 +130,12 @@ TEST(a_refusal_names_document_and_place)
     assert_refused(parse(PREDICTION ", \"post\": [{\"op\": \"majority\", \"size\": 4}]}"),
                    TL_INVALID, "odd");
     assert_refused(parse(PREDICTION ", \"post\": [{\"op\": \"blur\"}]}"), TL_INVALID,
-                   "post[0].op: \"blur\" is not one of majority, sieve, unsure");
+                   "post[0].op: \"blur\" is not one of majority, sieve, smooth, unsure");
+    assert_refused(parse(PREDICTION ", \"post\": [{\"op\": \"smooth\", \"times\": 9}]}"),
+                   TL_INVALID, "post[0].times");
+    assert_refused(parse(PREDICTION ", \"post\": [{\"op\": \"unsure\", \"below\": 60},"
+                                    " {\"op\": \"smooth\"}]}"),
+                   TL_INVALID, "step 2 smooths probabilities");
     assert_refused(parse(PREDICTION ", \"post\": [{\"op\": \"sieve\", \"size\": 4}]}"), TL_INVALID,
                    "size");
     assert_refused(parse(PREDICTION ", \"post\": [{\"op\": \"sieve\", \"min_pixels\": 200},"
@@ -253,10 +270,11 @@ TEST(a_source_is_anonymous_when_it_says_so)
     assert_true(doc.sources[0].s3.anonymous); /* the store drops the keys */
 }
 
-RUN(T(hrefs_are_relative_to_the_document), T(a_prediction_is_read_in_full),
-    T(an_area_of_interest_is_a_file_or_stands_in_the_document), T(outputs_are_a_list_of_names),
-    T(interpolating_kernels_are_refused_for_classes), T(a_refusal_names_document_and_place),
-    T(a_key_that_would_be_passed_over_is_refused), T(a_source_is_anonymous_when_it_says_so),
-    T(a_season_is_found_by_label_and_by_day), T(a_secret_may_come_from_the_environment),
-    T(a_season_has_days_that_exist_in_their_order), T(a_day_that_does_not_exist_has_no_season),
+RUN(T(hrefs_are_relative_to_the_document), T(a_smoothing_is_done_once_or_as_often_as_it_says),
+    T(a_prediction_is_read_in_full), T(an_area_of_interest_is_a_file_or_stands_in_the_document),
+    T(outputs_are_a_list_of_names), T(interpolating_kernels_are_refused_for_classes),
+    T(a_refusal_names_document_and_place), T(a_key_that_would_be_passed_over_is_refused),
+    T(a_source_is_anonymous_when_it_says_so), T(a_season_is_found_by_label_and_by_day),
+    T(a_secret_may_come_from_the_environment), T(a_season_has_days_that_exist_in_their_order),
+    T(a_day_that_does_not_exist_has_no_season),
     T(an_expression_that_is_none_is_refused_at_its_place))
