@@ -38,10 +38,18 @@ def _unpickled(path):
     """Runs whatever the pickle says: only of files of one's own. The server never does this."""
     try:
         import joblib
-        return joblib.load(path)
     except ImportError:
+        joblib = None
+    try:
+        if joblib:
+            return joblib.load(path)
         with open(path, "rb") as file:
             return pickle.load(file)
+    except (ImportError, OSError):
+        raise
+    except Exception as error:  # a damaged pickle may raise anything
+        raise ModelError(f"{path}: no pickle that can be opened ({type(error).__name__}: {error}). Files that LightGBM, "
+                         "XGBoost, CatBoost and ONNX exporters write are read by tilth as they are") from None
 
 
 def _is_classifier(thing):
@@ -70,8 +78,13 @@ def _table(path, features):
     if path.endswith((".npy", ".npz")):
         rows = np.load(path, allow_pickle=False)
         return rows[rows.files[0]] if path.endswith(".npz") else rows
-    with open(path, newline="", encoding="utf-8") as file:
-        lines = [line for line in csv.reader(file) if line]
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            lines = [line for line in csv.reader(file) if line]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ModelError(f"{path}: no table in text: {error}") from None
+    if not lines:
+        raise ModelError(f"{path}: no rows")
     try:
         float(lines[0][0] or "nan")
     except ValueError:
@@ -85,9 +98,12 @@ def _table(path, features):
         raise ModelError(f"{path}: {error}; numbers in columns, a header may name them") from None
 
 
-def _json(text):
-    with open(text, encoding="utf-8") as file:
-        return json.load(file)
+def _json(path):
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except ValueError as error:
+        raise ModelError(f"{path}: no JSON: {error}") from None
 
 
 def export_file(args):
@@ -105,6 +121,8 @@ def export_file(args):
     rows, difference = made.verify()
     print(f"{args.output}: {made.manifest['kind']}, {made.tree_count} trees, {len(made.features)} features, "
           f"{len(made.classes)} classes; {rows} golden rows reproduced, largest difference {difference:.3g}")
+    for one in made.classes:
+        print(f"  map value {one['value']:3d} is class {one['name']}")
 
 
 def parser():

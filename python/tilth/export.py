@@ -1,4 +1,6 @@
 """A fitted estimator -> .tilth file."""
+import re
+
 import numpy as np
 
 from . import container, golden as golden_rows_of
@@ -49,13 +51,32 @@ def _classes(known, classes, encoder):
         made[i]["value"] = int(made[i]["value"])
     for i, one in enumerate(made):
         one.setdefault("color", PALETTE[i % len(PALETTE)])
+        _check_class(one)
+    given = [one["name"] for one in made]
+    if len(set(given)) < len(given):
+        raise ModelError(f"two classes have one name: {', '.join(given)}")
+    if not whole and given != names and sorted(given) == sorted(names):
+        raise ModelError(f"the estimator has these classes in another order: {', '.join(names)}")
     return made
+
+
+def _check_class(one):
+    unknown = set(one) - {"value", "name", "color"}
+    if unknown:
+        raise ModelError(f"a class has a value, a name and a color; {', '.join(sorted(unknown))} is none of them: {one}")
+    if not re.fullmatch("#?[0-9A-Fa-f]{6}", str(one["color"])):
+        raise ModelError(f"the color of {one['name']} is six hex digits, FFD300, not {one['color']!r}")
+    one["color"] = one["color"].lstrip("#")
 
 
 def _features(estimator, features):
     count = getattr(estimator, "n_features_in_", None) or getattr(_last(estimator), "n_features_in_", None)
+    count = count or None  # CatBoost's own is 0 once it was pickled
+    known = getattr(estimator, "feature_names_in_", getattr(estimator, "feature_names_", None))  # CatBoost's
     if features is None:
-        features = getattr(estimator, "feature_names_in_", getattr(estimator, "feature_names_", None))  # CatBoost's
+        features = known
+    elif known is not None and list(features) != list(known) and sorted(map(str, features)) == sorted(map(str, known)):
+        raise ModelError(f"the estimator has these features in another order: {','.join(map(str, known))}")
     if features is None:
         raise ModelError(f"the estimator was fitted without names: give the names of its {count} features, in the "
                          "order of "

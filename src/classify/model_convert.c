@@ -225,6 +225,13 @@ static enum tl_code check_names(const struct conversion *c)
             return tl_fail(c->err, TL_UNSUPPORTED,
                            "%s: the name of class %u is not UTF-8; name the classes anew", c->name,
                            i);
+    for (uint32_t i = 1; i < info->class_count; i++)
+        for (uint32_t before = 0; before < i; before++)
+            if (strcmp(info->classes[before].name, info->classes[i].name) == 0)
+                return tl_fail(c->err, TL_INVALID,
+                               "%s: classes %u and %u would both be \"%.64s\"; name one anew",
+                               c->name, info->classes[before].value, info->classes[i].value,
+                               info->classes[i].name);
     return is_utf8(info->name) ? TL_OK
                                : tl_fail(c->err, TL_INVALID, "%s: the name is not UTF-8", c->name);
 }

@@ -103,6 +103,10 @@ enum tl_code file_read_classes(struct file_reader *reader, struct json_at at)
         TL_TRY(read_class(reader, item, &classes[i]));
         if (used[classes[i].value])
             return json_refuse(&item, reader->err, "the value %u is there twice", classes[i].value);
+        for (size_t before = 0; before < i; before++)
+            if (strcmp(classes[before].name, classes[i].name) == 0)
+                return json_refuse(&item, reader->err, "the name \"%.64s\" is there twice",
+                                   classes[i].name);
         used[classes[i].value] = true;
     }
     reader->model->info.classes = classes;

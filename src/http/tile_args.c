@@ -162,9 +162,10 @@ static enum tl_code show_class(const struct style *style, struct text word,
             return TL_OK;
         }
     }
-    return tl_fail(err, TL_INVALID,
-                   "classes: style %s has no class \"%.*s\"; /styles/%s lists values and names",
-                   style->id, shown(word), word.at, style->id);
+    return tl_fail(
+        err, TL_INVALID,
+        "classes: style %s has no class \"%.*s\"; the layer's legend.json lists values and names",
+        style->id, shown(word), word.at);
 }
 
 static enum tl_code parse_classes(const struct url *url, struct tile_query *query,

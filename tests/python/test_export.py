@@ -129,6 +129,31 @@ def forest(**parameters):
     return RandomForestClassifier(6, random_state=1, **parameters)
 
 
+class Names(Exported):
+    def test_names_that_contradict_the_estimator_are_refused(self):
+        words = np.array(["bare", "maize", "soya"])[self.y[3]]
+        model = forest().fit(self.x, words)
+        for classes, why in ((["maize", "bare", "soya"], "another order: bare, maize, soya"), (["a", "a", "b"], "one name"),
+                             ([{"color": "red"}, {}, {}], "six hex digits"), ([{"colour": "FF0000"}, {}, {}], "colour is none")):
+            self.refused(why, model, classes=classes)
+        model.feature_names_in_ = np.array(list("abcde"))
+        self.refused("another order: a,b,c,d,e", model, features="bacde")
+        tilth.export(model, self.path, features="vwxyz", golden=self.x, classes=["Brache", "Mais", "Soja"])
+
+    @unittest.skipIf(catboost is None, "catboost is not installed")
+    def test_a_pickled_catboost_knows_no_number_of_columns(self):
+        model = catboost.CatBoostClassifier(iterations=3, verbose=0, allow_writing_files=False).fit(self.x, self.y[2])
+        tilth.export(pickle.loads(pickle.dumps(model)), self.path, features="abcde", golden=self.x)
+
+    def test_what_is_no_pickle_is_told_so(self):
+        for content in (b"", b"{\"a\": 1}", bytes(range(200, 256))):
+            pathlib.Path(self.folder.name, "m.pkl").write_bytes(content)
+            said = subprocess.run([sys.executable, "-m", "tilth", "export", "m.pkl", "-o", "m.tilth"], cwd=self.folder.name,
+                                  env={"PYTHONPATH": str(ROOT / "python")}, capture_output=True, text=True)
+            self.assertEqual(said.returncode, 1)
+            self.assertRegex(said.stderr, "^tilth: m.pkl: no pickle that can be opened")
+
+
 class Trees(Exported):
     def test_forests_of_scikit_learn(self):
         self.assertEqual(self.check(forest(), within=0).manifest["format"], 1)

@@ -257,6 +257,15 @@ TEST(names_that_do_not_fit_the_model_are_refused)
 {
     struct tl_err err;
 
+    assert_refused(refuse_with(&(struct convert_wish){.class_names = "0=maize,1=maize"}, &err),
+                   TL_INVALID, "classes 0 and 1 would both be \"maize\"");
+    assert_refused(
+        refuse_with(&(struct convert_wish){.classes =
+                                               "[{\"value\": 1, \"name\": \"a\"}, {\"value\":"
+                                               " 2, \"name\": \"a\"}]"},
+                    &err),
+        TL_INVALID, "the name \"a\" is there twice");
+
     assert_refused(refuse_with(&(struct convert_wish){.features = "a\nb\n"}, &err), TL_INVALID,
                    "the list of features has 2 names, m.txt has 4 features");
     assert_refused(refuse_with(&(struct convert_wish){.features = "a\nb\na\nc\n"}, &err),
