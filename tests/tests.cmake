@@ -34,7 +34,7 @@ foreach(source ${python_tests})
   get_filename_component(name ${source} NAME_WE)
   string(REPLACE "test_" "" short ${name})
   set(python ${Python3_EXECUTABLE})
-  if(short MATCHES "^(engine|export|libraries)$")
+  if(short MATCHES "^(engine|export|libraries|model)$")
     set(python "\${TILTH_LIBRARIES:-${Python3_EXECUTABLE}}")
   endif()
   add_test(NAME python.${short} COMMAND sh -c "exec ${python} -m unittest -v ${name}"
