@@ -25,7 +25,7 @@ add_compile_definitions(TILTH_EMULATED) # tests that repeat themselves do it les
 # Tests of curl, OpenSSL, PROJ, GDAL, libtiff, WebP, libjpeg and h2o, where a new one is added, and
 # raster/slab: qemu does not know MADV_POPULATE_WRITE.
 set(TILTH_LEFT_OUT
-  classify/class_store classify/levels classify/prediction geo/crs http/route http/server
+  classify/class_store classify/levels classify/prediction geo/area geo/crs http/route http/server
   image/encode raster/block_read raster/codec raster/cog raster/gdal_source raster/raster
   raster/resample raster/slab raster/taint raster/tiff raster/warp raster/warp_gdal raster/warp_worldcover
   store/fetch store/file_object store/href store/remote_object store/s3 store/sigv4
