@@ -53,6 +53,8 @@ def _classes(known, classes, encoder):
         one.setdefault("color", PALETTE[i % len(PALETTE)])
         _check_class(one)
     given = [one["name"] for one in made]
+    if any(np.ndim(c) for c in known):
+        return made  # several outputs, which the estimator's reader refuses
     if len(set(given)) < len(given):
         raise ModelError(f"two classes have one name: {', '.join(given)}")
     if not whole and given != names and sorted(given) == sorted(names):
