@@ -111,7 +111,7 @@ void dense_softmax(uint32_t classes, const double *scores, double *ret_p)
     for (uint32_t c = 1; c < classes; c++)
         most = scores[c] > most ? scores[c] : most;
     for (uint32_t c = 0; c < classes; c++) {
-        ret_p[c] = dense_exp(dense_floor(scores[c] - most));
+        ret_p[c] = poly_exp(dense_floor(scores[c] - most));
         total += ret_p[c];
     }
     for (uint32_t c = 0; c < classes; c++)

@@ -70,7 +70,7 @@ static inline void bend(enum model_activation activation, double *x)
     for (uint32_t i = 0; i < DENSE_STRIP; i++)
         e[i] = dense_power(activation, x[i]);
     for (uint32_t i = 0; i < DENSE_STRIP; i++)
-        e[i] = dense_exp(e[i]);
+        e[i] = poly_exp(e[i]);
     for (uint32_t i = 0; i < DENSE_STRIP; i++)
         x[i] = dense_curve(activation, x[i], e[i]);
 }
@@ -195,7 +195,7 @@ static void shares(uint32_t classes, const double *scores, double *ret_p)
         for (uint32_t i = 0; i < DENSE_STRIP; i++)
             p[i] = dense_floor(scores[(size_t)c * DENSE_STRIP + i] - most[i]);
         for (uint32_t i = 0; i < DENSE_STRIP; i++)
-            p[i] = dense_exp(p[i]);
+            p[i] = poly_exp(p[i]);
         for (uint32_t i = 0; i < DENSE_STRIP; i++)
             total[i] += p[i];
     }

@@ -2,46 +2,17 @@
  * dense_math: the numbers of a net that are not sums. One source for the oracle and for every
  * kernel, of nothing but IEEE operations in a fixed order: the same bits everywhere.
  *
- * Units  dense_exp() to 2^-51 of its value, tanh and the logistic function to 2^-51 absolute
+ * Units  poly_exp() to 2^-51 of its value, tanh and the logistic function to 2^-51 absolute
  */
 #ifndef TILTH_CLASSIFY_DENSE_MATH_H
 #define TILTH_CLASSIFY_DENSE_MATH_H
 
 #include "classify/model_parsed.h"
+#include "classify/poly_exp.h"
 
 #include <math.h>
-#include <stdint.h>
-#include <string.h>
 
-/* e^x for -708 <= x <= 0; NaN for NaN. */
-static inline double dense_exp(double x)
-{
-    const double ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10;
-    const double log2_e = 1.44269504088896338700e+00, round = 0x1.8p52;
-
-    /* e^x = 2^k e^r; k is in the lowest bits of `shifted` */
-    double shifted = x * log2_e + round, k = shifted - round, scale;
-    double r = (x - k * ln2_high) - k * ln2_low;
-    uint64_t bits;
-
-    memcpy(&bits, &shifted, sizeof(bits));
-    bits = (bits + 1023) << 52;
-    memcpy(&scale, &bits, sizeof(scale));
-    double y = 1.0 / 479001600 + r * (1.0 / 6227020800);
-    y = 1.0 / 39916800 + r * y;
-    y = 1.0 / 3628800 + r * y;
-    y = 1.0 / 362880 + r * y;
-    y = 1.0 / 40320 + r * y;
-    y = 1.0 / 5040 + r * y;
-    y = 1.0 / 720 + r * y;
-    y = 1.0 / 120 + r * y;
-    y = 1.0 / 24 + r * y;
-    y = 1.0 / 6 + r * y;
-    y = 0.5 + r * y;
-    return (1 + r * (1 + r * y)) * scale;
-}
-
-/* What dense_exp() takes of a number that is not above 0. */
+/* What poly_exp() takes of a number that is not above 0. */
 static inline double dense_floor(double x)
 {
     return x < -708 ? -708 : x;
@@ -70,7 +41,7 @@ static inline double dense_activate(enum model_activation activation, double x)
         return x < 0 ? 0 : x; /* NaN stays */
     case ACTIVATION_TANH:
     case ACTIVATION_LOGISTIC:
-        return dense_curve(activation, x, dense_exp(dense_power(activation, x)));
+        return dense_curve(activation, x, poly_exp(dense_power(activation, x)));
     case ACTIVATION_SQUARE:
         return x * x;
     case ACTIVATION_NONE:

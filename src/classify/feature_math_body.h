@@ -5,6 +5,7 @@
  * Source  the logarithm is that of FreeBSD's msun (e_log.c): a polynomial in s = f / (2 + f)
  */
 #include "classify/feature_program.h"
+#include "classify/poly_exp.h"
 
 /* Both are far outside what the polynomials and their rounding leave in error. */
 #define SLACK 0x1p-48
@@ -62,31 +63,11 @@ static void ln(const float *x, float *restrict ret)
 
 static void exponential(const float *x, float *restrict ret)
 {
-    const double ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10;
-    const double log2_e = 1.44269504088896338700e+00, round = 0x1.8p52;
     float high[FEATURE_STRIP];
 
     for (int i = 0; i < FEATURE_STRIP; i++) {
-        /* e^x = 2^k e^r; k is in the lowest bits of `shifted` */
-        double shifted = (double)x[i] * log2_e + round, k = shifted - round, scale;
-        double r = ((double)x[i] - k * ln2_high) - k * ln2_low;
-        uint64_t bits;
+        double y = poly_exp((double)x[i]);
 
-        memcpy(&bits, &shifted, sizeof(bits));
-        bits = (bits + 1023) << 52;
-        memcpy(&scale, &bits, sizeof(scale));
-        double y = 1.0 / 479001600 + r * (1.0 / 6227020800);
-        y = 1.0 / 39916800 + r * y;
-        y = 1.0 / 3628800 + r * y;
-        y = 1.0 / 362880 + r * y;
-        y = 1.0 / 40320 + r * y;
-        y = 1.0 / 5040 + r * y;
-        y = 1.0 / 720 + r * y;
-        y = 1.0 / 120 + r * y;
-        y = 1.0 / 24 + r * y;
-        y = 1.0 / 6 + r * y;
-        y = 0.5 + r * y;
-        y = (1 + r * (1 + r * y)) * scale;
         ret[i] = (float)(y * (1 - SLACK));
         high[i] = (float)(y * (1 + SLACK)) + strange(x[i], -87, 88);
     }
