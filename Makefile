@@ -59,8 +59,8 @@ arm64:
 soak:
 	@tools/install_packages.sh build test
 	@cmake --preset ci >/dev/null
-	@cmake --build --preset ci --target test_classify_feature_math
-	@TILTH_SOAK=1 build/ci/test_classify_feature_math
+	@cmake --build --preset ci --target test_feature_vector_math
+	@TILTH_SOAK=1 build/ci/test_feature_vector_math
 
 bench:
 	@tools/install_packages.sh build demo test

@@ -1,4 +1,4 @@
-# tilth_module(<name> DEPS <modules...> LIBS <imported targets...>)
+# tilth_module(<name> DEPS <modules...> LIBS <imported targets...> TESTED_WITH <modules...>)
 #
 # One static library per folder of src/. DEPS repeats the layer table of
 # docs/architecture.md; tools/check_layers.py holds the includes against the same table.
@@ -47,7 +47,7 @@ endif()
 set(TILTH_ONLY "" CACHE STRING "Build these folders only, e.g. base;store")
 
 function(tilth_module name)
-  cmake_parse_arguments(M "" "" "DEPS;LIBS" ${ARGN})
+  cmake_parse_arguments(M "" "" "DEPS;LIBS;TESTED_WITH" ${ARGN})
   if(TILTH_ONLY AND NOT name IN_LIST TILTH_ONLY)
     return()
   endif()
@@ -57,7 +57,8 @@ function(tilth_module name)
   list(TRANSFORM M_DEPS PREPEND tilth_)
   target_link_libraries(tilth_${name} PUBLIC ${M_DEPS} PRIVATE tilth_flags ${M_LIBS})
   if(TILTH_TESTS)
-    tilth_unit_tests(${name})
+    list(TRANSFORM M_TESTED_WITH PREPEND tilth_)
+    tilth_unit_tests(${name} ${M_TESTED_WITH})
   endif()
 endfunction()
 
@@ -74,7 +75,7 @@ function(tilth_unit_tests name)
     target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/support)
     target_compile_definitions(${target} PRIVATE TILTH_ROOT="${PROJECT_SOURCE_DIR}"
                                                  TILTH_PYTHON="${Python3_EXECUTABLE}")
-    target_link_libraries(${target} PRIVATE tilth_${name} tilth_flags cmocka m)
+    target_link_libraries(${target} PRIVATE ${ARGN} tilth_${name} tilth_flags cmocka m)
     add_test(NAME unit.${name}.${short} COMMAND ${target})
     set_tests_properties(unit.${name}.${short} PROPERTIES LABELS unit TIMEOUT 600)
   endforeach()

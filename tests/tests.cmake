@@ -3,8 +3,8 @@
 # Fuzz targets: tests/fuzz/fuzz_<name>.c. One line each, module first.
 tilth_fuzz(raster tiff)
 tilth_fuzz(raster block)
-tilth_fuzz(classify model)
-tilth_fuzz(classify feature)
+tilth_fuzz(forest model)
+tilth_fuzz(feature feature)
 tilth_fuzz(base config)
 tilth_fuzz(store range_reply)
 tilth_fuzz(image indexed_png)
@@ -22,9 +22,9 @@ add_test(NAME lint.size COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tools
 set_tests_properties(lint.layers lint.size PROPERTIES LABELS lint)
 
 # Rows through the engine, for the tests that ask the libraries the same.
-if(TARGET tilth_classify)
+if(TARGET tilth_forest)
   add_executable(predict_rows ${PROJECT_SOURCE_DIR}/tests/support/predict_rows.c)
-  target_link_libraries(predict_rows PRIVATE tilth_classify tilth_flags m)
+  target_link_libraries(predict_rows PRIVATE tilth_forest tilth_flags m)
 endif()
 
 # The Python package, the tools and the viewer: unittest. Those that compare with the libraries models come from

@@ -14,11 +14,14 @@ MAY = {
     "image": {"base"},
     "cache": {"base"},
     "raster": {"base", "geo", "store"},
-    "classify": {"base", "geo", "raster", "cache"},
-    "tiler": {"base", "geo", "image", "cache", "raster", "classify"},
-    "jobs": {"base", "geo", "store", "image", "cache", "raster", "classify", "tiler"},
+    "model": {"base"},
+    "feature": {"base"},
+    "forest": {"base", "model"},
+    "classify": {"base", "geo", "raster", "cache", "model", "feature", "forest"},
+    "tiler": {"base", "geo", "image", "cache", "raster", "model", "feature", "forest", "classify"},
+    "jobs": {"base", "geo", "store", "image", "cache", "raster", "forest", "classify", "tiler"},
     "http": {"base", "geo", "tiler", "jobs"},
-    "cli": {"base", "geo", "store", "image", "cache", "raster", "classify", "tiler", "jobs", "http"},
+    "cli": {"base", "geo", "store", "image", "cache", "raster", "model", "feature", "forest", "classify", "tiler", "jobs", "http"},
 }
 # Values without code of their own that callers further up need to fill in.
 VALUES = {"image/encode.h", "image/palette.h", "store/s3_options.h"}

@@ -51,7 +51,7 @@ LEVELS = [("<", "<=", ">", ">=", "==", "!="), ("+", "-"), ("*", "/")]
 
 
 class Expression:
-    """A feature expression (src/classify/feature.h) as a function of float32 planes by name."""
+    """A feature expression (src/feature/feature.h) as a function of float32 planes by name."""
 
     def __init__(self, text):
         self.text, self.bands, at, self.tokens = text, set(), 0, []

@@ -19,10 +19,10 @@
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "base/file.h"
-#include "classify/forest.h"
-#include "classify/forest_output.h"
 #include "classify/prediction.h"
 #include "classify/stack.h"
+#include "forest/forest.h"
+#include "forest/output.h"
 #include "geo/crs.h"
 #include "raster/warp.h"
 
@@ -182,7 +182,7 @@ static void load(struct bench *bench, const char *path)
     }
     start = clock_thread_ns() - start;
     wall = clock_now_ns() - wall;
-    const struct forest_info *info = forest_info(bench->forest);
+    const struct model_info *info = forest_info(bench->forest);
     printf("{\"load_ns\": %jd, \"wall_ns\": %jd, \"resident\": %ld, \"trees\": %u, \"nodes\": %ju, "
            "\"depth\": %u, \"features\": %u, \"classes\": %u, \"isa\": \"%s\"}\n",
            (intmax_t)start, (intmax_t)wall, resident() - before, info->tree_count,

@@ -14,8 +14,8 @@
 #include "base/blob.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "classify/forest.h"
-#include "classify/forest_output.h"
+#include "forest/forest.h"
+#include "forest/output.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -27,7 +27,7 @@ enum { SIDE = 256, FIELD_PX = 12, MAX_ROUNDS = 1000, FILE_MAX = 1 << 30 };
 
 struct bench {
     struct forest *forest;
-    const struct forest_info *info;
+    const struct model_info *info;
     const float *rows;
     size_t row_count, pixels;
     unsigned rounds;

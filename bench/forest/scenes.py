@@ -22,7 +22,7 @@ TRAINING_NOISE, WRONG_LABELS, CLASSES = 0.05, 0.12, 10
 
 @dataclasses.dataclass
 class Scene:
-    """Bands are (name, "u16" or "f32"), features expressions over "name.v" (src/classify/feature.h)."""
+    """Bands are (name, "u16" or "f32"), features expressions over "name.v" (src/feature/feature.h)."""
     bands: list
     features: list
     names: list  # of the features

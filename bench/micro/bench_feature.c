@@ -13,8 +13,8 @@
 #include "base/arena.h"
 #include "base/attr.h"
 #include "base/cpu.h"
-#include "classify/feature.h"
-#include "classify/feature_program.h"
+#include "feature/feature.h"
+#include "feature/program.h"
 
 #include <errno.h>
 #include <math.h>

@@ -4,9 +4,9 @@
 #include "base/errand.h"
 #include "base/file.h"
 #include "classify/class_block.h"
-#include "classify/forest.h"
 #include "classify/mode.h"
 #include "classify/prediction_band.h"
+#include "model/info.h"
 #include "raster/block.h"
 #include "raster/cog_writer.h"
 
@@ -214,17 +214,17 @@ static enum tl_code halve_all(struct exporting *export, struct tl_err *err)
 /* "class_11" = "maize" for every class, and which model said so. */
 static enum tl_code open_label(struct exporting *export, struct tl_err *err)
 {
-    const struct forest_info *model = export->request->model;
-    const char *metadata[2 * (FOREST_MAX_CLASSES + 2) + 1];
-    char names[FOREST_MAX_CLASSES][16], fingerprint[33];
+    const struct model_info *model = export->request->model;
+    const char *metadata[2 * (MODEL_MAX_CLASSES + 2) + 1];
+    char names[MODEL_MAX_CLASSES][16], fingerprint[33];
     uint32_t colors[256] = {0};
     size_t count = 0;
 
-    TL_CHECK(export->request->class_count <= FOREST_MAX_CLASSES);
+    TL_CHECK(export->request->class_count <= MODEL_MAX_CLASSES);
     for (uint32_t c = 0; c < export->request->class_count; c++) {
-        const struct forest_class *class = &export->request->classes[c];
+        const struct model_class *class = &export->request->classes[c];
 
-        colors[class->value] = class->color == FOREST_NO_COLOR ? 0 : class->color;
+        colors[class->value] = class->color == MODEL_NO_COLOR ? 0 : class->color;
         snprintf(names[c], sizeof(names[c]), "class_%u", class->value);
         metadata[count++] = names[c];
         metadata[count++] = class->name;

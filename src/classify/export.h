@@ -17,13 +17,13 @@
 
 struct block_source;
 struct errand;
-struct forest_class;
-struct forest_info;
+struct model_class;
+struct model_info;
 
 struct export_request {
     struct block_source *prediction;
-    const struct forest_info *model;    /* which one it was is written into the file */
-    const struct forest_class *classes; /* values, names and colours of the file */
+    const struct model_info *model;    /* which one it was is written into the file */
+    const struct model_class *classes; /* values, names and colours of the file */
     uint32_t class_count;
     /* Per band of the prediction a file, NULL where none is written, and its name. Band 0 is a COG
      * of class values with the classes' colours, and is written; the others are of percents. */

@@ -2,9 +2,9 @@
  * What is cached under one fingerprint was made of the same things in the same way.
  */
 #include "base/buf.h"
-#include "classify/feature_fill.h"
-#include "classify/forest.h"
 #include "classify/prediction_private.h"
+#include "feature/fill.h"
+#include "forest/forest.h"
 #include "geo/area.h"
 #include "geo/crs.h"
 
@@ -31,7 +31,7 @@ static void add_hash(struct buf *buf, struct hash128 hash)
 /* Everything that decides raw pixels, one after the other. */
 static void describe(const struct prediction_spec *spec, unsigned smooth, struct buf *buf)
 {
-    const struct forest_info *model = forest_info(spec->forest);
+    const struct model_info *model = forest_info(spec->forest);
     const struct grid *grid = &spec->grid;
 
     add_number(buf, CLASS_EPOCH);

@@ -3,10 +3,10 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/check.h"
-#include "classify/forest.h"
 #include "classify/majority.h"
 #include "classify/sieve.h"
 #include "classify/smooth.h"
+#include "model/info.h"
 
 #include <string.h>
 
@@ -95,7 +95,7 @@ enum tl_code post_check(const struct post *post, struct tl_err *err)
 }
 
 /* What is unsure must not look like one of the model's classes. */
-enum tl_code post_check_model(const struct post *post, const struct forest_info *model,
+enum tl_code post_check_model(const struct post *post, const struct model_info *model,
                               struct tl_err *err)
 {
     for (unsigned i = 0; i < post->count; i++)

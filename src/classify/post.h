@@ -17,7 +17,7 @@
 
 struct arena;
 struct buf;
-struct forest_info;
+struct model_info;
 
 #define POST_MAX_STEPS 8
 #define POST_MAX_HALO  256
@@ -45,8 +45,8 @@ struct post {
 /* TL_INVALID for a step out of its bounds, TL_LIMIT for a chain that reaches too far. */
 TL_MUST_CHECK enum tl_code post_check(const struct post *post, struct tl_err *err);
 /* TL_INVALID where what is unsure would look like one of the model's classes. */
-TL_MUST_CHECK enum tl_code post_check_model(const struct post *post,
-                                            const struct forest_info *model, struct tl_err *err);
+TL_MUST_CHECK enum tl_code post_check_model(const struct post *post, const struct model_info *model,
+                                            struct tl_err *err);
 /* Takes the smoothing off the front of a chain: how often it is done, 0 where there is none. */
 unsigned post_take_smoothing(struct post *post);
 /* How far a label looks: the steps' halos, added; smoothing is over before. */

@@ -3,12 +3,12 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/errand.h"
-#include "classify/feature_fill.h"
-#include "classify/forest.h"
-#include "classify/forest_output.h"
 #include "classify/partial.h"
 #include "classify/prediction_private.h"
 #include "classify/stack.h"
+#include "feature/fill.h"
+#include "forest/forest.h"
+#include "forest/output.h"
 #include "geo/crs.h"
 
 #include <limits.h>
@@ -295,7 +295,7 @@ static void bands_init(struct prediction *prediction, const struct prediction_sp
 static enum tl_code check_spec(const struct prediction_spec *spec, struct tl_err *err)
 {
     const struct grid *grid = &spec->grid;
-    const struct forest_info *model = forest_info(spec->forest);
+    const struct model_info *model = forest_info(spec->forest);
 
     if (!grid->width || !grid->height || grid->width > MAX_SIDE || grid->height > MAX_SIDE)
         return tl_fail(err, TL_INVALID, "a grid of %u x %u pixels; each side is 1 to %u",
@@ -397,7 +397,7 @@ void prediction_coverage(struct block_source *source, uint8_t level, uint32_t co
 static enum tl_code explain(const struct vote *vote, uint32_t pixel, struct prediction_point *point,
                             struct tl_err *err)
 {
-    const struct forest_info *model = forest_info(vote->prediction->forest);
+    const struct model_info *model = forest_info(vote->prediction->forest);
     struct arena *arena = vote->arena;
     struct stack_features seen;
 

@@ -1,6 +1,6 @@
 #include "classify/prediction_band.h"
 
-#include "classify/forest.h"
+#include "model/info.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@ static const char *const of_pixels[] = {[PREDICTION_LABEL] = "label",
                                         [PREDICTION_MARGIN] = "margin",
                                         [PREDICTION_ENTROPY] = "entropy"};
 
-void prediction_band_name(const struct prediction_band *band, const struct forest_info *model,
+void prediction_band_name(const struct prediction_band *band, const struct model_info *model,
                           char ret_name[BAND_NAME_ROOM])
 {
     if (band->what == PREDICTION_PROBABILITY)
@@ -22,7 +22,7 @@ void prediction_band_name(const struct prediction_band *band, const struct fores
         snprintf(ret_name, BAND_NAME_ROOM, "%s", of_pixels[band->what]);
 }
 
-static bool find_class(const char *name, const struct forest_info *model, uint16_t *ret_class)
+static bool find_class(const char *name, const struct model_info *model, uint16_t *ret_class)
 {
     for (uint32_t c = 0; c < model->class_count; c++)
         if (strcmp(model->classes[c].name, name) == 0) {
@@ -32,7 +32,7 @@ static bool find_class(const char *name, const struct forest_info *model, uint16
     return false;
 }
 
-enum tl_code prediction_band_find(const char *name, const struct forest_info *model,
+enum tl_code prediction_band_find(const char *name, const struct model_info *model,
                                   struct prediction_band *ret_band, struct tl_err *err)
 {
     size_t prefix = strncmp(name, OF_CLASS, sizeof(OF_CLASS) - 1) == 0 ? sizeof(OF_CLASS) - 1 : 0;

@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-struct forest_info;
+struct model_info;
 
 #define CLASS_NODATA 255
 #define CLASS_MASKED 254
@@ -37,10 +37,10 @@ struct prediction_band {
 /* With the final zero; prediction_band_find() refuses what is longer. */
 #define BAND_NAME_ROOM 64
 
-void prediction_band_name(const struct prediction_band *band, const struct forest_info *model,
+void prediction_band_name(const struct prediction_band *band, const struct model_info *model,
                           char ret_name[BAND_NAME_ROOM]);
 /* The name of a class alone is its probability's. TL_ABSENT, with the names that there are. */
-TL_MUST_CHECK enum tl_code prediction_band_find(const char *name, const struct forest_info *model,
+TL_MUST_CHECK enum tl_code prediction_band_find(const char *name, const struct model_info *model,
                                                 struct prediction_band *ret_band,
                                                 struct tl_err *err);
 

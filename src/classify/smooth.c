@@ -2,7 +2,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
-#include "classify/forest.h"
+#include "model/info.h"
 
 #include <string.h>
 
@@ -136,7 +136,7 @@ static void smooth_once(const struct smooth_field *field, const struct smooth_pl
                         unsigned away, float *to)
 {
     size_t cells = (size_t)field->width * field->height;
-    double p[FOREST_MAX_CLASSES];
+    double p[MODEL_MAX_CLASSES];
 
     for (size_t cell = 0; cell < cells; cell++) {
         uint32_t column = field->column[cell];

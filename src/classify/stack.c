@@ -2,11 +2,11 @@
 
 #include "base/arena.h"
 #include "base/errand.h"
-#include "classify/feature.h"
-#include "classify/forest.h"
 #include "classify/prediction.h"
 #include "classify/prediction_band.h"
 #include "classify/stack_private.h"
+#include "feature/feature.h"
+#include "forest/forest.h"
 #include "geo/area.h"
 #include "geo/crs.h"
 #include "raster/block.h"

@@ -21,7 +21,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
-#include "classify/forest.h"
+#include "forest/forest.h"
 #include "raster/resampling.h"
 
 #include <stdbool.h>

@@ -2,10 +2,10 @@
  * The features of a stack: their bands become planes, each is compiled by itself (which makes
  * its table, when it can have one), and those without a table once more together.
  */
-#include "classify/feature.h"
-#include "classify/forest.h"
 #include "classify/prediction.h"
 #include "classify/stack_private.h"
+#include "feature/feature.h"
+#include "forest/forest.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -128,7 +128,7 @@ static enum tl_code list_bands(const struct prediction_spec *spec, enum tl_code 
 static enum tl_code compile(struct stack *stack, const struct prediction_spec *spec, uint32_t f,
                             struct tl_err *err)
 {
-    const struct forest_info *model = forest_info(spec->forest);
+    const struct model_info *model = forest_info(spec->forest);
     const struct feature_text text = {
         .name = model->features[f], .text = spec->features[f], .fill = stack->fills[f]};
     struct binding binding = {.stack = stack, .spec = spec, .fills = text.fill.fills};
@@ -141,7 +141,7 @@ static enum tl_code compile(struct stack *stack, const struct prediction_spec *s
     return code != TL_OK && binding.missing ? list_bands(spec, code, err) : code;
 }
 
-static enum tl_code check_fill(const struct forest_info *model, uint32_t f,
+static enum tl_code check_fill(const struct model_info *model, uint32_t f,
                                const struct feature_fill *fill, struct tl_err *err)
 {
     if (fill->fills && isnan(fill->value) && !model->takes_nan)
@@ -174,7 +174,7 @@ static enum tl_code compile_alone(struct stack *stack, const struct prediction_s
 static enum tl_code compile_together(struct stack *stack, const struct prediction_spec *spec,
                                      struct tl_err *err)
 {
-    const struct forest_info *model = forest_info(spec->forest);
+    const struct model_info *model = forest_info(spec->forest);
     struct binding binding = {.stack = stack, .spec = spec};
     struct feature_text *texts = calloc(TL_MAX(stack->feature_count, 1u), sizeof(*texts));
     enum tl_code code = TL_OK;

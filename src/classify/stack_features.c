@@ -4,9 +4,10 @@
  * by the sample, they stay what they are.
  */
 #include "base/arena.h"
-#include "classify/feature.h"
-#include "classify/forest.h"
 #include "classify/stack_private.h"
+#include "feature/feature.h"
+#include "forest/codes.h"
+#include "forest/forest.h"
 #include "raster/block.h"
 
 #include <math.h>

@@ -10,8 +10,8 @@
 
 #include "base/attr.h"
 #include "base/err.h"
-#include "classify/feature_fill.h"
 #include "classify/stack.h"
+#include "feature/fill.h"
 #include "raster/dtype.h"
 #include "raster/warp.h"
 

@@ -10,11 +10,11 @@
 #include "base/clock.h"
 #include "base/errand.h"
 #include "base/metric.h"
-#include "classify/forest.h"
-#include "classify/forest_output.h"
 #include "classify/prediction_private.h"
 #include "classify/smooth.h"
 #include "classify/stack.h"
+#include "forest/forest.h"
+#include "forest/output.h"
 
 #include <string.h>
 
@@ -235,8 +235,8 @@ static void drop_silent(const struct votes *votes, struct lanes *lanes, uint8_t 
 static enum tl_code classify_smoothed(const struct vote *vote, const uint32_t *pixels, size_t count,
                                       uint8_t *samples, struct tl_err *err)
 {
-    const struct forest_info *model = forest_info(vote->prediction->forest);
-    double p[FOREST_MAX_CLASSES];
+    const struct model_info *model = forest_info(vote->prediction->forest);
+    double p[MODEL_MAX_CLASSES];
     struct forest_output out;
     struct votes votes;
     struct lanes lanes;
@@ -260,7 +260,7 @@ static enum tl_code classify_smoothed(const struct vote *vote, const uint32_t *p
 enum tl_code vote_smoothed_pixel(const struct vote *vote, uint32_t pixel,
                                  const struct forest_output *ret_output, struct tl_err *err)
 {
-    double p[FOREST_MAX_CLASSES];
+    double p[MODEL_MAX_CLASSES];
     struct votes votes;
 
     TL_TRY(gather_smoothed(vote, &pixel, 1, &votes, err));

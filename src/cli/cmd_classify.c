@@ -7,10 +7,10 @@
 #include "base/errand.h"
 #include "base/file.h"
 #include "classify/export.h"
-#include "classify/forest.h"
 #include "cli/cli.h"
 #include "cli/output_files.h"
 #include "cli/stack_job.h"
+#include "forest/forest.h"
 #include "tiler/catalog.h"
 #include "tiler/layer.h"
 
@@ -104,7 +104,7 @@ static enum tl_code classify_stack(const struct args *args, const struct output_
     if (code == TL_OK)
         code = stack_job_open(&app, &wish, &job, err);
     if (code == TL_OK) {
-        const struct forest_info *model = stack_job_model(job);
+        const struct model_info *model = stack_job_model(job);
         const struct export_request request = {.prediction = stack_job_prediction(job),
                                                .model = model,
                                                .names = stack_job_bands(job),
@@ -131,7 +131,7 @@ static enum tl_code export_layer(const struct app *app, const struct args *args,
         return tl_fail(err, TL_INVALID, "layer %s is a stored raster; a prediction is classified",
                        args->positional[0]);
     TL_TRY(layer_view_get(layer, season ? season : "", &errand, &view, err));
-    struct forest_class classes[FOREST_MAX_CLASSES];
+    struct model_class classes[MODEL_MAX_CLASSES];
     const struct export_request request = {.prediction = view->source,
                                            .model = forest_info(layer_forest(layer)),
                                            .names = layer_info(layer)->bands,

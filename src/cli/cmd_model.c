@@ -2,7 +2,7 @@
 
 #include "base/blob.h"
 #include "base/errand.h"
-#include "classify/forest.h"
+#include "forest/forest.h"
 #include "store/store.h"
 
 #include <stdio.h>
@@ -16,7 +16,7 @@ enum tl_code model_fetch(const struct app *app, const char *href, struct blob **
 {
     struct errand errand = errand_unbounded();
 
-    return store_read_all(app->store, href, (size_t)1 << 30, &errand, ret_file, err);
+    return store_read_all(app->store, href, MODEL_MAX_FILE_BYTES, &errand, ret_file, err);
 }
 
 enum tl_code model_load(const struct app *app, const char *href, struct forest **ret_forest,
@@ -30,15 +30,15 @@ enum tl_code model_load(const struct app *app, const char *href, struct forest *
 
 /* ---- info ---- */
 
-static void print_class(const struct forest_class *class)
+static void print_class(const struct model_class *class)
 {
-    if (class->color == FOREST_NO_COLOR)
+    if (class->color == MODEL_NO_COLOR)
         printf("  %3u  %s\n", class->value, class->name);
     else
         printf("  %3u  #%06X  %s\n", class->value, class->color, class->name);
 }
 
-static void print_info(const struct forest_info *info)
+static void print_info(const struct model_info *info)
 {
     char hex[33];
 

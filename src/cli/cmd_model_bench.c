@@ -10,8 +10,8 @@
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "base/pool.h"
-#include "classify/forest_bench.h"
-#include "classify/forest_output.h"
+#include "forest/bench.h"
+#include "forest/output.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -225,7 +225,7 @@ static enum tl_code measure(struct bench *bench, const char *tile, enum cpu_isa 
 
 static void print_head(const struct bench *bench)
 {
-    const struct forest_info *info = forest_info(bench->forest);
+    const struct model_info *info = forest_info(bench->forest);
     char file[32], memory[32];
 
     cli_bytes((double)bench->file_bytes, file);
@@ -246,7 +246,7 @@ static void print_head(const struct bench *bench)
 
 static void print_json(const struct bench *bench)
 {
-    const struct forest_info *info = forest_info(bench->forest);
+    const struct model_info *info = forest_info(bench->forest);
     AUTO_BUF name = {0};
     AUTO_BUF kind = {0};
 
@@ -296,7 +296,7 @@ static enum tl_code run_tiles(struct bench *bench)
     for (size_t t = 0; t < TL_COUNT(tiles); t++) {
         if (!wanted(bench, "tile=", tiles[t], true))
             continue;
-        if (!forest_make_tile(bench->forest, (enum forest_tile)t, (uint64_t)bench->seed, WIDTH,
+        if (!forest_make_tile(bench->forest, (enum model_tile)t, (uint64_t)bench->seed, WIDTH,
                               height, bench->planes))
             return tl_fail(bench->err, TL_NOMEM, "no memory for the pixels");
         for (enum cpu_isa isa = ISA_SCALAR; isa <= cpu_isa(); isa++)

@@ -9,7 +9,7 @@
 #include "base/blob.h"
 #include "base/json.h"
 #include "base/nearest.h"
-#include "classify/forest.h"
+#include "forest/forest.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -98,7 +98,7 @@ static bool is_among(const char *const *names, size_t count, const char *name)
 }
 
 /* Leaves the names that are no feature of the model: one of them may have been meant for one. */
-static void drop_features(struct given *given, const struct forest_info *info)
+static void drop_features(struct given *given, const struct model_info *info)
 {
     size_t kept = 0;
 
@@ -143,7 +143,7 @@ static void print_missing(struct given *given, uint32_t number, const char *name
     printf("\n");
 }
 
-static enum tl_code compare_names(const struct forest_info *info, struct given *given,
+static enum tl_code compare_names(const struct model_info *info, struct given *given,
                                   struct arena *arena, struct tl_err *err)
 {
     bool *there = arena_alloc(arena, info->feature_count, sizeof(*there));
@@ -170,7 +170,7 @@ static enum tl_code compare_names(const struct forest_info *info, struct given *
     return TL_OK;
 }
 
-static void print_verdict(const char *href, const struct forest_info *info)
+static void print_verdict(const char *href, const struct model_info *info)
 {
     if (!info->golden_rows)
         printf("valid: %s: it has no golden rows, so nothing here proves that it gives what the "

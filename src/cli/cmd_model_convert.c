@@ -3,7 +3,7 @@
 #include "base/blob.h"
 #include "base/buf.h"
 #include "base/file.h"
-#include "classify/model_convert.h"
+#include "forest/convert.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -53,7 +53,7 @@ void output_files_release(struct output_files *files)
     files->text = NULL;
 }
 
-enum tl_code output_files_sort(const struct output_files *files, const struct forest_info *model,
+enum tl_code output_files_sort(const struct output_files *files, const struct model_info *model,
                                const char *const *names, uint32_t count, const char **ret_paths,
                                struct tl_err *err)
 {

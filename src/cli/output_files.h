@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 struct args;
-struct forest_info;
+struct model_info;
 
 struct output_files {
     char *text; /* what the names and paths of --outputs are cut out of */
@@ -31,7 +31,7 @@ void output_files_release(struct output_files *files);
 /* Paths by band of a prediction whose bands are called `names`. TL_ABSENT where one is not
  * among them, TL_INVALID where two files are for one. */
 TL_MUST_CHECK enum tl_code output_files_sort(const struct output_files *files,
-                                             const struct forest_info *model,
+                                             const struct model_info *model,
                                              const char *const *names, uint32_t count,
                                              const char **ret_paths, struct tl_err *err);
 

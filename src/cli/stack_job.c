@@ -4,11 +4,11 @@
 #include "base/blob.h"
 #include "base/errand.h"
 #include "base/json.h"
-#include "classify/feature_fill.h"
-#include "classify/forest.h"
 #include "classify/prediction.h"
 #include "classify/prediction_band.h"
 #include "cli/cli.h"
+#include "feature/fill.h"
+#include "forest/forest.h"
 #include "tiler/feature_doc.h"
 
 #include <ctype.h>
@@ -40,7 +40,7 @@ void stack_job_close(struct stack_job *job)
     free(job);
 }
 
-const struct forest_info *stack_job_model(const struct stack_job *job)
+const struct model_info *stack_job_model(const struct stack_job *job)
 {
     return forest_info(job->forest);
 }
@@ -141,7 +141,7 @@ static enum tl_code band_of_feature(struct stack_job *job, const char *feature,
 /* Without any name in common: the bands in the order of the command line, if they are as many. */
 static enum tl_code bands_in_order(struct stack_job *job, const char **features, struct tl_err *err)
 {
-    const struct forest_info *model = forest_info(job->forest);
+    const struct model_info *model = forest_info(job->forest);
     uint32_t at = 0, total = 0;
 
     for (size_t i = 0; i < job->count; i++)
@@ -167,7 +167,7 @@ static enum tl_code bands_in_order(struct stack_job *job, const char **features,
 static enum tl_code features_of_bands(struct stack_job *job, const char **features,
                                       struct tl_err *err)
 {
-    const struct forest_info *model = forest_info(job->forest);
+    const struct model_info *model = forest_info(job->forest);
     const char *missing = NULL;
     uint32_t found = 0;
 
@@ -189,7 +189,7 @@ static enum tl_code features_of_bands(struct stack_job *job, const char **featur
 static enum tl_code features_of_file(struct stack_job *job, const char *path, const char **features,
                                      struct feature_fill *fills, struct tl_err *err)
 {
-    const struct forest_info *model = forest_info(job->forest);
+    const struct model_info *model = forest_info(job->forest);
     const struct raster_env env = app_raster(job->app);
     struct errand errand = errand_unbounded();
     AUTO(blob) file = NULL;
@@ -216,7 +216,7 @@ static enum tl_code open_model(struct stack_job *job, const char *href, struct t
     struct errand errand = errand_unbounded();
     AUTO(blob) file = NULL;
 
-    TL_TRY(raster_read_object(&env, href, (size_t)1 << 30, &errand, &file, err));
+    TL_TRY(raster_read_object(&env, href, MODEL_MAX_FILE_BYTES, &errand, &file, err));
     return forest_load(href, file, &job->forest, err);
 }
 

@@ -14,7 +14,7 @@
 
 struct app;
 struct block_source;
-struct forest_info;
+struct model_info;
 struct stack_job;
 
 struct stack_wish {
@@ -33,7 +33,7 @@ struct stack_wish {
 TL_MUST_CHECK enum tl_code stack_job_open(const struct app *app, const struct stack_wish *wish,
                                           struct stack_job **ret_job, struct tl_err *err);
 void stack_job_close(struct stack_job *job);
-const struct forest_info *stack_job_model(const struct stack_job *job);
+const struct model_info *stack_job_model(const struct stack_job *job);
 struct block_source *stack_job_prediction(const struct stack_job *job);
 /* Names of the prediction's bands. */
 const char *const *stack_job_bands(const struct stack_job *job);

@@ -2,7 +2,7 @@
 
 #include "base/buf.h"
 #include "base/json.h"
-#include "classify/forest.h"
+#include "forest/forest.h"
 #include "tiler/catalog.h"
 #include "tiler/layer.h"
 #include "tiler/style.h"
@@ -148,7 +148,7 @@ static json_t *layer_json(const struct layer_info *info, const char *base_url)
     return item;
 }
 
-static json_t *model_json(const struct forest_info *model)
+static json_t *model_json(const struct model_info *model)
 {
     json_t *classes = json_array();
     json_t *item;

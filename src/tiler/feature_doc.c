@@ -1,6 +1,6 @@
 #include "tiler/feature_doc.h"
 
-#include "classify/feature_fill.h"
+#include "feature/fill.h"
 
 #include <math.h>
 #include <string.h>

@@ -4,8 +4,8 @@
 #include "base/clock.h"
 #include "base/errand.h"
 #include "base/trouble.h"
-#include "classify/forest.h"
 #include "classify/prediction_band.h"
+#include "forest/forest.h"
 #include "tiler/layer_doc.h"
 #include "tiler/layer_model.h"
 #include "tiler/layer_open.h"
@@ -62,7 +62,7 @@ const struct forest *layer_forest(const struct layer *layer)
     return layer->forest;
 }
 
-static bool has_class(const struct forest_class *classes, uint32_t count, uint8_t value)
+static bool has_class(const struct model_class *classes, uint32_t count, uint8_t value)
 {
     for (uint32_t i = 0; i < count; i++)
         if (classes[i].value == value)
@@ -70,19 +70,18 @@ static bool has_class(const struct forest_class *classes, uint32_t count, uint8_
     return false;
 }
 
-uint32_t layer_classes(const struct layer *layer, struct forest_class *ret_classes)
+uint32_t layer_classes(const struct layer *layer, struct model_class *ret_classes)
 {
-    const struct forest_info *model = forest_info(layer->forest);
+    const struct model_info *model = forest_info(layer->forest);
     const struct post *post = &layer->doc.post;
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < model->class_count; i++)
         ret_classes[count++] = model->classes[i];
-    for (unsigned i = 0; i < post->count && count < FOREST_MAX_CLASSES; i++)
+    for (unsigned i = 0; i < post->count && count < MODEL_MAX_CLASSES; i++)
         if (post->steps[i].op == POST_UNSURE &&
             !has_class(ret_classes, count, post->steps[i].value))
-            ret_classes[count++] =
-                (struct forest_class){"unsure", UNSURE_RGB, post->steps[i].value};
+            ret_classes[count++] = (struct model_class){"unsure", UNSURE_RGB, post->steps[i].value};
     for (uint32_t i = 0; i < count; i++) {
         const struct style_class *shown =
             style_class_of(layer->info.styles[0], ret_classes[i].value);
@@ -141,7 +140,7 @@ static void add_class(struct style *style, uint8_t value, const char *name, uint
     snprintf(to->title, sizeof(to->title), "%s", name);
 }
 
-static void style_from_model(const struct forest_info *model, const struct post *post,
+static void style_from_model(const struct model_info *model, const struct post *post,
                              struct style *ret)
 {
     *ret = (struct style){.kind = STYLE_CLASSES, .nodata = CLASS_NODATA};
@@ -149,9 +148,9 @@ static void style_from_model(const struct forest_info *model, const struct post 
     snprintf(ret->title, sizeof(ret->title), "Colours of the model");
     ret->fingerprint = model->fingerprint;
     for (uint32_t i = 0; i < model->class_count; i++) {
-        const struct forest_class *from = &model->classes[i];
+        const struct model_class *from = &model->classes[i];
         /* Without a colour: spread over the wheel, so that classes can at least be told apart. */
-        uint32_t rgb = from->color == FOREST_NO_COLOR ? 0x3060A0u + i * 0x2F1B57u : from->color;
+        uint32_t rgb = from->color == MODEL_NO_COLOR ? 0x3060A0u + i * 0x2F1B57u : from->color;
 
         add_class(ret, from->value, from->name, rgb);
     }
@@ -163,7 +162,7 @@ static void style_from_model(const struct forest_info *model, const struct post 
 /* A style may leave classes out, which are then not shown; but one of all others shows nothing. */
 static bool shows_nothing(const struct style *style, const struct forest *forest)
 {
-    const struct forest_info *model = forest_info(forest);
+    const struct model_info *model = forest_info(forest);
 
     for (uint32_t i = 0; i < model->class_count; i++)
         if (style_class_of(style, model->classes[i].value))

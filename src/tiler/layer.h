@@ -27,7 +27,7 @@ struct block_source;
 struct catalog;
 struct errand;
 struct forest;
-struct forest_class;
+struct model_class;
 struct layer;
 
 enum layer_kind { LAYER_RASTER, LAYER_PREDICTION };
@@ -104,8 +104,8 @@ uint16_t layer_view_band(const struct layer_view *view, uint16_t i);
 /* The model of a prediction; NULL for a stored raster. */
 const struct forest *layer_forest(const struct layer *layer);
 /* What labels of a prediction mean, in the colours of its default style: the model's classes and
- * those of its post-processing. Returns how many, at most FOREST_MAX_CLASSES. */
-uint32_t layer_classes(const struct layer *layer, struct forest_class *ret_classes);
+ * those of its post-processing. Returns how many, at most MODEL_MAX_CLASSES. */
+uint32_t layer_classes(const struct layer *layer, struct model_class *ret_classes);
 /* TL_ABSENT, naming the layer's styles; NULL or "" is the default style. */
 TL_MUST_CHECK enum tl_code layer_style(const struct layer *layer, const char *id,
                                        const struct style **ret_style, struct tl_err *err);

@@ -2,8 +2,8 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
-#include "classify/forest.h"
 #include "classify/prediction_band.h"
+#include "forest/forest.h"
 #include "tiler/layer_doc.h"
 #include "tiler/style.h"
 
@@ -14,7 +14,7 @@ _Static_assert(LAYER_MAX_STYLES >= DOC_MAX_STYLES + PREDICTION_MAX_BANDS, "a sty
 
 /* Bands as they are found in the document. */
 struct finding {
-    const struct forest_info *model;
+    const struct model_info *model;
     struct prediction_band bands[PREDICTION_MAX_BANDS];
     uint32_t count;
 };
@@ -93,7 +93,7 @@ static enum tl_code keep(const struct finding *finding, struct arena *arena,
     return TL_OK;
 }
 
-enum tl_code layer_bands_make(const struct layer_doc *doc, const struct forest_info *model,
+enum tl_code layer_bands_make(const struct layer_doc *doc, const struct model_info *model,
                               struct arena *arena, struct layer_bands *ret_bands,
                               struct tl_err *err)
 {
@@ -148,7 +148,7 @@ enum tl_code layer_band_style(const struct layer *layer, const char *name,
 
     if (!layer_forest(layer))
         return layer_style(layer, name, ret_style, err);
-    const struct forest_info *model = forest_info(layer_forest(layer));
+    const struct model_info *model = forest_info(layer_forest(layer));
     if (prediction_band_find(name, model, &band, &ignored) != TL_OK)
         return no_such_band(layer, name, false, err);
     prediction_band_name(&band, model, full);

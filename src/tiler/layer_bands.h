@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 struct arena;
-struct forest_info;
+struct model_info;
 struct layer_doc;
 struct prediction_band;
 struct style;
@@ -28,7 +28,7 @@ struct layer_bands {
 
 /* TL_INVALID where "outputs" wants what the model has not, or the same twice; TL_LIMIT. */
 TL_MUST_CHECK enum tl_code layer_bands_make(const struct layer_doc *doc,
-                                            const struct forest_info *model, struct arena *arena,
+                                            const struct model_info *model, struct arena *arena,
                                             struct layer_bands *ret_bands, struct tl_err *err);
 
 #endif

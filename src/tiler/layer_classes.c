@@ -1,5 +1,5 @@
-#include "classify/forest.h"
 #include "classify/prediction_band.h"
+#include "forest/forest.h"
 #include "tiler/layer.h"
 #include "tiler/layer_doc.h"
 #include "tiler/layer_open.h"
@@ -20,7 +20,7 @@ void layer_index_classes(const struct layer_open *open, struct layer_view *view)
             add_value(view, open->info->styles[s]->classes[c].value);
     if (!open->forest)
         return;
-    const struct forest_info *model = forest_info(open->forest);
+    const struct model_info *model = forest_info(open->forest);
     for (uint32_t c = 0; c < model->class_count; c++)
         add_value(view, model->classes[c].value);
     for (unsigned i = 0; i < open->doc->post.count; i++)

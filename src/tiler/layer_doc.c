@@ -2,8 +2,8 @@
 
 #include "base/arena.h"
 #include "base/json.h"
-#include "classify/feature.h"
 #include "classify/prediction_band.h"
+#include "feature/feature.h"
 #include "tiler/aoi_doc.h"
 #include "tiler/feature_doc.h"
 #include "tiler/post_doc.h"

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/errand.h"
 #include "base/trouble.h"
-#include "classify/forest.h"
+#include "forest/forest.h"
 #include "raster/raster.h"
 #include "tiler/aoi_doc.h"
 #include "tiler/layer_doc.h"
@@ -13,8 +13,6 @@
 #include "tiler/layer_private.h"
 
 #include <time.h>
-
-#define MAX_MODEL_BYTES ((size_t)1 << 30)
 
 /* A file that a layer cannot do without. */
 struct wanted {
@@ -67,11 +65,11 @@ enum tl_code layer_model_load(const struct layer_env *env, const struct layer_do
     AUTO(forest) forest = NULL;
     struct layer_model model;
 
-    const struct wanted wanted = {"model", doc->model, MAX_MODEL_BYTES};
+    const struct wanted wanted = {"model", doc->model, MODEL_MAX_FILE_BYTES};
 
     TL_TRY(read_patiently(env, doc, &wanted, &file, err));
     TL_TRY(forest_load(doc->model, file, &forest, err));
-    const struct forest_info *info = forest_info(forest);
+    const struct model_info *info = forest_info(forest);
     struct layer_features *features = arena_alloc(arena, 1, sizeof(*features));
     if (!features)
         return tl_fail(err, TL_NOMEM, "no memory for a model");

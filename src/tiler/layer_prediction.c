@@ -1,12 +1,12 @@
 #include "tiler/layer_prediction.h"
 
 #include "base/arena.h"
-#include "classify/feature_fill.h"
-#include "classify/forest.h"
 #include "classify/prediction.h"
 #include "classify/prediction_band.h"
+#include "feature/fill.h"
 #include "geo/area.h"
 #include "geo/crs.h"
+#include "model/info.h"
 #include "raster/raster.h"
 #include "tiler/layer_bands.h"
 #include "tiler/layer_doc.h"
@@ -16,7 +16,7 @@
 #include <math.h>
 #include <string.h>
 
-enum tl_code layer_prediction_prepare(const struct layer_doc *doc, const struct forest_info *model,
+enum tl_code layer_prediction_prepare(const struct layer_doc *doc, const struct model_info *model,
                                       struct arena *arena, struct layer_features *ret_features,
                                       struct tl_err *err)
 {

@@ -14,7 +14,7 @@
 struct arena;
 struct block_source;
 struct feature_fill;
-struct forest_info;
+struct model_info;
 struct layer_doc;
 struct layer_open;
 
@@ -30,7 +30,7 @@ struct layer_features {
  * together, or the grid's coordinate system does not exist.
  */
 TL_MUST_CHECK enum tl_code layer_prediction_prepare(const struct layer_doc *doc,
-                                                    const struct forest_info *model,
+                                                    const struct model_info *model,
                                                     struct arena *arena,
                                                     struct layer_features *ret_features,
                                                     struct tl_err *err);

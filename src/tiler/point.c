@@ -4,8 +4,8 @@
 #include "base/buf.h"
 #include "base/errand.h"
 #include "base/json.h"
-#include "classify/forest.h"
 #include "classify/prediction.h"
+#include "forest/forest.h"
 #include "geo/crs.h"
 #include "raster/raster.h"
 #include "tiler/layer.h"
@@ -67,7 +67,7 @@ static json_t *number_json(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
-static void add_model(json_t *item, const struct forest_info *model,
+static void add_model(json_t *item, const struct model_info *model,
                       const struct prediction_point *point)
 {
     json_t *probabilities = json_object(), *features = json_object();

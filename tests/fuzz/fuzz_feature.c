@@ -4,7 +4,7 @@
  */
 #include "base/arena.h"
 #include "base/err.h"
-#include "classify/feature.h"
+#include "feature/feature.h"
 
 #include <math.h>
 #include <stdint.h>

@@ -7,9 +7,9 @@
 #include "base/blob.h"
 #include "base/buf.h"
 #include "base/check.h"
-#include "classify/forest.h"
-#include "classify/forest_output.h"
-#include "classify/model_convert.h"
+#include "forest/convert.h"
+#include "forest/forest.h"
+#include "forest/output.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void run_both(const struct forest *forest, const uint8_t *data, size_t size)
 {
-    const struct forest_info *info = forest_info(forest);
+    const struct model_info *info = forest_info(forest);
     AUTO(arena) arena = arena_new();
     const float **planes = arena_alloc(arena, info->feature_count, sizeof(*planes));
     float *values = arena_zalloc(arena, PIXELS + info->feature_count, sizeof(*values));

@@ -11,8 +11,8 @@
 #include "base/arena.h"
 #include "base/blob.h"
 #include "base/file.h"
-#include "classify/forest.h"
-#include "classify/forest_output.h"
+#include "forest/forest.h"
+#include "forest/output.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,12 +21,12 @@
 enum { FILE_MAX = 1 << 30 };
 
 struct rows {
-    const struct forest_info *info;
+    const struct model_info *info;
     const float **planes;
     size_t count;
 };
 
-static struct rows planes_of(const struct forest_info *info, const struct blob *file,
+static struct rows planes_of(const struct model_info *info, const struct blob *file,
                              struct arena *arena)
 {
     size_t features = info->feature_count, count = blob_size(file) / sizeof(float) / features;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the CatBoost fixtures of test_model_catboost.c: small real models in JSON and what the
+"""Writes the CatBoost fixtures of test_catboost.c: small real models in JSON and what the
 library itself predicts. Run by hand with catboost 1.2.10; the files are committed. NAME.json is
 save_model(format="json"); probes.py says what NAME.rows is.
 """

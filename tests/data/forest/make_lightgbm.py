@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the LightGBM fixtures of test_model_lightgbm.c: small real models and what the library
+"""Writes the LightGBM fixtures of test_lightgbm.c: small real models and what the library
 itself predicts. Run by hand with lightgbm 4.7.0 and pandas 3.0; the files are committed. NAME.txt is
 Booster.save_model() without its parameters; probes.py says what NAME.rows is.
 """

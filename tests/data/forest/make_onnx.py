@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the ONNX fixtures of test_model_onnx.c: small models as skl2onnx 1.20, onnxmltools 1.16 and
+"""Writes the ONNX fixtures of test_onnx.c: small models as skl2onnx 1.20, onnxmltools 1.16 and
 CatBoost 1.2.10 export them, and some that onnx 1.23 made up, with what onnxruntime 1.32 predicts. Run
 by hand; the files are committed. probes.py says what NAME.rows is; there the raw scores are the probabilities again.
 """

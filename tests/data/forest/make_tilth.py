@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the fixtures of test_model_parts.c: small votes, stacks and pipelines as python/tilth exports them,
+"""Writes the fixtures of test_parts.c: small votes, stacks and pipelines as python/tilth exports them,
 and what the libraries themselves predict. Run by hand with scikit-learn 1.9.1, LightGBM 4.7.0, XGBoost 3.2.0
 and CatBoost 1.2.10; the files are committed. Of NAME.rows (probes.py) the raw scores are the probabilities again.
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the XGBoost fixtures of test_model_libraries.c: small real models in JSON and UBJSON and
+"""Writes the XGBoost fixtures of test_xgboost.c: small real models in JSON and UBJSON and
 what the library itself predicts. Run by hand, once each with xgboost 3.2.0, 2.1.4 and 1.7.6; the
 files are committed. NAME.json (or .ubj) is Booster.save_model(); probes.py says what NAME.rows is.
 """

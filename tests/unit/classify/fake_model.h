@@ -13,12 +13,13 @@
 #include "base/check.h"
 #include "base/errand.h"
 #include "classify/class_block.h"
-#include "classify/feature.h"
-#include "classify/forest.h"
-#include "classify/forest_output.h"
 #include "classify/post.h"
 #include "classify/prediction.h"
 #include "classify/prediction_band.h"
+#include "feature/feature.h"
+#include "forest/codes.h"
+#include "forest/forest.h"
+#include "forest/output.h"
 #include "geo/area.h"
 #include "geo/area_outline.h"
 #include "geo/crs.h"
@@ -73,8 +74,8 @@ static uint8_t land_baseline(uint32_t x, uint32_t y)
 /* ---- the forest ---- */
 
 struct forest {
-    struct forest_info info;
-    struct forest_class classes[8];
+    struct model_info info;
+    struct model_class classes[8];
     const char *features[3];
     atomic_uint *seen; /* how often each pixel was classified */
     atomic_int runs;
@@ -102,7 +103,7 @@ static void fake_reset(void)
     for (size_t i = 0; i < LAND_PIXELS; i++)
         atomic_store(&fake.seen[i], 0);
     for (uint8_t c = 0; c < 8; c++)
-        fake.classes[c] = (struct forest_class){"class", FOREST_NO_COLOR, (uint8_t)(c * 3)};
+        fake.classes[c] = (struct model_class){"class", MODEL_NO_COLOR, (uint8_t)(c * 3)};
     fake.info.features = fake.features;
     fake.info.classes = fake.classes;
     fake.info.fingerprint = (struct hash128){1, 2};
@@ -192,7 +193,7 @@ static float vote_probability(unsigned class, float sum, float b)
     return (float)own / (float)total;
 }
 
-const struct forest_info *forest_info(const struct forest *forest)
+const struct model_info *forest_info(const struct forest *forest)
 {
     return &forest->info;
 }

@@ -1,4 +1,4 @@
-#include "../classify/forest_fixture.h"
+#include "forest_fixture.h"
 #include "tiler_fixture.h"
 
 #include "image/indexed_png.h"

@@ -1,0 +1,78 @@
+/*
+ * run_private: what the files behind run.h share.
+ *
+ *   run.c         plan, scratch, units and blocks, the trees of a block
+ *   run_planes.c  features become planes of ranks, in the guide's order
+ *   run_write.c   sums become outputs; what is in doubt is walked
+ */
+#ifndef TILTH_FOREST_RUN_PRIVATE_H
+#define TILTH_FOREST_RUN_PRIVATE_H
+
+#include "base/attr.h"
+#include "forest/order.h"
+#include "forest/run.h"
+
+/* One run: the task and its scratch. */
+struct run {
+    const struct flat *flat;
+    const struct run_plan *plan;
+    const struct run_task *task;
+    bool label_only;    /* nothing else is asked for */
+    struct order order; /* of the unit at hand */
+    struct sweep sweep; /* of the block at hand */
+    uint32_t *totals;   /* [class][room]: votes emptied from sweep.counts; NULL when never */
+    size_t unit_at;     /* the unit's first pixel */
+    uint32_t unit_count;
+    struct raster raster; /* the planes of the unit as they lie in the task */
+    /* [block][plane][room] of the flat type, and [block][plane] the least and the greatest. */
+    void *values, *low, *high;
+    /* Where the task has codes: one pixel's features as the oracle wants them. */
+    float *row;
+    const float **row_planes;
+};
+
+static inline const struct model *run_model(const struct run *run)
+{
+    return run->flat->model;
+}
+
+static inline size_t value_bytes(enum flat_type type)
+{
+    static const size_t bytes[] = {sizeof(uint8_t), sizeof(uint16_t), sizeof(float)};
+
+    return bytes[type];
+}
+
+/* Of a plane before it is put in order. */
+static inline size_t raster_bytes(enum flat_type type)
+{
+    return type == FLAT_F32 ? sizeof(float) : sizeof(uint16_t);
+}
+
+static inline uint32_t round_to_packets(size_t pixels)
+{
+    return (uint32_t)((pixels + PACKET_PX - 1) / PACKET_PX * PACKET_PX);
+}
+
+/* Pixels of a block of the unit; all but the last block are full. */
+static inline uint32_t block_count(const struct run *run, uint32_t block)
+{
+    return TL_MIN(run->sweep.room, run->unit_count - block * run->sweep.room);
+}
+
+/* Planes that hold a pixel as floats: at 0 where there is a row for it, else where it lies. */
+const float *const *run_pixel(const struct run *run, size_t pixel);
+
+/* The planes of the unit, as they lie in the task. */
+void run_fill_raster(const struct run *run);
+/* And in the guide's order, cut into blocks. */
+void run_fill_planes(struct run *run);
+
+/* The pixels of a block whose trees have been swept. */
+void run_write_block(const struct run *run, uint32_t block);
+/* A pixel that the oracle walks. */
+void run_write_walked(const struct run *run, size_t pixel);
+/* Gives run_task.exact the probabilities that the sums of a pixel mean. */
+void run_write_exact(const struct run *run, const double *sums, size_t pixel);
+
+#endif

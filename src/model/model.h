@@ -1,0 +1,276 @@
+/*
+ * model: a trained model - trees, nets, what is made of both - as its file says it, validated,
+ * before anything is made fast. Every reader fills it, forest/walk.h is its oracle, forest/flat.h
+ * compiles it.
+ *
+ * Threads  immutable once loaded
+ * Memory   everything lives in the arena that the loader was given
+ * Units    thresholds in the library's own precision (double); features are float32
+ */
+#ifndef TILTH_MODEL_MODEL_H
+#define TILTH_MODEL_MODEL_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "model/info.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena;
+struct buf;
+
+#define MODEL_MAX_TREES      100000
+#define MODEL_MAX_NODES      ((uint64_t)1 << 28)
+#define MODEL_MAX_TREE_NODES ((uint32_t)1 << 24)
+#define MODEL_MAX_DEPTH      4096
+#define MODEL_MAX_VALUE      253 /* 254 is masked, 255 nodata in a class block */
+
+/* What a NaN or a zero does at a split. */
+enum model_missing {
+    MISSING_COMPARE, /* scikit-learn: x <= t as IEEE says, so NaN goes right */
+    MISSING_NONE,    /* LightGBM: NaN is taken for 0 */
+    MISSING_ZERO,    /* LightGBM: NaN and |x| <= 1e-35 go the default way */
+    MISSING_NAN,     /* LightGBM: NaN goes the default way */
+    MISSING_SIDED,   /* XGBoost, CatBoost, ONNX: the same, and nothing near zero becomes zero */
+    MISSING_SET, /* nothing is compared: what is in the node's set goes left, NaN the default way */
+    MISSING_COUNT
+};
+
+/* LightGBM's kZeroThreshold: what is nearer to zero is zero. */
+#define MODEL_ZERO ((double)1e-35f)
+
+/* Goes left when x <= threshold. A leaf has left < 0 and its leaf in `right`. */
+struct model_node {
+    double threshold;    /* 0 for MISSING_SET */
+    int32_t left, right; /* counted from the tree's first node, both greater than this node's */
+    uint32_t set;        /* MISSING_SET: which of the model's */
+    uint16_t feature;
+    uint8_t missing; /* enum model_missing */
+    bool default_left;
+};
+
+/*
+ * Values of a feature, as runs of float32 (above, up to and with]: a category that the library
+ * finds by cutting off the fraction is one run, so is a number that it compares for equality.
+ * bounds[0] < bounds[1] < ..; in the set is what has an odd number of bounds below it.
+ */
+struct model_set {
+    const float *bounds;
+    uint32_t count; /* of the bounds, at least 1 */
+};
+
+#define MODEL_MAX_BOUNDS 65535
+
+/* What a leaf of a linear tree adds: a constant and terms, or its number where one is NaN. */
+struct model_line {
+    double constant;
+    uint64_t begin; /* of its terms */
+    uint32_t count;
+};
+
+struct model_term {
+    double coefficient;
+    uint32_t feature;
+};
+
+/* How sums over trees become probabilities. */
+enum model_output {
+    OUTPUT_MEAN,      /* forests: leaf rows of class_count, divided by the number of trees */
+    OUTPUT_BINARY,    /* one score; p1 = sigmoid, p0 = 1 - p1 */
+    OUTPUT_SOFTMAX,   /* a score per class */
+    OUTPUT_SIGMOIDS,  /* a score per class, each its own sigmoid, not normalised */
+    OUTPUT_SCORES,    /* a score per class, taken as it is */
+    OUTPUT_SHARE,     /* one score; p1 = score, p0 = 1 - p1 */
+    OUTPUT_NORMALIZED /* a score per class, each its own sigmoid, divided by their sum */
+};
+
+/* In whose arithmetic scores are added and become probabilities. */
+enum model_arithmetic {
+    ARITHMETIC_DOUBLE,  /* LightGBM, CatBoost, scikit-learn */
+    ARITHMETIC_XGBOOST, /* float32: margins start at the base, then the trees in order */
+    ARITHMETIC_ONNX     /* onnxruntime, float32: the trees in order, then the base */
+};
+
+struct model_part;
+
+struct model {
+    struct model_info info;
+    /* A model made of models has parts, and nothing below but the golden rows. */
+    uint32_t part_count;
+    const struct model_part *parts;
+    enum model_output output;
+    enum model_arithmetic arithmetic;
+    bool winner_by_score; /* the label is the greatest score's, whatever the transform rounds */
+    double winner_above;  /* by score, and there is one: the second class wins above it */
+    double sigmoid; /* slope of scores on their way to BINARY, SOFTMAX, SIGMOIDS, NORMALIZED */
+    double divisor; /* of the sums: trees for OUTPUT_MEAN, iterations for average_output */
+    uint32_t score_count; /* sums per pixel */
+    uint32_t leaf_width;  /* doubles per leaf: class_count for MEAN, else 1 or score_count */
+    /* Not MEAN, leaf_width 1: the score that each tree adds to; NULL: tree i adds to score
+     * i % score_count. */
+    const uint16_t *tree_scores;
+    const double *base;  /* [score_count], added to the sums; NULL: zeros */
+    double scale;        /* the sums are multiplied by it before the base; 0: they are not */
+    uint64_t leaf_count; /* rows of leaf_values */
+    const double *leaf_values;
+    const struct model_line *lines; /* [leaf_count], leaf_width 1; NULL: no tree is linear */
+    const struct model_term *terms;
+    const uint32_t *tree_offsets; /* tree_count + 1 */
+    struct model_node *nodes;
+    const struct model_set *sets;
+    uint32_t set_count;
+    const float *golden_x;       /* [golden_rows][feature_count] */
+    const double *golden_p;      /* [golden_rows][class_count] */
+    const uint8_t *golden_label; /* class values */
+};
+
+#define MODEL_MAX_PARTS 32
+
+enum part_kind {
+    PART_TREES, /* an ensemble, on columns cast to float32 */
+    PART_MEAN,  /* a soft vote: the weighted mean of parts */
+    PART_NET    /* layers of sums: a small neural network, or with one layer a linear model */
+};
+
+enum model_activation {
+    ACTIVATION_NONE,
+    ACTIVATION_RELU,
+    ACTIVATION_TANH,
+    ACTIVATION_LOGISTIC,
+    ACTIVATION_SQUARE,
+    ACTIVATION_COUNT
+};
+
+/* bias + weights x inputs, added up as docs/dense.md says. */
+struct model_layer {
+    uint32_t input_count, output_count;
+    const double *weights; /* [output_count][input_count] */
+    const double *bias;    /* [output_count] */
+    enum model_activation activation;
+};
+
+/* What is done to the columns of a net, one step after the other. */
+enum model_scaling_kind {
+    SCALING_ADD,
+    SCALING_SUBTRACT,
+    SCALING_MULTIPLY,
+    SCALING_DIVIDE,
+    SCALING_IMPUTE,   /* in place of NaN; NaN: it stays */
+    SCALING_AT_LEAST, /* what is below becomes it */
+    SCALING_AT_MOST,
+    SCALING_L1,       /* the row divided by the sum of its absolute values, unless that is 0 */
+    SCALING_L2,       /* by the root of the sum of its squares */
+    SCALING_MAX,      /* by its greatest absolute value */
+    SCALING_GREATEST, /* by its greatest number, as onnxruntime has it */
+    SCALING_COUNT
+};
+
+struct model_scaling {
+    enum model_scaling_kind kind;
+    bool narrow;           /* rounded to float32 */
+    const double *numbers; /* one per column; NULL from SCALING_L1 on */
+};
+
+#define NET_MAX_LAYERS   8
+#define NET_MAX_SCALINGS 32
+#define NET_MAX_WIDTH    1024 /* outputs of a layer */
+#define NET_MAX_WEIGHTS  (1U << 22)
+
+struct model_net {
+    bool narrow; /* sums and what becomes of them are rounded to float32, of every layer */
+    uint32_t scaling_count, layer_count;
+    const struct model_scaling *scalings;
+    const struct model_layer *layers; /* the last gives the scores */
+};
+
+/*
+ * One of the models that a model is made of (a vote, a stack, stacks of votes). Parts are in
+ * order: each reads columns, which are the features (column f is feature f) and behind them
+ * class_count probabilities of every part before it, in double: part k's class c is column
+ * feature_count + k * class_count + c. The last part answers. forest/mix.h runs them.
+ */
+struct model_part {
+    enum part_kind kind;
+    /* TREES: the ensemble, without parts, whose feature f is the column inputs[f]. NET: no
+     * trees; output and score_count say what becomes of the scores. */
+    const struct model *model;
+    const struct model_net *net; /* NET */
+    uint32_t input_count;
+    /* MEAN: the column of each member's first class. TREES: NULL when the features are its own. */
+    const uint32_t *inputs;
+    /* MEAN: one per member, NULL: all are 1. */
+    const double *weights;
+    double divisor; /* MEAN: of the sum over members, in their order */
+    bool narrow;    /* MEAN: products, sums and quotient in float32 */
+};
+
+/* The score that a tree's leaves of one number add to. */
+static inline uint32_t model_tree_score(const struct model *model, uint32_t tree)
+{
+    if (model->leaf_width > 1)
+        return 0;
+    return model->tree_scores ? model->tree_scores[tree] : tree % model->score_count;
+}
+
+/*
+ * Whether the library that trained it takes NaN: whatever looks at features is trees, of which
+ * some split has a rule for it. A forest that refuses NaN only ever compares.
+ */
+bool model_takes_nan(const struct model *model);
+
+/* The largest float32 not above x: x <= threshold decides every float32 alike. */
+float model_floor(double x);
+
+/* Whether the set holds x, which is not NaN. */
+bool model_set_holds(const struct model_set *set, float x);
+
+/* A model of any format, told by its first bytes. `name` goes into messages. */
+TL_MUST_CHECK enum tl_code model_read(const char *name, const uint8_t *bytes, size_t size,
+                                      struct arena *arena, struct model *ret_model,
+                                      struct tl_err *err);
+/* "LightGBM text": the format that model_read() takes the bytes for. */
+const char *model_format(const uint8_t *bytes, size_t size);
+
+/* The file formats. */
+TL_MUST_CHECK enum tl_code model_read_file(const char *name, const uint8_t *bytes, size_t size,
+                                           struct arena *arena, struct model *ret_model,
+                                           struct tl_err *err);
+TL_MUST_CHECK enum tl_code model_read_lightgbm(const char *name, const uint8_t *bytes, size_t size,
+                                               struct arena *arena, struct model *ret_model,
+                                               struct tl_err *err);
+TL_MUST_CHECK enum tl_code model_read_xgboost(const char *name, const uint8_t *bytes, size_t size,
+                                              struct arena *arena, struct model *ret_model,
+                                              struct tl_err *err);
+TL_MUST_CHECK enum tl_code model_read_catboost(const char *name, const uint8_t *bytes, size_t size,
+                                               struct arena *arena, struct model *ret_model,
+                                               struct tl_err *err);
+TL_MUST_CHECK enum tl_code model_read_onnx(const char *name, const uint8_t *bytes, size_t size,
+                                           struct arena *arena, struct model *ret_model,
+                                           struct tl_err *err);
+
+/*
+ * Appends the model as a file of tilth's own, which model_read_file() reads to the same outputs
+ * bit for bit. It needs golden rows; info.provenance is "" or a JSON object whose keys `library`
+ * and `provenance` are kept.
+ */
+TL_MUST_CHECK enum tl_code model_write_file(const char *name, const struct model *model,
+                                            struct buf *ret_file, struct tl_err *err);
+
+/*
+ * Checks that every tree is a tree: children greater than their parent and inside, each
+ * reached at most once, features, sets and leaves in range, no NaN threshold, depth within
+ * the cap. Sets info.max_depth. The caps on trees and nodes are the reader's.
+ */
+TL_MUST_CHECK enum tl_code model_check_trees(const char *name, struct model *model,
+                                             struct tl_err *err);
+
+/*
+ * Checks that every part reads columns that are there before it, as many as it needs, and
+ * that its numbers are finite; sums up trees, nodes and depth into info.
+ */
+TL_MUST_CHECK enum tl_code model_check_parts(const char *name, struct model *model,
+                                             struct tl_err *err);
+
+#endif

@@ -1,0 +1,106 @@
+/*
+ * onnx_graph: the nodes of an ONNX graph that are known, what links them, and its inputs as
+ * columns: the features and what Scaler, Imputer, Mul, Add, .. do to each of them.
+ *
+ * Threads  a graph belongs to one
+ * Memory   names in `arena`, the rest in `scratch`; the file's bytes are borrowed
+ */
+#ifndef TILTH_MODEL_ONNX_GRAPH_H
+#define TILTH_MODEL_ONNX_GRAPH_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "model/info.h"
+#include "model/onnx_columns.h"
+#include "model/onnx_wire.h"
+
+struct arena;
+struct buf;
+
+enum onnx_op {
+    OP_CLASSIFIER, /* TreeEnsembleClassifier */
+    OP_ENSEMBLE,   /* TreeEnsemble */
+    OP_IDENTITY,
+    OP_CAST,
+    OP_ZIPMAP,
+    OP_RESHAPE,
+    OP_ARGMAX,
+    OP_EXTRACT, /* ArrayFeatureExtractor */
+    OP_SCALER,
+    OP_IMPUTER,
+    OP_CONCAT,
+    OP_VECTORIZER, /* FeatureVectorizer: the same, to float32 */
+    OP_MUL,
+    OP_DIV,
+    OP_ADD,
+    OP_SUB,
+    OP_SUM,
+    OP_NORMALIZER,
+    OP_LINEAR, /* LinearClassifier */
+    OP_MATMUL,
+    OP_GEMM,
+    OP_RELU,
+    OP_TANH,
+    OP_SIGMOID,
+    OP_SOFTMAX,
+    OP_LOGSOFTMAX,
+    OP_COUNT
+};
+
+struct onnx_node {
+    struct wire_bytes bytes;
+    enum onnx_op op;
+};
+
+/* More links than this between an output and what it is made of are a circle. */
+enum { ONNX_MAX_LINKS = 64 };
+
+/* A value and where it comes from: a node, or a TensorProto. */
+struct onnx_value {
+    struct wire_bytes name, constant;
+    const struct onnx_node *maker;
+};
+
+struct onnx_graph {
+    const char *name; /* of the file, in messages */
+    struct arena *arena, *scratch;
+    struct tl_err *err;
+    struct wire_bytes bytes;
+    struct onnx_node *nodes;
+    uint32_t node_count;
+    struct onnx_value *values;
+    uint32_t value_count;
+    bool joining; /* columns of several inputs; once is enough */
+    const char *features[MODEL_MAX_FEATURES];
+    uint32_t feature_count;
+};
+
+/* The columns that a value is. */
+struct onnx_table {
+    struct onnx_column *columns;
+    uint32_t count;
+    bool wide;       /* double */
+    bool normalized; /* rows are divided by their norm */
+};
+
+/* `graph` has its first five members; reads the nodes and the inputs. */
+TL_MUST_CHECK enum tl_code onnx_open_graph(struct onnx_graph *graph);
+
+/* Input `n` of a node; {NULL, 0} when there are fewer. */
+struct wire_bytes onnx_input(const struct onnx_node *node, uint32_t n);
+/* The node that makes a value; NULL for none. */
+const struct onnx_node *onnx_maker(const struct onnx_graph *graph, struct wire_bytes value);
+/* The constant of that name, as a TensorProto; {NULL, 0} for none. */
+struct wire_bytes onnx_constant(const struct onnx_graph *graph, struct wire_bytes value);
+
+/* What a value is, for what reads the features; in the scratch arena. */
+TL_MUST_CHECK enum tl_code onnx_read_table(struct onnx_graph *graph, struct wire_bytes value,
+                                           struct onnx_table *ret_table);
+
+enum tl_code onnx_corrupt(const struct onnx_graph *graph, const char *what, const char *why);
+enum tl_code onnx_no_memory(const struct onnx_graph *graph);
+/* TL_UNSUPPORTED, with the node's name and operator. */
+enum tl_code onnx_refuse(const struct onnx_graph *graph, const struct onnx_node *node,
+                         const char *why);
+
+#endif
