@@ -5,7 +5,7 @@
     model = tilth.load("crops.tilth")
     labels = model.labels(rows)
 
-Forests, boosted trees (scikit-learn, LightGBM, XGBoost, CatBoost), soft votes, stacks and pipelines of
+Forests, boosted trees (scikit-learn, LightGBM, XGBoost, CatBoost), votes, stacks and pipelines of
 them. Needs numpy only; the libraries are used where the caller already has them. docs/model-file.md is
 the format.
 """

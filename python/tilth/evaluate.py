@@ -109,12 +109,13 @@ def net_scores(part, tensors, x):
 
 
 def _mean(part, tensors, members):
+    """-> (quotients, the sums before)"""
     kind = np.float32 if part.get("float32") else np.float64
     weights = tensors.get("weights", np.ones(len(members))).astype(kind)
     total = np.zeros(members[0].shape, kind)
     for weight, member in zip(weights, members):
         total = total + weight * member.astype(kind)
-    return total / kind(part["divisor"])
+    return total / kind(part["divisor"]), total
 
 
 class Parts:
@@ -127,17 +128,23 @@ class Parts:
 
     def run(self, x):
         """-> (probabilities [n, classes], index of the class that is named [n])"""
-        columns = [x[:, f].astype(np.float64) for f in range(self.features)]
+        return self.each(x)[-1]
+
+    def each(self, x):
+        """The same of every part."""
+        columns, made = [x[:, f].astype(np.float64) for f in range(self.features)], []
         for part, tensors in zip(self.parts, self.tensors):
             p, winner = self._part(part, tensors, x, columns)
-            columns += list(p.astype(np.float64).T)
-        return p.astype(np.float64), winner
+            given = np.arange(self.classes) == winner[:, None] if part.get("gives") == "label" else p
+            columns += list(given.astype(np.float64).T)
+            made.append((p.astype(np.float64), winner))
+        return made
 
     def _part(self, part, tensors, x, columns):
         if part["kind"] == "mean":
             members = [np.stack(columns[c:c + self.classes], axis=1) for c in part["inputs"]]
-            p = _mean(part, tensors, members)
-            return p, p.argmax(axis=1)
+            p, total = _mean(part, tensors, members)
+            return p, (total if part.get("label") == "score" else p).argmax(axis=1)
         scores = 1 if part["output"] == "binary" else self.classes
         if part["kind"] in ("linear", "net"):
             score = net_scores(part, tensors, np.stack([columns[c] for c in part["inputs"]], axis=1))

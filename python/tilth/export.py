@@ -6,7 +6,7 @@ import numpy as np
 from . import container, golden as golden_rows_of
 from .container import ModelError
 from .model import Model
-from .parts import Builder, is_plain_forest, outline
+from .parts import Builder, is_new, is_plain_forest, outline
 
 # of classes that come without a colour: as far apart as twelve can be, then again
 PALETTE = ("4E79A7", "F28E2B", "59A14F", "E15759", "76B7B2", "EDC948", "B07AA1", "9C755F", "FF9DA7", "86BCB6", "D37295",
@@ -108,12 +108,6 @@ def _library(kind, libraries):
     return {"name": name, "version": libraries.get(name, "unknown")}
 
 
-def _all_tensors(parts, plain):
-    if plain:
-        return dict(parts[0].tensors)
-    return {f"p{i}.{name}": array for i, part in enumerate(parts) for name, array in part.tensors.items()}
-
-
 def export(estimator, path, features=None, classes=None, golden=None, provenance=None, name=None,
            golden_rows=256, seed=0, label_encoder=None, dtype="float32"):
     """Writes a fitted classifier and proves the file against it. -> the loaded Model.
@@ -133,9 +127,9 @@ def export(estimator, path, features=None, classes=None, golden=None, provenance
     if golden is not None:
         golden = np.asarray(golden, np.float32)
     builder = Builder(len(features), len(known), np.dtype(dtype), golden is not None and bool(np.isnan(golden).any()))
-    builder.estimator(estimator, builder.view(), type(estimator).__name__)
+    builder.whole(estimator)
     plain = is_plain_forest(builder.parts)
-    tensors = _all_tensors(builder.parts, plain)
+    tensors = dict(builder.parts[0].tensors) if plain else builder.tensors()
     x = golden_rows_of.rows_of(golden, builder.parts, len(features), golden_rows, seed)
     x = golden_rows_of.accepted(estimator, x, builder.dtype)
     x = golden_rows_of.with_borders(estimator, x, builder, golden_rows, seed)
@@ -145,9 +139,7 @@ def export(estimator, path, features=None, classes=None, golden=None, provenance
     last = _last(estimator)
     kind, text = KINDS.get(type(last).__name__, "random-forest"), outline(estimator)
     libraries = _libraries(text)
-    new = any(part.manifest["kind"] == "net" or (part.manifest.get("output") == "softmax"
-                                                 and part.manifest.get("slope", 1) != 1) for part in builder.parts)
-    manifest = {"format": 1 if plain else 3 if new else 2, "name": name or type(last).__name__, "kind": kind,
+    manifest = {"format": 1 if plain else 3 if any(map(is_new, builder.parts)) else 2, "name": name or type(last).__name__, "kind": kind,
                 "features": features, "classes": classes, "library": _library(kind, libraries),
                 "provenance": dict(provenance or {})}
     if last is not estimator or not plain:

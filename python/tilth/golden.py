@@ -115,7 +115,7 @@ def with_borders(estimator, rows, builder, count, seed):
             break
         same = (predict(estimator, middle, builder.dtype)[1] == mine)[:, None]
         a, b = np.where(same, middle, a), np.where(same, b, middle)
-    return _sure(estimator, np.concatenate([rows, a, b]), builder.dtype) if narrow else np.concatenate([rows, a, b])
+    return _sure(estimator, np.concatenate([rows, a, b]), builder) if narrow else np.concatenate([rows, a, b])
 
 
 def _divides_in_float32(part):
@@ -123,10 +123,18 @@ def _divides_in_float32(part):
     return any(step["op"] in NORMS and step.get("float32") for step in part.manifest.get("scaling", ()))
 
 
-def _sure(estimator, rows, dtype):
+def _sure(estimator, rows, builder):
     """Without those that another order of the same float32 sums may name otherwise."""
-    first = np.sort(predict(estimator, rows, dtype)[0], axis=1)
-    return rows[(first[:, -1] - first[:, -2] > 1e-5) | ~np.isfinite(first).all(axis=1)]
+    compared = [predict(estimator, rows, builder.dtype)[0]]
+    parts = builder.evaluator()
+    for part, (p, _) in zip(parts.parts, parts.each(rows)):
+        if part["kind"] in ("net", "linear") and part.get("gives") == "label":
+            compared.append(p)
+    sure = np.ones(len(rows), bool)
+    for p in compared:
+        first = np.sort(p, axis=1)
+        sure &= (first[:, -1] - first[:, -2] > 1e-5 * np.maximum(1, abs(first[:, -1]))) | ~np.isfinite(first).all(axis=1)
+    return rows[sure]
 
 
 @contextlib.contextmanager
@@ -141,14 +149,30 @@ def one_thread():
         yield
 
 
+def _votes(estimator, x, winner):
+    """Of what has no probabilities the share of votes for each class."""
+    if hasattr(estimator, "best_estimator_"):
+        return _votes(estimator.best_estimator_, x, winner)
+    if type(estimator).__name__ == "Pipeline":
+        return _votes(estimator.steps[-1][1], estimator[:-1].transform(x) if len(estimator.steps) > 1 else x, winner)
+    votes, weights = winner[:, None], None
+    if type(estimator).__name__ == "VotingClassifier":
+        votes, weights = estimator.transform(x), estimator._weights_not_none
+    count = len(estimator.classes_)
+    return np.array([np.bincount(row, weights, count) for row in votes]) / (votes.shape[1] if weights is None
+                                                                           else np.sum(weights))
+
+
 def predict(estimator, rows, dtype):
     """-> (predict_proba as float64, index of the predicted class) of the library itself."""
     x = with_names(estimator, rows.astype(dtype))
-    with one_thread():
-        p = np.asarray(estimator.predict_proba(x), np.float64)
-        named = np.asarray(estimator.predict(x)).reshape(len(rows))
     known = list(estimator.classes_)
-    return p, np.array([known.index(label) for label in named])
+    with one_thread():
+        named = np.asarray(estimator.predict(x)).reshape(len(rows))
+        winner = np.array([known.index(label) for label in named])
+        if not hasattr(estimator, "predict_proba"):
+            return _votes(estimator, x, winner), winner
+        return np.asarray(estimator.predict_proba(x), np.float64), winner
 
 
 def accepted(estimator, rows, dtype):

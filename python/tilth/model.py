@@ -32,6 +32,8 @@ class Model:
         self.parts = self._make_parts()
         for part, own in zip(self.parts.parts, self.parts.tensors):
             self._check_part(part, own)
+        if self.parts.parts[-1].get("gives", "probabilities") != "probabilities":
+            self._refuse("the last part gives no probabilities")
         self._check_golden()
         trees = [own for part, own in zip(self.parts.parts, self.parts.tensors) if part["kind"] == "trees"]
         self.tree_count = sum(len(own["tree_offsets"]) - 1 for own in trees)

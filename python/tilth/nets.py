@@ -109,7 +109,7 @@ def scores_of(estimator, place):
 
 
 SCORED = ("LogisticRegression", "LogisticRegressionCV", "LinearDiscriminantAnalysis", "SGDClassifier", "LinearSVC",
-          "RidgeClassifier")
+          "RidgeClassifier", "RidgeClassifierCV", "Perceptron", "PassiveAggressiveClassifier")
 NETS = {"LogisticRegression": logistic, "LogisticRegressionCV": logistic, "LinearDiscriminantAnalysis": discriminant,
         "SGDClassifier": stochastic, "MLPClassifier": perceptron}
 

@@ -4,6 +4,7 @@ import numpy as np
 from . import boosters, sklearn_models
 from .columns import View, mixes
 from .container import ModelError
+from .evaluate import Parts
 from .nets import NETS, SCORED, Layer, Net, net_of, scores_of
 from .scalings import scalings_of
 
@@ -12,6 +13,7 @@ ENSEMBLES = sklearn_models.ENSEMBLES | boosters.ENSEMBLES
 ROOTS = {"LGBMClassifier": "lightgbm.", "XGBClassifier": "xgboost.", "XGBRFClassifier": "xgboost.",
          "CatBoostClassifier": "catboost."}
 MAX_PARTS = 32
+PROBABILITIES, SCORES, LABEL = "probabilities", "scores", "label"  # what a part is asked for
 RAW = ("GradientBoostingClassifier", "HistGradientBoostingClassifier")  # what decision_function can be had of
 
 
@@ -38,39 +40,56 @@ class Builder:
         """The column of a part's first class."""
         return self.features + part * self.classes
 
+    def tensors(self):
+        """Of all parts, under the names that they have in a file."""
+        return {f"p{i}.{name}": array for i, part in enumerate(self.parts) for name, array in part.tensors.items()}
+
+    def evaluator(self):
+        return Parts([part.manifest for part in self.parts], self.tensors(), self.features, self.classes)
+
     def view(self):
         return View(self.features, dtype=self.dtype)
 
-    def estimator(self, thing, view, place, raw=False):
-        """-> the number of the part that answers as `thing` does behind `view`; `raw`: with its decision_function."""
+    def whole(self, thing):
+        """The estimator that answers. What has no probabilities is a vote of one."""
+        place = type(thing).__name__
+        asked = PROBABILITIES if hasattr(thing, "predict_proba") else LABEL
+        part = self.estimator(thing, self.view(), place, asked)
+        if asked == LABEL and self.parts[part].manifest["kind"] != "mean":
+            self._count([part], None, place)
+
+    def estimator(self, thing, view, place, ask=PROBABILITIES):
+        """-> the number of the part that answers as `thing` does behind `view`. Scores: with its decision_function;
+        a label: with no more than the class that predict() names."""
         name = type(thing).__name__
         if name in SEARCHES:
             if not hasattr(thing, "best_estimator_"):
                 raise ModelError(f"{place}: {name} is not fitted with refit=True")
-            return self.estimator(thing.best_estimator_, view, f"{place}.best_estimator_", raw)
+            return self.estimator(thing.best_estimator_, view, f"{place}.best_estimator_", ask)
         if name == "Pipeline":
             for step, part in thing.steps[:-1]:
                 view = view.behind(part, f"{place}.{step}")
-            return self.estimator(thing.steps[-1][1], view, f"{place}.{thing.steps[-1][0]}", raw)
+            return self.estimator(thing.steps[-1][1], view, f"{place}.{thing.steps[-1][0]}", ask)
         if name == "FrozenEstimator":
-            return self.estimator(thing.estimator, view, f"{place}.estimator", raw)
-        self._check(thing, place, raw)
-        if raw and name not in (*SCORED, *RAW):
+            return self.estimator(thing.estimator, view, f"{place}.estimator", ask)
+        self._check(thing, place, ask)
+        if ask == SCORES and name not in (*SCORED, *RAW):
             raise ModelError(f"{place}: CalibratedClassifierCV of {name} uses its decision_function, which tilth has only "
                              f"of {', '.join([*SCORED, *RAW])}: calibrate one of them, or a forest")
         if name == "CalibratedClassifierCV":
             return self._calibrated(thing, view, place)
         if name == "VotingClassifier":
-            return self._vote(thing, view, place)
+            return self._vote(thing, view, place, ask)
         if name == "StackingClassifier":
             return self._stack(thing, view, place)
         if name in NETS or name in SCORED:
-            return self._net(thing, view, place, raw)
-        return self._trees(thing, view, place, raw)
+            return self._net(thing, view, place, ask)
+        return self._trees(thing, view, place, ask == SCORES)
 
-    def _check(self, thing, place, raw):
+    def _check(self, thing, place, ask):
         name, module = type(thing).__name__, type(thing).__module__
-        known = [*ENSEMBLES, *NETS, "VotingClassifier", "StackingClassifier", "CalibratedClassifierCV", *(SCORED if raw else ())]
+        known = [*ENSEMBLES, *NETS, "VotingClassifier", "StackingClassifier", "CalibratedClassifierCV",
+                 *(() if ask == PROBABILITIES else SCORED)]
         if name not in known or not (module.startswith(ROOTS.get(name, "sklearn.")) or module == "__main__"):
             raise ModelError(f"{place}: {module}.{name} cannot be exported. What can: {', '.join(known)}, in "
                              "Pipelines with "
@@ -116,18 +135,30 @@ class Builder:
     def _part_of(self, column):
         return self.parts[(column - self.features) // self.classes]
 
-    def _members(self, thing, view, place, names):
-        return [self.estimator(member, view, f"{place}.{name}")
+    def _members(self, thing, view, place, names, ask=PROBABILITIES):
+        return [self.estimator(member, view, f"{place}.{name}", ask)
                 for name, member in zip(names, thing.estimators_)]
 
-    def _vote(self, thing, view, place):
-        if thing.voting != "soft":
-            raise ModelError(f"{place}: VotingClassifier(voting='hard') gives no probabilities: set voting='soft' "
-                             "(it works on "
-                             "a fitted one; labels may differ from the hard vote)")
+    def _count(self, members, weights, place):
+        """A hard vote: each member's weight, or 1, for the class that it names."""
+        for m in members:
+            self.parts[m].manifest["gives"] = "label"
+        wide = np.ones(len(members)) if weights is None else np.asarray(weights, np.float64)
+        if not (np.isfinite(wide).all() and (wide >= 0).all() and wide.sum() > 0):
+            raise ModelError(f"{place}: the weights {list(weights)} of a hard vote must not be below 0, and one must "
+                             "be above")
+        return self.add(Part({"kind": "mean", "inputs": [self.column(m) for m in members], "divisor": float(wide.sum()),
+                              "label": "score"}, {} if weights is None else {"weights": wide}), place)
+
+    def _vote(self, thing, view, place, ask):
         names = [name for name, member in thing.estimators if member not in ("drop", None)]
-        members = self._members(thing, view, place, names)
         weights = thing._weights_not_none
+        if thing.voting != "soft":
+            if ask != LABEL:
+                raise ModelError(f"{place}: VotingClassifier(voting='hard') gives no probabilities, which are asked for "
+                                 "here: set voting='soft' (it works on a fitted one; labels may differ from the hard vote)")
+            return self._count(self._members(thing, view, place, names, LABEL), weights, place)
+        members = self._members(thing, view, place, names)
         manifest = {"kind": "mean", "inputs": [self.column(m) for m in members], "divisor": len(members)}
         tensors, narrow = {}, weights is None and all(self.parts[m].narrow for m in members)
         if weights is not None:
@@ -146,7 +177,8 @@ class Builder:
             here = f"{place}.{i}"
             if any(type(c).__name__ != "_SigmoidCalibration" for c in one.calibrators):
                 raise ModelError(f"{place}: CalibratedClassifierCV(method={thing.method!r}): fit it with method='sigmoid'")
-            part = self.estimator(one.estimator, view, here, hasattr(one.estimator, "decision_function"))
+            part = self.estimator(one.estimator, view, here,
+                                  SCORES if hasattr(one.estimator, "decision_function") else PROBABILITIES)
             own = [1] if self.classes == 2 else range(self.classes)
             net = Net([Layer(np.diag([-c.a_ for c in one.calibrators]), [-c.b_ for c in one.calibrators])],
                       {"output": "binary" if self.classes == 2 else "normalized"})
@@ -175,8 +207,9 @@ class Builder:
         inner = View(len(columns), columns, np.float32 if narrow else np.float64)
         return self.estimator(thing.final_estimator_, inner, f"{place}.final_estimator")
 
-    def _net(self, thing, view, place, raw):
-        net = scores_of(thing, place) if raw else net_of(thing, place)
+    def _net(self, thing, view, place, ask):
+        scored = ask != PROBABILITIES and type(thing).__name__ in SCORED  # labels are the greatest scores' then
+        net = scores_of(thing, place) if scored else net_of(thing, place)
         columns, scalings, seen = scalings_of(view, place)
         narrow = np.result_type(seen, net.dtype()) == np.float32
         manifest, tensors = net.manifest_and_tensors(columns, scalings, narrow)
@@ -189,6 +222,13 @@ def is_plain_forest(parts):
     return (only is not None and only.manifest["kind"] == "trees" and only.manifest["output"] == "mean"
             and "missing" not in only.tensors and "inputs" not in only.manifest
             and np.isfinite(only.tensors["threshold"]).all())
+
+
+def is_new(part):
+    """What format 2 cannot say."""
+    manifest = part.manifest
+    return (manifest["kind"] == "net" or "gives" in manifest or (manifest["kind"] == "mean" and "label" in manifest)
+            or (manifest.get("output") == "softmax" and manifest.get("slope", 1) != 1))
 
 
 def outline(thing):
@@ -206,5 +246,7 @@ def outline(thing):
             members.append(f"final={outline(thing.final_estimator_)}")
         elif thing.weights is not None:
             members.append(f"weights={[float(w) for w in thing.weights]}")
+        if getattr(thing, "voting", "soft") != "soft":
+            members.append(f"voting={thing.voting}")
         return f"{name}({', '.join(members)})"
     return thing if isinstance(thing, str) else name

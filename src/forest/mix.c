@@ -21,7 +21,7 @@ static uint32_t part_count(const struct model *model)
     return model->part_count ? model->part_count : 1;
 }
 
-/* A soft vote, for oracle and kernel. values: [member][class]. The sums over the members, which
+/* A vote, for oracle and kernel. values: [member][class]. The sums over the members, which
  * mean() divides. */
 static void mean_sums(const struct model_part *part, uint32_t classes, const double *values,
                       double *ret_sums)
@@ -48,6 +48,13 @@ static void mean(const struct model_part *part, uint32_t classes, const double *
                                 : sums[c] / part->divisor;
 }
 
+/* An index into the classes. */
+static uint32_t mean_winner(const struct model_part *part, uint32_t classes, const double *sums,
+                            const double *p)
+{
+    return walk_winner(part->winner_by_score ? sums : p, classes);
+}
+
 /* What is wanted of pixel `at` of `count`, where the mean answers. */
 static void mean_write(const struct model *model, const struct model_part *part,
                        const double *values, size_t at, size_t count,
@@ -59,7 +66,7 @@ static void mean_write(const struct model *model, const struct model_part *part,
     TL_CHECK(classes > 0); /* every loader sees to it */
     mean_sums(part, classes, values, sums);
     mean(part, classes, sums, p);
-    forest_write(&model->info, p, at, count, output);
+    forest_write_label(&model->info, p, mean_winner(part, classes, sums, p), at, count, output);
     for (uint32_t c = 0; output->scores && c < classes; c++)
         output->scores[c * count + at] = sums[c];
 }
@@ -123,12 +130,10 @@ static void net_probabilities(const struct model *model, const double *scores, d
         walk_probabilities(model, scores, ret_p);
 }
 
-/* Probabilities of a part that others read. */
-static void walk_part(struct walk *walk, uint32_t p)
+/* Sums and probabilities of a part that others read. */
+static void walk_given(struct walk *walk, const struct model_part *part, double *given)
 {
-    const struct model_part *part = &walk->model->parts[p];
     uint32_t classes = walk->model->info.class_count;
-    double *given = walk->given + (size_t)p * classes;
 
     if (part->kind == PART_TREES) {
         struct walk_place columns = walk_columns(walk, part, 1);
@@ -145,6 +150,21 @@ static void walk_part(struct walk *walk, uint32_t p)
     }
     dense_walk(part->net, walk->values, walk->sums);
     net_probabilities(part->model, walk->sums, given);
+}
+
+static void walk_part(struct walk *walk, uint32_t p)
+{
+    const struct model_part *part = &walk->model->parts[p];
+    uint32_t classes = walk->model->info.class_count, best;
+    double *given = walk->given + (size_t)p * classes;
+
+    walk_given(walk, part, given);
+    if (!part->gives_label)
+        return;
+    best = part->kind == PART_MEAN ? mean_winner(part, classes, walk->sums, given)
+                                   : walk_label(part->model, walk->sums, given);
+    for (uint32_t c = 0; c < classes; c++)
+        given[c] = c == best;
 }
 
 static void walk_last(struct walk *walk, size_t count, const struct forest_output *output)
@@ -200,10 +220,11 @@ static bool sums_in_any_order(const struct model *model)
     return true;
 }
 
-/* The ensemble as it runs: one that others build on gives its sums in the library's order. */
-static const struct model *exact_model(const struct model *model, bool last, struct arena *arena)
+/* The ensemble as it runs: one whose probabilities others build on gives its sums in the library's
+ * order. */
+static const struct model *exact_model(const struct model *model, bool read, struct arena *arena)
 {
-    if (last || model->output != OUTPUT_MEAN || sums_in_any_order(model))
+    if (!read || model->output != OUTPUT_MEAN || sums_in_any_order(model))
         return model;
     struct model *scores = arena_alloc(arena, 1, sizeof(*scores));
     if (!scores)
@@ -213,10 +234,11 @@ static const struct model *exact_model(const struct model *model, bool last, str
     return scores;
 }
 
-static enum tl_code compile_trees(const struct model *model, bool last, struct arena *arena,
+/* `read`: its probabilities are, by other parts. */
+static enum tl_code compile_trees(const struct model *model, bool read, struct arena *arena,
                                   struct mix_part *part, struct tl_err *err)
 {
-    const struct model *runs = exact_model(model, last, arena);
+    const struct model *runs = exact_model(model, read, arena);
 
     if (!runs)
         return tl_fail(err, TL_NOMEM, "no memory to compile the parts of a model");
@@ -236,10 +258,10 @@ enum tl_code mix_compile(const struct model *model, struct arena *arena, struct 
         return tl_fail(err, TL_NOMEM, "no memory to compile the parts of a model");
     for (uint32_t p = 0; p < count; p++) {
         const struct model_part *part = model->part_count ? &model->parts[p] : NULL;
+        bool read = p + 1 < count && !part->gives_label;
 
         if (!part || part->kind == PART_TREES)
-            TL_TRY(compile_trees(part ? part->model : model, p == count - 1, arena, &mix.parts[p],
-                                 err));
+            TL_TRY(compile_trees(part ? part->model : model, read, arena, &mix.parts[p], err));
         else if (part->kind == PART_NET)
             TL_TRY(dense_compile(part->net, arena, &mix.parts[p].dense, err));
     }
@@ -278,11 +300,16 @@ struct chunk {
     const struct mix *mix;
     const struct run_task *task;
     size_t at, count, room;
-    double *given; /* [part but the last][class][room] */
-    float *cast;   /* [input][room] of the part on columns that reads most */
+    double *given;  /* [part but the last][class][room] */
+    uint8_t *label; /* [room], of a part that gives it */
+    float *cast;    /* [input][room] of the part on columns that reads most */
     const float **planes;
     struct forest_codes *codes;     /* beside the planes */
     double *strip, *spare, *shares; /* of nets */
+    /* Of the part at hand: what is wanted of it from the chunk's first pixel on, and whether others
+     * read its probabilities. */
+    struct forest_output output;
+    bool read;
 };
 
 /* Of the parts with trees on columns, the most that one reads. */
@@ -321,10 +348,12 @@ static bool alloc_chunk(struct chunk *chunk)
     chunk->room = TL_MIN(chunk->task->count, (size_t)CHUNK_PX);
     chunk->given = arena_alloc(arena, (model->part_count - 1) * classes * chunk->room + 1,
                                sizeof(*chunk->given));
+    chunk->label = arena_alloc(arena, chunk->room, sizeof(*chunk->label));
     chunk->cast = arena_alloc(arena, inputs * chunk->room + 1, sizeof(*chunk->cast));
     chunk->planes = arena_alloc(arena, planes, sizeof(*chunk->planes));
     chunk->codes = arena_alloc(arena, planes, sizeof(*chunk->codes));
-    return chunk->given && chunk->cast && chunk->planes && chunk->codes && alloc_strips(chunk);
+    return chunk->given && chunk->label && chunk->cast && chunk->planes && chunk->codes &&
+           alloc_strips(chunk);
 }
 
 static const double *given_column(const struct chunk *chunk, uint32_t column)
@@ -385,11 +414,10 @@ static struct forest_output chunk_output(const struct chunk *chunk)
 
 static enum tl_code run_trees(struct chunk *chunk, uint32_t p, struct tl_err *err)
 {
-    struct forest_output output = {0};
     struct run_plan plan = chunk->mix->parts[p].plan;
     struct run_task task = {.planes = chunk->planes,
                             .count = chunk->count,
-                            .output = &output,
+                            .output = &chunk->output,
                             .room = chunk->task->room,
                             .errand = chunk->task->errand,
                             .scratch = chunk->task->scratch,
@@ -397,11 +425,9 @@ static enum tl_code run_trees(struct chunk *chunk, uint32_t p, struct tl_err *er
                             .times = chunk->task->times};
     struct arena_mark mark = arena_mark(task.scratch);
 
-    if (p + 1 < chunk->mix->part_count) {
+    if (chunk->read) {
         task.exact = chunk->given + (size_t)p * chunk->mix->model->info.class_count * chunk->room;
         task.room = chunk->room;
-    } else {
-        output = chunk_output(chunk);
     }
     plan.walk_below = chunk->mix->walk_below;
     fill_planes(chunk, &chunk->mix->model->parts[p]);
@@ -430,8 +456,8 @@ static void run_mean(struct chunk *chunk, uint32_t p)
         for (uint32_t i = 0; i < part->input_count; i++)
             for (uint32_t c = 0; c < classes; c++)
                 values[i * classes + c] = given_column(chunk, part->inputs[i] + c)[at];
-        if (p + 1 == model->part_count) {
-            mean_write(model, part, values, chunk->at + at, chunk->task->room, chunk->task->output);
+        if (!chunk->read) {
+            mean_write(model, part, values, at, chunk->task->room, &chunk->output);
             continue;
         }
         mean_sums(part, classes, values, sums);
@@ -507,9 +533,9 @@ static void strip_shares(const struct model *model, const struct strip *strip, d
 static void strip_winners(const struct chunk *chunk, const struct dense *dense,
                           const struct model *model, const struct strip *strip)
 {
-    const struct forest_output *output = chunk->task->output;
+    const struct forest_output *output = &chunk->output;
     _Alignas(64) double class[DENSE_STRIP], p[DENSE_STRIP];
-    size_t to = chunk->at + strip->begin;
+    size_t to = strip->begin;
 
     dense->kernel->pick(model->info.class_count, model->winner_by_score ? strip->scores : strip->p,
                         strip->p, class, p);
@@ -522,7 +548,7 @@ static void strip_winners(const struct chunk *chunk, const struct dense *dense,
 static void strip_write(const struct chunk *chunk, const struct dense *dense,
                         const struct model *model, const struct strip *strip)
 {
-    const struct forest_output *output = chunk->task->output;
+    const struct forest_output *output = &chunk->output;
     double sums[MODEL_MAX_CLASSES], p[MODEL_MAX_CLASSES];
 
     if (has_own_softmax(model) && !output->probability && !output->percent && !output->margin &&
@@ -532,7 +558,7 @@ static void strip_write(const struct chunk *chunk, const struct dense *dense,
     }
     for (size_t i = 0; i < strip->count; i++) {
         strip_pixel(strip, i, model->score_count, model->info.class_count, sums, p);
-        walk_write_known(model, sums, p, chunk->at + strip->begin + i, chunk->task->room, output);
+        walk_write_known(model, sums, p, strip->begin + i, chunk->task->room, output);
     }
 }
 
@@ -555,29 +581,56 @@ static enum tl_code run_net(struct chunk *chunk, uint32_t p, struct tl_err *err)
             dense->kernel->shares(classes, strip.scores, chunk->shares);
         else
             strip_shares(part->model, &strip, chunk->shares);
-        for (uint32_t c = 0; p + 1 < chunk->mix->part_count && c < classes; c++)
+        for (uint32_t c = 0; chunk->read && c < classes; c++)
             memcpy(chunk->given + ((size_t)p * classes + c) * chunk->room + begin,
                    chunk->shares + (size_t)c * DENSE_STRIP, strip.count * sizeof(*chunk->given));
-        if (p + 1 == chunk->mix->part_count)
+        if (!chunk->read)
             strip_write(chunk, dense, part->model, &strip);
     }
     return TL_OK;
 }
 
+static enum tl_code run_part(struct chunk *chunk, uint32_t p, struct tl_err *err)
+{
+    switch (chunk->mix->model->parts[p].kind) {
+    case PART_TREES:
+        return run_trees(chunk, p, err);
+    case PART_MEAN:
+        run_mean(chunk, p);
+        return TL_OK;
+    case PART_NET:
+        return run_net(chunk, p, err);
+    }
+    return TL_OK;
+}
+
+/* The labels of part `p` as columns for the parts behind it. */
+static void keep_labels(const struct chunk *chunk, uint32_t p)
+{
+    const struct model_info *info = &chunk->mix->model->info;
+
+    for (uint32_t c = 0; c < info->class_count; c++) {
+        double *to = chunk->given + ((size_t)p * info->class_count + c) * chunk->room;
+        uint8_t value = info->classes[c].value;
+
+        for (size_t at = 0; at < chunk->count; at++)
+            to[at] = chunk->label[at] == value;
+    }
+}
+
 static enum tl_code run_chunk(struct chunk *chunk, struct tl_err *err)
 {
     for (uint32_t p = 0; p < chunk->mix->part_count; p++) {
-        switch (chunk->mix->model->parts[p].kind) {
-        case PART_TREES:
-            TL_TRY(run_trees(chunk, p, err));
-            break;
-        case PART_MEAN:
-            run_mean(chunk, p);
-            break;
-        case PART_NET:
-            TL_TRY(run_net(chunk, p, err));
-            break;
-        }
+        bool last = p + 1 == chunk->mix->part_count;
+        bool label = chunk->mix->model->parts[p].gives_label;
+
+        chunk->read = !last && !label;
+        chunk->output = (struct forest_output){.label = label ? chunk->label : NULL};
+        if (last)
+            chunk->output = chunk_output(chunk);
+        TL_TRY(run_part(chunk, p, err));
+        if (label)
+            keep_labels(chunk, p);
     }
     return TL_OK;
 }

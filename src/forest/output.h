@@ -45,5 +45,8 @@ struct forest_output {
  * has class_count. */
 void forest_write(const struct model_info *info, const double *p, size_t at, size_t count,
                   const struct forest_output *output);
+/* The same of a pixel that is called `best`, an index into the classes, whatever is likeliest. */
+void forest_write_label(const struct model_info *info, const double *p, uint32_t best, size_t at,
+                        size_t count, const struct forest_output *output);
 
 #endif

@@ -208,8 +208,7 @@ void walk_probabilities(const struct model *model, const double *sums, double *r
     }
 }
 
-/* The class the library would name. */
-static uint32_t winner_of_sums(const struct model *model, const double *sums, const double *p)
+uint32_t walk_label(const struct model *model, const double *sums, const double *p)
 {
     double scores[MODEL_MAX_CLASSES];
 
@@ -273,8 +272,8 @@ static float margin_of(const double *p, uint32_t class_count)
     return (float)(first - second);
 }
 
-static void write_winner(const struct model_info *info, const double *p, uint32_t best,
-                         const struct forest_output *output, size_t at, size_t count)
+void forest_write_label(const struct model_info *info, const double *p, uint32_t best, size_t at,
+                        size_t count, const struct forest_output *output)
 {
     if (output->label)
         output->label[at] = info->classes[best].value;
@@ -294,7 +293,7 @@ static void write_winner(const struct model_info *info, const double *p, uint32_
 void forest_write(const struct model_info *info, const double *p, size_t at, size_t count,
                   const struct forest_output *output)
 {
-    write_winner(info, p, walk_winner(p, info->class_count), output, at, count);
+    forest_write_label(info, p, walk_winner(p, info->class_count), at, count, output);
 }
 
 /* The transform is dear: a label that is the greatest score's does without. */
@@ -307,7 +306,7 @@ static bool asks_for_probabilities(const struct forest_output *output)
 void walk_write_known(const struct model *model, const double *sums, const double *p, size_t at,
                       size_t count, const struct forest_output *output)
 {
-    write_winner(&model->info, p, winner_of_sums(model, sums, p), output, at, count);
+    forest_write_label(&model->info, p, walk_label(model, sums, p), at, count, output);
     for (uint32_t s = 0; output->scores && s < model->score_count; s++)
         output->scores[s * count + at] =
             model->divisor == 1 ? final_score(model, sums, s) : sums[s];

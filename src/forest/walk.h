@@ -27,6 +27,9 @@ void walk_probabilities(const struct model *model, const double *sums, double *r
 /* The first of the largest, as numpy's argmax has it: an index into the classes. */
 uint32_t walk_winner(const double *p, uint32_t class_count);
 
+/* The class that the library would name: an index into the classes. */
+uint32_t walk_label(const struct model *model, const double *sums, const double *p);
+
 /* The two greatest of `class_count` numbers; the second of one is 0. */
 void walk_two_greatest(const double *p, uint32_t class_count, double *ret_first,
                        double *ret_second);

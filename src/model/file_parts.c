@@ -90,10 +90,31 @@ static enum tl_code read_doubles(const struct part_reader *r, const char *key, u
     return *ret_numbers ? TL_OK : file_no_memory(r->file);
 }
 
+/* What the label is that of the greatest of. */
+static enum tl_code read_label(const struct part_reader *r, bool *ret_by_score)
+{
+    static const char *const labels[] = {"probability", "score", NULL};
+    uint32_t word = 0;
+
+    TL_TRY(read_word(r, "label", labels, &word));
+    *ret_by_score = word;
+    return TL_OK;
+}
+
+/* What parts behind this one read of it. */
+static enum tl_code read_gives(const struct part_reader *r)
+{
+    static const char *const given[] = {"probabilities", "label", NULL};
+    uint32_t word = 0;
+
+    TL_TRY(read_word(r, "gives", given, &word));
+    r->part->gives_label = word;
+    return TL_OK;
+}
+
 /* How scores become probabilities and a label. */
 static enum tl_code read_output(const struct part_reader *r)
 {
-    static const char *const labels[] = {"probability", "score", NULL};
     struct model *model = r->model;
     struct tl_err *err = r->file->err;
     uint32_t word;
@@ -102,8 +123,7 @@ static enum tl_code read_output(const struct part_reader *r)
     model->output = (enum model_output)word;
     TL_TRY(read_word(r, "arithmetic", file_arithmetics, &word));
     model->arithmetic = (enum model_arithmetic)word;
-    TL_TRY(read_word(r, "label", labels, &word));
-    model->winner_by_score = word;
+    TL_TRY(read_label(r, &model->winner_by_score));
     TL_TRY(read_number_or(r, "above", 0, &model->winner_above));
     TL_TRY(read_number_or(r, "slope", 1, &model->sigmoid));
     TL_TRY(read_number_or(r, "divisor", 1, &model->divisor));
@@ -144,8 +164,8 @@ static enum tl_code check_mean(const struct part_reader *r)
 
 static enum tl_code read_trees_part(struct part_reader *r)
 {
-    static const char *const known[] = {"kind",  "output", "arithmetic", "label",  "above",
-                                        "slope", "scale",  "divisor",    "inputs", NULL};
+    static const char *const known[] = {"kind",  "output",  "arithmetic", "label", "above", "slope",
+                                        "scale", "divisor", "inputs",     "gives", NULL};
 
     TL_TRY(json_known_keys(r->at, known, r->file->err));
     TL_TRY(read_output(r));
@@ -163,13 +183,15 @@ static enum tl_code read_trees_part(struct part_reader *r)
 
 static enum tl_code read_mean_part(struct part_reader *r)
 {
-    static const char *const known[] = {"kind", "inputs", "divisor", "float32", NULL};
+    static const char *const known[] = {"kind",  "inputs", "divisor", "float32",
+                                        "label", "gives",  NULL};
     struct tl_err *err = r->file->err;
 
     TL_TRY(json_known_keys(r->at, known, err));
     TL_TRY(read_uints(r, "inputs", UINT16_MAX, &r->part->inputs, &r->part->input_count));
     TL_TRY(json_read_number(json_key(&r->at, "divisor"), &r->part->divisor, err));
     TL_TRY(json_read_bool_or(json_key(&r->at, "float32"), false, &r->part->narrow, err));
+    TL_TRY(read_label(r, &r->part->winner_by_score));
     return read_doubles(r, "weights", r->part->input_count, true, &r->part->weights);
 }
 
@@ -209,7 +231,7 @@ static enum tl_code read_layer(const struct part_reader *r, const char *key, con
 static enum tl_code read_linear_part(struct part_reader *r)
 {
     static const char *const known[] = {"kind",  "output", "label", "above",
-                                        "slope", "inputs", NULL};
+                                        "slope", "inputs", "gives", NULL};
     struct model_net *net = NULL;
 
     TL_TRY(json_known_keys(r->at, known, r->file->err));
@@ -294,7 +316,7 @@ static enum tl_code read_net_part(struct part_reader *r)
 {
     static const char *const known[] = {"kind",   "output",  "arithmetic", "label",
                                         "above",  "slope",   "inputs",     "scaling",
-                                        "layers", "float32", NULL};
+                                        "layers", "float32", "gives",      NULL};
     struct tl_err *err = r->file->err;
     struct model_net *net = NULL;
     struct json_at at;
@@ -337,6 +359,7 @@ static enum tl_code read_part(struct file_reader *file, struct json_at at, uint3
         r.model->info = file->model->info;
         part->model = r.model;
     }
+    TL_TRY(read_gives(&r));
     return known[kind].read(&r);
 }
 

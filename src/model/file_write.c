@@ -334,6 +334,10 @@ static void put_part(struct writer *w, json_t *parts, uint32_t p, const struct m
     set(w, object, "kind", json_string(file_kinds[part->kind]));
     if (part->inputs)
         set_inputs(w, object, part);
+    if (part->gives_label) {
+        need_format(w, 3);
+        set(w, object, "gives", json_string("label"));
+    }
     switch (part->kind) {
     case PART_TREES:
         set_output(w, object, part->model);
@@ -343,6 +347,10 @@ static void put_part(struct writer *w, json_t *parts, uint32_t p, const struct m
         set(w, object, "divisor", json_real(part->divisor));
         if (part->narrow)
             set(w, object, "float32", json_true());
+        if (part->winner_by_score) {
+            need_format(w, 3);
+            set(w, object, "label", json_string("score"));
+        }
         if (part->weights)
             put_copy(w, "weights", "F64", part->weights, part->input_count, 0);
         break;

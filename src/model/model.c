@@ -208,6 +208,8 @@ static enum tl_code check_part(const char *name, const struct model *model, uint
     TL_TRY(check_inputs(name, model, p, err));
     if (part->kind == PART_MEAN && !(isfinite(part->divisor) && part->divisor > 0))
         return refuse_part(name, p, err, "the weights of the mean do not add up to anything");
+    if (part->gives_label && p + 1 == model->part_count)
+        return refuse_part(name, p, err, "it is the last and gives no probabilities");
     if (part->kind != PART_MEAN && own->info.class_count != model->info.class_count)
         return refuse_part(name, p, err, "it has other classes than the whole");
     if (part->kind == PART_TREES && own->info.feature_count != part->input_count)

@@ -130,7 +130,7 @@ struct model {
 
 enum part_kind {
     PART_TREES, /* an ensemble, on columns cast to float32 */
-    PART_MEAN,  /* a soft vote: the weighted mean of parts */
+    PART_MEAN,  /* a vote: the weighted mean of what parts give */
     PART_NET    /* layers of sums: a small neural network, or with one layer a linear model */
 };
 
@@ -190,6 +190,8 @@ struct model_net {
  * order: each reads columns, which are the features (column f is feature f) and behind them
  * class_count probabilities of every part before it, in double: part k's class c is column
  * feature_count + k * class_count + c. The last part answers. forest/mix.h runs them.
+ * A part that gives its label has, in place of probabilities, 1 for the class that it names and
+ * 0 for the others: what a hard vote counts.
  */
 struct model_part {
     enum part_kind kind;
@@ -202,8 +204,10 @@ struct model_part {
     const uint32_t *inputs;
     /* MEAN: one per member, NULL: all are 1. */
     const double *weights;
-    double divisor; /* MEAN: of the sum over members, in their order */
-    bool narrow;    /* MEAN: products, sums and quotient in float32 */
+    double divisor;       /* MEAN: of the sum over members, in their order */
+    bool narrow;          /* MEAN: products, sums and quotient in float32 */
+    bool winner_by_score; /* MEAN: the label is the greatest sum's, whatever the quotients are */
+    bool gives_label;     /* not the last */
 };
 
 /* The score that a tree's leaves of one number add to. */

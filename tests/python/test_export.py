@@ -303,6 +303,63 @@ class Ensembles(Exported):
                                   voting="soft", weights=[2, 1])
         self.check(make_pipeline(StandardScaler(), nested))
 
+    @staticmethod
+    def hardened(members, x, y):
+        """A soft vote with a member that was told to vote hard when it was fitted."""
+        vote = VotingClassifier([(n, m.set_params(voting="soft") if n == "hard" else m) for n, m in members], voting="soft")
+        vote.fit(x, y).named_estimators_["hard"].voting = "hard"
+        return vote
+
+    def test_hard_votes(self):
+        members = self.members() + [("lr", make_pipeline(StandardScaler(), LogisticRegression()))]
+        read = self.check(VotingClassifier(self.members()), within=0)
+        self.assertEqual([p.get("gives") for p in read.manifest["parts"]], ["label"] * 3 + [None])
+        self.assertEqual((read.manifest["format"], read.manifest["parts"][-1]["label"]), (3, "score"))
+        read.manifest["parts"][-1]["gives"] = "label"
+        with self.assertRaisesRegex(tilth.ModelError, "the last part gives no probabilities"):
+            tilth.model.Model(read.manifest, read.tensors)
+        self.check(VotingClassifier(members), fitted="float64", within=0)  # four votes: ties
+        self.check(VotingClassifier(members, weights=[0.1, 0.2, 0.3, 0.25]), fitted="float64", within=1e-15)
+        nested = VotingClassifier([("inner", VotingClassifier(self.members())), ("rf", forest()),
+                                   ("soft", VotingClassifier(self.members(), voting="soft", weights=[3, 1, 1]))])
+        self.check(make_pipeline(StandardScaler(), GridSearchCV(nested, {"weights": [None, [2, 1, 1.5]]}, cv=2)), within=0)
+
+    def test_hard_votes_are_of_whatever_predicts(self):
+        scaled = [(type(m).__name__, make_pipeline(StandardScaler(), m)) for m in (
+            LinearSVC(), RidgeClassifier(), SGDClassifier(), LogisticRegression(), LinearDiscriminantAnalysis(),
+            MLPClassifier((6,), max_iter=30, random_state=1))]
+        others = [("hgb", HistGradientBoostingClassifier(max_iter=3)), ("ada", AdaBoostClassifier(n_estimators=4)),
+                  ("cal", CalibratedClassifierCV(forest(), cv=2)), ("stack", StackingClassifier(self.members(), cv=2))]
+        self.check(VotingClassifier(scaled + others), fitted="float64", within=0)
+        self.check(VotingClassifier(scaled[2:5]), fitted="float32", within=0)
+
+    @unittest.skipIf(lightgbm is None or xgboost is None or catboost is None, "a booster is not installed")
+    def test_hard_votes_of_boosters(self):
+        small = catboost.CatBoostClassifier(iterations=5, depth=3, verbose=0, allow_writing_files=False)
+        vote = VotingClassifier([("lgb", lightgbm.LGBMClassifier(n_estimators=5, verbose=-1)), ("cat", small),
+                                 ("xgb", xgboost.XGBClassifier(n_estimators=5)), ("rf", forest())])
+        self.check(vote, self.holes if MISSING else None, within=0, classes=(2,))
+
+    def test_sums_of_weights_decide_not_their_shares(self):
+        """0.8 for one class, 0.1 + 0.7 for another: an ulp less, and the same share of 2.1."""
+        y = self.y[3]
+        vote = VotingClassifier([(str(i), DecisionTreeClassifier()) for i in range(4)], weights=[0.8, 0.1, 0.7, 0.5]).fit(self.x, y)
+        for member, turn in zip(vote.estimators_, (2, 0, 0, 1)):
+            member.fit(self.x, (y + turn) % 3)
+        read = tilth.export(vote, self.path, features="abcde", golden=self.x)
+        rows = self.x[y == 0]
+        share = read.probabilities(rows)
+        np.testing.assert_array_equal(share[:, 0], share[:, 2])
+        np.testing.assert_array_equal(read.labels(self.x), vote.predict(self.x))
+        self.assertEqual(set(read.labels(rows)), {2})
+        if engine.PROGRAM:
+            np.testing.assert_array_equal(engine.predict(self.path, self.x)[1], vote.predict(self.x))
+
+    def test_what_only_names_a_class_is_a_vote_of_one(self):
+        for model in (LinearSVC(), RidgeClassifier(), SGDClassifier()):
+            read = self.check(make_pipeline(StandardScaler(), model), fitted="float64", within=0)
+            self.assertEqual(set(np.unique(read.probabilities(self.x))), {0.0, 1.0})
+
     @unittest.skipIf(xgboost is None, "XGBoost is not installed")
     def test_a_vote_of_float32_members_is_in_float32(self):
         vote = VotingClassifier([(str(n), xgboost.XGBClassifier(n_estimators=n)) for n in (2, 3, 5)], voting="soft")
@@ -334,11 +391,14 @@ class Ensembles(Exported):
         odd = VotingClassifier([("rf", forest()), ("svm", SVC(probability=True))], voting="soft").fit(x, y)
         self.refused(r"VotingClassifier.svm: sklearn.svm._classes.SVC cannot be exported", odd)
         self.refused("AdaBoostClassifier of LogisticRegression", AdaBoostClassifier(LogisticRegression(), n_estimators=2).fit(x, y))
-        self.refused("LinearSVC cannot be exported", LinearSVC().fit(x, y))
+        self.refused("SVC: sklearn.svm._classes.SVC cannot be exported", SVC().fit(x, y))
         self.refused("fit it with method='sigmoid'", CalibratedClassifierCV(forest(), cv=2, method="isotonic").fit(x, y))
         self.refused("AdaBoostClassifier uses its decision_function",
                      CalibratedClassifierCV(AdaBoostClassifier(n_estimators=2), cv=2).fit(x, y))
-        self.refused("set voting='soft'", VotingClassifier([("a", forest())]).fit(x, y))
+        inner = VotingClassifier([("a", forest())])
+        self.refused("VotingClassifier.hard: .* set voting='soft'", self.hardened([("hard", inner), ("b", forest())], x, y))
+        inner = VotingClassifier([("a", forest()), ("b", forest())], weights=[-1, 2]).fit(x, y)
+        self.refused(r"weights \[-1, 2\] of a hard vote", inner)
         top = StackingClassifier([("rf", forest())], final_estimator=HistGradientBoostingClassifier(max_iter=2), cv=3)
         self.refused("StackingClassifier.final_estimator: HistGradientBoostingClassifier compares", top.fit(x, y))
         by_score = StackingClassifier([("gb", GradientBoostingClassifier(n_estimators=2))], cv=3,
@@ -418,7 +478,7 @@ class Nets(Exported):
                      make_pipeline(OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
                                    LogisticRegression()).fit(np.round(self.x / 1000), self.y[2]))
         self.refused("Pipeline.normalizer: Normalizer mixes features", fitted(Normalizer(), forest()))
-        self.refused("hinge", fitted(SGDClassifier()))
+        self.refused("hinge", VotingClassifier([("sgd", SGDClassifier())], voting="soft").fit(self.x, self.y[2]))
         self.refused("at most 8 layers of 1024", fitted(self.perceptron(1025)))
 
 

@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, Normalizer, OrdinalEncoder, StandardScaler
+from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
@@ -77,13 +78,19 @@ CASES = {  # name -> classes, whether NaN occurs, the estimator
     "vote_nets": (3, False, VotingClassifier([("rf", forest()), ("mlp", make_pipeline(StandardScaler(), perceptron(5))),
                                               ("lr", LogisticRegression())], voting="soft", weights=[1, 2, 0.5])),
     "adaptive": (3, False, AdaBoostClassifier(DecisionTreeClassifier(max_depth=2), n_estimators=9, random_state=1)),
+    "vote_hard": (3, False, VotingClassifier(
+        [("rf", forest(min_samples_leaf=7)), ("gb", boosted(GradientBoostingClassifier)),
+         ("vote", VotingClassifier([("xgb", boosted(XGBClassifier)), ("et", ExtraTreesClassifier(3, max_depth=3, random_state=1))],
+                                   voting="soft")), ("svm", make_pipeline(StandardScaler(), LinearSVC(random_state=1))),
+         ("hard", VotingClassifier([("rf", forest()), ("mlp", make_pipeline(StandardScaler(), perceptron(5)))]))],
+        weights=[1, 0.7, 0.8, 0.5, 0.6])),
     "calibrated": (3, False, CalibratedClassifierCV(boosted(GradientBoostingClassifier), cv=2)),
     "calibrated_binary": (2, False, CalibratedClassifierCV(forest(), cv=2)),
     "stack_net": (2, False, StackingClassifier([("rf", forest()), ("lr", LogisticRegression())],
                                                final_estimator=perceptron(4), cv=3)),
 }
 # fitted on double, and so computed in it; the others on float32
-DOUBLE = ("mlp", "mlp_binary", "logistic", "logistic_ovr", "vote_nets", "stack_net")
+DOUBLE = ("mlp", "mlp_binary", "logistic", "logistic_ovr", "vote_nets", "vote_hard", "stack_net")
 
 
 def main():

@@ -10,6 +10,7 @@ static const struct parts_case {
     {"tilth_vote", "voting", 25, 0x1p-23},
     {"tilth_vote_weighted", "voting", 15, 0x1p-24},
     {"tilth_vote_float32", "voting", 27, 0x1p-22},
+    {"tilth_vote_hard", "voting", 32, 0},
     {"tilth_stack", "stacking", 7, 0x1p-24},
     {"tilth_stack_forest", "stacking", 29, 0},
     {"tilth_histogram", "gradient-boosting", 4, 0x1p-24},
@@ -166,6 +167,20 @@ TEST(a_manifest_of_parts_that_makes_no_sense_is_refused_with_its_place)
         TL_INVALID, "lable");
 }
 
+TEST(a_part_that_gives_its_label_is_counted_by_others)
+{
+    static const char vote[] = "tilth_vote_hard.tilth", gives[] = "\\\"gives\\\": \\\"label\\\"";
+    struct tl_err err;
+
+    assert_refused(load_with(vote, gives, "\\\"gives\\\": \\\"lapel\\\"", &err), TL_INVALID,
+                   "parts[0].gives: \"lapel\" is not known");
+    assert_refused(load_with(vote, gives, "\\\"givez\\\": \\\"label\\\"", &err), TL_INVALID,
+                   "givez");
+    assert_refused(
+        load_with(vote, "\\\"label\\\": \\\"score\\\"}]", "\\\"gives\\\": \\\"label\\\"}]", &err),
+        TL_CORRUPT, "part 9: it is the last and gives no probabilities");
+}
+
 TEST(a_net_that_makes_no_sense_is_refused_with_its_place)
 {
     static const char mlp[] = "tilth_mlp.tilth";
@@ -195,5 +210,6 @@ TEST(a_net_that_makes_no_sense_is_refused_with_its_place)
 
 RUN(T(votes_stacks_and_pipelines_answer_as_their_libraries_do),
     T(a_file_of_parts_cut_short_anywhere_is_refused), T(a_changed_byte_of_parts_is_refused_or_runs),
+    T(a_part_that_gives_its_label_is_counted_by_others),
     T(a_manifest_of_parts_that_makes_no_sense_is_refused_with_its_place),
     T(a_net_that_makes_no_sense_is_refused_with_its_place))
