@@ -125,18 +125,37 @@ static const struct setting *setting_of(const char *key)
     return NULL;
 }
 
-bool config_knows(const char *key)
-{
-    return setting_of(key) != NULL;
-}
-
-static enum tl_code refuse_key(const char *where, const char *key, struct tl_err *err)
+static const char *nearest_key(const char *key)
 {
     const char *known[SETTINGS + 1] = {0};
 
     for (unsigned i = 0; i < SETTINGS; i++)
         known[i] = settings[i].key;
-    const char *guess = nearest_word(key, known);
+    return nearest_word(key, known);
+}
+
+bool config_knows(const char *key)
+{
+    return setting_of(key) != NULL;
+}
+
+void config_nearest(const char *key, char ret_option[64])
+{
+    char written[64];
+
+    snprintf(written, sizeof(written), "%s", key);
+    for (char *c = written; *c; c++)
+        *c = *c == '-' ? '_' : *c;
+    const char *guess = nearest_key(written);
+    snprintf(ret_option, 64, "%s", guess ? guess : "");
+    for (char *c = ret_option; *c; c++)
+        *c = *c == '_' ? '-' : *c;
+}
+
+static enum tl_code refuse_key(const char *where, const char *key, struct tl_err *err)
+{
+    const char *guess = nearest_key(key);
+
     if (guess)
         return tl_fail(err, TL_INVALID, "%s: unknown key \"%.64s\"; did you mean \"%s\"?", where,
                        key, guess);

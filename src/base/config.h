@@ -59,6 +59,8 @@ TL_MUST_CHECK enum tl_code config_set(struct config *config, const char *where, 
                                       const char *value, struct tl_err *err);
 /* True when config_set() takes `key`. */
 bool config_knows(const char *key);
+/* The key that may have been meant, as an option writes it ("cache-size"); "" when none is near. */
+void config_nearest(const char *key, char ret_option[64]);
 /* A commented file with every key; the text of conf/tilth.conf. What differs from the default
  * is set, the rest is commented out; a secret is never printed. */
 void config_print(const struct config *config, struct buf *out);

@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include "base/errand.h"
+#include "base/nearest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,38 @@ static int find_own(const struct args *args, const char *argument, bool *ret_tak
     return -1;
 }
 
+/* The closest of the command's own options, or one that begins so, without the "=" of those that
+ * take a value; "". */
+static void guess_own(const struct args *args, const char *key, char ret_guess[64])
+{
+    const char *known[ARGS_MAX_OWN + 1] = {0};
+    char names[ARGS_MAX_OWN][32];
+
+    for (int i = 0; args->own[i]; i++) {
+        snprintf(names[i], sizeof(names[i]), "%.*s", (int)strcspn(args->own[i], "="), args->own[i]);
+        known[i] = names[i];
+    }
+    const char *guess = nearest_word(key, known);
+    for (int i = 0; !guess && known[i]; i++)
+        if (strncmp(known[i], key, strlen(key)) == 0)
+            guess = known[i];
+    snprintf(ret_guess, 64, "%s", guess ? guess : "");
+}
+
+static enum tl_code refuse_option(const struct args *args, const char *key, struct tl_err *err)
+{
+    char guess[64];
+
+    guess_own(args, key, guess);
+    if (!guess[0])
+        config_nearest(key, guess);
+    return tl_fail(err, TL_INVALID,
+                   "there is no option %s%.64s%s%s%s; `tilth %s --help` explains its own, `tilth "
+                   "config` lists the settings that every command takes as options",
+                   key[1] ? "--" : "-", key, guess[0] ? "; did you mean --" : "", guess,
+                   guess[0] ? "?" : "", args->command->name);
+}
+
 static enum tl_code read_config_flag(struct args *args, const char *argument, int argc, char **argv,
                                      int *i, struct tl_err *err)
 {
@@ -38,7 +71,9 @@ static enum tl_code read_config_flag(struct args *args, const char *argument, in
     char key[128], where[140];
 
     snprintf(key, sizeof(key), "%.*s", (int)strcspn(argument, "="), argument);
-    if (!value && config_knows(key))
+    if (!config_knows(key))
+        return refuse_option(args, key, err);
+    if (!value)
         return tl_fail(err, TL_INVALID, "--%s needs a value", argument);
     snprintf(where, sizeof(where), "--%s", argument);
     return config_set(&args->config, where, key, value ? value : "", err);
@@ -66,12 +101,18 @@ static enum tl_code read_option(struct args *args, int argc, char **argv, int *i
     return TL_OK;
 }
 
+/* What follows it is no option, whatever it begins with. */
+static bool ends_options(const char *argument)
+{
+    return strcmp(argument, "--") == 0;
+}
+
 static enum tl_code read_config_file(struct args *args, int argc, char **argv, struct tl_err *err)
 {
     const char *path =
         getenv("TILTH_CONFIG"); /* NOLINT(concurrency-mt-unsafe): before any thread */
 
-    for (int i = 0; i < argc; i++) {
+    for (int i = 0; i < argc && !ends_options(argv[i]); i++) {
         if (strcmp(argv[i], "--config") == 0 && i + 1 == argc)
             return tl_fail(err, TL_INVALID, "--config needs a file");
         if (strcmp(argv[i], "--config") == 0)
@@ -90,7 +131,10 @@ static bool wants_help(const char *argument)
 enum tl_code args_read(struct args *args, const struct command *command, int argc, char **argv,
                        struct tl_err *err)
 {
-    for (int i = 0; i < argc; i++)
+    bool options = true;
+
+    args->command = command;
+    for (int i = 0; i < argc && !ends_options(argv[i]); i++)
         if (wants_help(argv[i])) {
             fputs(command->help, stdout);
             exit(EXIT_SUCCESS); /* NOLINT(concurrency-mt-unsafe): before any thread */
@@ -99,11 +143,13 @@ enum tl_code args_read(struct args *args, const struct command *command, int arg
     TL_TRY(read_config_file(args, argc, argv, err));
     TL_TRY(config_read_environment(&args->config, err));
     for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "--config") == 0) {
+        if (options && ends_options(argv[i])) {
+            options = false;
+        } else if (options && strcmp(argv[i], "--config") == 0) {
             i++;
-        } else if (strncmp(argv[i], "--config=", 9) == 0) {
+        } else if (options && strncmp(argv[i], "--config=", 9) == 0) {
             continue;
-        } else if (argv[i][0] == '-' && argv[i][1] != '\0') {
+        } else if (options && argv[i][0] == '-' && argv[i][1] != '\0') {
             TL_TRY(read_option(args, argc, argv, &i, err));
         } else if (args->positional_count < (int)TL_COUNT(args->positional)) {
             args->positional[args->positional_count++] = argv[i];

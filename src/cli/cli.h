@@ -22,7 +22,7 @@ struct pool;
 struct store;
 struct tiler;
 
-enum { EXIT_USAGE = 2 };
+enum { EXIT_USAGE = 2, ARGS_MAX_OWN = 16 };
 
 /* One command of `tilth`. `run` gets what follows the command's name and exits with its result. */
 struct command {
@@ -38,12 +38,13 @@ extern const struct command cmd_serve, cmd_check, cmd_model, cmd_render, cmd_cla
 /*
  * Command line of a command: options of its own first, then any configuration key as
  * --key VALUE. NULL-terminated `own` names the command's options; one that ends in "=" takes
- * a value. What is neither is a positional argument.
+ * a value. What is neither is a positional argument, and so is everything behind "--".
  */
 struct args {
     struct config config;
+    const struct command *command; /* set by args_read() */
     const char *const *own;
-    const char *values[16]; /* of own[i]: its value, "" for a flag that was given, NULL */
+    const char *values[ARGS_MAX_OWN]; /* of own[i]: its value, "" for a flag that was given, NULL */
     int positional_count;
     const char *positional[64];
 };

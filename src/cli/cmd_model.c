@@ -67,12 +67,29 @@ static enum tl_code run_info(const struct app *app, const struct args *args, str
     return TL_OK;
 }
 
-const struct model_verb model_verb_info = {.name = "info", .own = no_options, .run = run_info};
+const struct model_verb model_verb_info = {
+    .command = {.name = "model info",
+                .help = "usage: tilth model info FILE|URL\n"
+                        "\n"
+                        "Says what a model is: name, kind, trees, golden rows, classes with their "
+                        "values and\n"
+                        "colours, features in the order in which the trees use them, provenance.\n"
+                        "It is loaded as a layer would load it, golden rows and all.\n"
+                        "\n"
+                        "  tilth model info crops.tilth\n"},
+    .own = no_options,
+    .run = run_info};
 
 /* ---- the table ---- */
 
 static const struct model_verb *const verbs[] = {&model_verb_info, &model_verb_check,
                                                  &model_verb_convert, &model_verb_bench};
+
+/* "model check" is called by its second word. */
+static const char *word_of(const struct model_verb *verb)
+{
+    return verb->command.name + sizeof("model ") - 1;
+}
 
 /* The verb is the first argument, so that it can say which options there are. */
 static const struct model_verb *find_verb(int argc, char **argv)
@@ -80,7 +97,7 @@ static const struct model_verb *find_verb(int argc, char **argv)
     if (argc > 0 && strcmp(argv[0], "compile") == 0)
         return &model_verb_convert; /* docs/model-file.md, Loading: there is nothing to keep */
     for (size_t i = 0; argc > 0 && i < TL_COUNT(verbs); i++)
-        if (strcmp(argv[0], verbs[i]->name) == 0)
+        if (strcmp(argv[0], word_of(verbs[i])) == 0)
             return verbs[i];
     return NULL;
 }
@@ -94,23 +111,26 @@ static int run_verb(const struct model_verb *verb, const struct args *args)
     if (code == TL_OK)
         code = verb->run(&app, args, &err);
     app_close(&app);
-    return code == TL_OK ? EXIT_SUCCESS : cli_fail_file(&cmd_model, &err);
+    return code == TL_OK ? EXIT_SUCCESS : cli_fail_file(&verb->command, &err);
 }
 
 static int run(int argc, char **argv)
 {
     const struct model_verb *verb = find_verb(argc, argv);
+    const struct command *command = verb ? &verb->command : &cmd_model;
     struct args args = {.own = verb ? verb->own : no_options};
     struct tl_err err;
 
-    enum tl_code code = args_read(&args, &cmd_model, argc, argv, &err);
+    if (!verb && argc > 0 && argv[0][0] != '-')
+        return cli_usage(&cmd_model, "the verbs are info, check, convert and bench");
+    enum tl_code code = args_read(&args, command, argc, argv, &err);
     if (code != TL_OK)
-        return cli_fail(&cmd_model, code, &err);
-    if (args.positional_count != 2)
-        return cli_usage(&cmd_model, "a verb and a file are needed");
+        return cli_fail(command, code, &err);
     if (!verb)
-        return cli_usage(&cmd_model,
-                         "the verbs are info, check, convert and bench; one comes first");
+        return cli_usage(&cmd_model, "a verb and a model are needed, the verb first");
+    if (args.positional_count != 2)
+        return cli_usage(command,
+                         args.positional_count < 2 ? "a model is needed" : "one model at a time");
     return run_verb(verb, &args);
 }
 
@@ -118,33 +138,19 @@ const struct command cmd_model = {
     .name = "model",
     .summary = "say what a model is, prove it, or write it as a file of tilth's own",
     .help =
-        "usage: tilth model info FILE|URL\n"
-        "       tilth model check FILE|URL [--layer DOCUMENT] [--features FILE]\n"
-        "       tilth model convert FILE|URL -o OUT.tilth [--name NAME] [--features FILE]\n"
-        "                   [--classes FILE] [--class WHICH=NAME[:#RRGGBB],..] [--golden ROWS]\n"
-        "       tilth model bench FILE|URL [--pixels N] [--tile smooth|noisy|structureless|all]\n"
-        "                   [--isa NAME|all] [--threads N] [--rounds N] [--seed N] [--json]\n"
+        "usage: tilth model info|check|convert|bench FILE|URL ...\n"
         "\n"
-        "Reads tilth's own model file (written by the Python package in python/, or by convert),\n"
-        "LightGBM's text, XGBoost's JSON or UBJSON, CatBoost's JSON and ONNX\n"
-        "(docs/model-formats.md), validates it and replays its golden rows. A pickle is never\n"
-        "opened: export it with `tilth.export(model, \"model.tilth\", ...)` where it was trained.\n"
+        "  info      its classes, its features in the order the trees use them, its origin\n"
+        "  check     ok, or why not; and whether a layer's document fits it\n"
+        "  convert   the same model as a file of tilth's own, with names and golden rows\n"
+        "  bench     what it costs per pixel on this machine\n"
         "\n"
-        "  info      features in the order the trees use them, classes, provenance\n"
-        "  check     ok, or why not; with --layer (its document) or --features (names, one per\n"
-        "            line, or a JSON object of expressions) also whether these give every feature "
-        "of\n"
-        "            the model, by name\n"
-        "  convert   the same model as a file of tilth's own (docs/model-file.md): equal outputs\n"
-        "            bit for bit, with names, where it came from, and golden rows; `compile` is\n"
-        "            another word for it\n"
-        "  bench     nanoseconds per pixel on this machine, by kind of tile, instruction set and\n"
-        "            stage, on pixels made of the model's own thresholds; processor time, median\n"
-        "\n"
-        "  --features FILE   convert: one name per line, in the order the trees use them\n"
-        "  --classes FILE    JSON in the order of the model's classes: [\"maize\", ..], or\n"
-        "                    [{\"value\": 1, \"name\": \"maize\", \"color\": \"FFCC00\"}, ..]\n"
-        "  --class LIST      names some: 0=maize:#FFCC00,1=soya\n"
-        "  --golden ROWS     golden rows to make where the model has none (256)\n",
+        "`tilth model VERB --help` explains the options of each. All read tilth's own model file\n"
+        "(written by the Python package in python/, or by convert), LightGBM's text, XGBoost's "
+        "JSON\n"
+        "or UBJSON, CatBoost's JSON and ONNX (docs/model-formats.md), check it and replay its "
+        "golden\n"
+        "rows. A pickle is never opened: export it where it was trained, with\n"
+        "`python3 -m tilth export model.pkl -o model.tilth`.\n",
     .run = run,
 };

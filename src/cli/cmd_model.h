@@ -11,11 +11,10 @@
 struct blob;
 struct forest;
 
-/* `tilth model VERB FILE`: options of its own besides the configuration's. positional[1] of the
- * arguments is the model. */
+/* `tilth model VERB FILE`. positional[1] of the arguments is the model. */
 struct model_verb {
-    const char *name;
-    const char *const *own; /* as args.own */
+    struct command command; /* "model info", with a help of its own; its `run` is not used */
+    const char *const *own; /* options besides the configuration's, as args.own */
     enum tl_code (*run)(const struct app *app, const struct args *args, struct tl_err *err);
 };
 

@@ -337,4 +337,28 @@ static enum tl_code run_bench(const struct app *app, const struct args *args, st
     return code;
 }
 
-const struct model_verb model_verb_bench = {.name = "bench", .own = options, .run = run_bench};
+const struct model_verb model_verb_bench = {
+    .command =
+        {.name = "model bench",
+         .help =
+             "usage: tilth model bench FILE|URL [--pixels N] [--tile "
+             "smooth|noisy|structureless|all]\n"
+             "                   [--isa NAME|all] [--threads N] [--rounds N] [--seed N] [--json]\n"
+             "\n"
+             "Nanoseconds per pixel, by kind of tile, instruction set and stage, on pixels made of "
+             "the\n"
+             "model's own thresholds; processor time, median of the rounds. Harder than land: "
+             "compare\n"
+             "models and machines with it.\n"
+             "\n"
+             "  --pixels N    pixels of a tile (65536)\n"
+             "  --tile KIND   fields, fields with noise, or every pixel another (all)\n"
+             "  --isa NAME    an instruction set of this machine; all compares them (the best)\n"
+             "  --threads N   as many at once, each over the same pixels (1)\n"
+             "  --rounds N    how often each is run (9)\n"
+             "  --seed N      other pixels (1)\n"
+             "  --json        one JSON document instead of a table\n"
+             "\n"
+             "  tilth model bench crops.tilth --tile noisy --isa all\n"},
+    .own = options,
+    .run = run_bench};

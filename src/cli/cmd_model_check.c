@@ -206,4 +206,27 @@ static enum tl_code run_check(const struct app *app, const struct args *args, st
     return TL_OK;
 }
 
-const struct model_verb model_verb_check = {.name = "check", .own = options, .run = run_check};
+const struct model_verb model_verb_check = {
+    .command =
+        {.name = "model check",
+         .help =
+             "usage: tilth model check FILE|URL [--layer DOCUMENT] [--features FILE]\n"
+             "                   [--styles-dir DIR]\n"
+             "\n"
+             "Loads a model, checks it and replays its golden rows. With a document, says what "
+             "`serve`\n"
+             "would say of it and this model, without opening its rasters (`tilth check "
+             "DOCUMENT`\n"
+             "opens them).\n"
+             "\n"
+             "  --layer DOCUMENT   a layer's JSON: its features, expressions, outputs, "
+             "post-processing,\n"
+             "                     area of interest and styles; and that it names this model\n"
+             "  --features FILE    names, one per line, or a JSON object of expressions: whether "
+             "they\n"
+             "                     give every feature of the model, by name\n"
+             "  --styles-dir DIR   where the layer's styles are\n"
+             "\n"
+             "  tilth model check crops.tilth --layer layers/crops.json --styles-dir styles\n"},
+    .own = options,
+    .run = run_check};

@@ -12,7 +12,7 @@
 enum { GOLDEN_ROWS = 256, MAX_GOLDEN_ROWS = 65536 };
 
 static const char *const options[] = {
-    "o=", "name=", "features=", "classes=", "class=", "golden=", NULL};
+    "o=", "name=", "features=", "classes=", "class=", "golden-rows=", NULL};
 
 /* A document that goes with the model, as text; NULL where it is not wanted. */
 static enum tl_code read_text(const struct app *app, const char *href, char **ret_text,
@@ -30,12 +30,13 @@ static enum tl_code read_text(const struct app *app, const char *href, char **re
 
 static enum tl_code read_rows(const struct args *args, uint32_t *ret_rows, struct tl_err *err)
 {
-    const char *text = args_value(args, "golden=");
+    const char *text = args_value(args, "golden-rows=");
     char *end = NULL;
     long rows = text ? strtol(text, &end, 10) : GOLDEN_ROWS;
 
     if (rows < 1 || rows > MAX_GOLDEN_ROWS || (text && (*end || end == text)))
-        return tl_fail(err, TL_INVALID, "--golden: a number from 1 to %d is needed, not \"%s\"",
+        return tl_fail(err, TL_INVALID,
+                       "--golden-rows: a number from 1 to %d is needed, not \"%s\"",
                        MAX_GOLDEN_ROWS, text);
     *ret_rows = (uint32_t)rows;
     return TL_OK;
@@ -83,4 +84,35 @@ static enum tl_code run_convert(const struct app *app, const struct args *args, 
 }
 
 const struct model_verb model_verb_convert = {
-    .name = "convert", .own = options, .run = run_convert};
+    .command =
+        {.name = "model convert",
+         .help =
+             "usage: tilth model convert FILE|URL -o OUT.tilth [--name NAME] [--features FILE]\n"
+             "                   [--classes FILE] [--class WHICH=NAME[:#RRGGBB],..]\n"
+             "                   [--golden-rows N]\n"
+             "\n"
+             "Writes any model that tilth reads as a file of its own (docs/model-file.md): equal\n"
+             "outputs bit for bit, with names, where it came from, and golden rows. What was "
+             "written\n"
+             "is loaded again and compared with the source first. `compile` is another word for "
+             "it.\n"
+             "\n"
+             "  -o OUT.tilth      where it goes; another file than the source\n"
+             "  --name NAME       what the model is called (the source's own, else its file's)\n"
+             "  --features FILE   names of its features, one per line, in the order the trees use "
+             "them\n"
+             "  --classes FILE    JSON in the order of the model's classes: [\"maize\", ..], or\n"
+             "                    [{\"value\": 1, \"name\": \"maize\", \"color\": \"FFCC00\"}, "
+             "..]\n"
+             "  --class LIST      names some of them: 0=maize:#FFCC00,1=soya\n"
+             "  --golden-rows N   how many rows to make and keep where the model has none (256); "
+             "they\n"
+             "                    hold a later tilth to what this one gave. Rows of your own, with "
+             "what\n"
+             "                    the library gave, come of `python3 -m tilth export --golden "
+             "FILE`\n"
+             "\n"
+             "  tilth model convert lgbm.txt -o crops.tilth --features names.txt --class "
+             "0=maize\n"},
+    .own = options,
+    .run = run_convert};

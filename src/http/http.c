@@ -111,8 +111,10 @@ static void on_request(void *udata, struct request *request)
     struct tl_err err;
 
     name_request(http, request);
-    if (request->lacks_host) {
-        reply_problem(http, request, 400, "invalid", "HTTP/1.1 asks for a Host header");
+    if (request->lacks_host || request->many_hosts) {
+        reply_problem(http, request, 400, "invalid",
+                      request->many_hosts ? "more than one Host header"
+                                          : "HTTP/1.1 asks for a Host header");
         return;
     }
     enum tl_code code = url_parse(request->target, &url, &err);

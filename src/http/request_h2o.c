@@ -13,6 +13,8 @@
 #include "base/metric.h"
 
 #include <errno.h>
+#include <string.h>
+#include <strings.h>
 #include <sys/epoll.h>
 
 struct handler {
@@ -60,6 +62,26 @@ static struct text host_of(const h2o_req_t *h2o)
     return text_is(host, SERVER_NO_HOST) ? (struct text){NULL, 0} : host;
 }
 
+/*
+ * The library keeps the last Host alone, so the head is looked at where it was received. That of
+ * a request with a body was moved; its connection ends with it.
+ */
+static bool has_many_hosts(const h2o_req_t *h2o, const h2o_buffer_t *input)
+{
+    const char *at = h2o->input.method.base, *end = input->bytes + input->size, *line_end;
+    unsigned hosts = 0;
+
+    if (at != input->bytes)
+        return false;
+    while ((line_end = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+        at = line_end + 1;
+        if (end - at < 5 || *at == '\r' || *at == '\n')
+            break;
+        hosts += strncasecmp(at, "host:", 5) == 0;
+    }
+    return hosts > 1;
+}
+
 static void begin(struct connection *connection, h2o_req_t *h2o)
 {
     struct request *request = &connection->request;
@@ -70,6 +92,7 @@ static void begin(struct connection *connection, h2o_req_t *h2o)
     request->target = text_of_iovec(h2o->input.path);
     request->host = host_of(h2o);
     request->lacks_host = !request->host.at && h2o->version >= 0x101;
+    request->many_hosts = has_many_hosts(h2o, connection->sock->input);
     request->start_ns = clock_now_ns();
     request->body_bytes = h2o->entity.len;
     request->id[0] = '\0';

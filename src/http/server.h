@@ -40,7 +40,8 @@ struct request {
     struct text method;
     struct text target; /* as it came: path and query, nothing decoded */
     struct text host;   /* as it came; may be empty */
-    bool lacks_host;    /* HTTP/1.1 without Host: RFC 9112, 3.2 wants a 400 */
+    bool lacks_host;    /* HTTP/1.1 without Host: RFC 9112, 3.2 wants a 400.. */
+    bool many_hosts;    /* ..and so it does here; not known of a request with a body */
     int64_t start_ns;
     unsigned loop;     /* 0 .. loops - 1 */
     size_t body_bytes; /* what came with it; the connection will be closed after any body */

@@ -253,6 +253,19 @@ static bool is_pickle(const uint8_t *bytes, size_t size)
     return false;
 }
 
+/* The length of a header and, where the file goes on, the JSON that it is of. */
+static bool is_begun(const uint8_t *bytes, size_t size, uint64_t header)
+{
+    return header % 8 == 0 && header <= HEADER_MAX_BYTES &&
+           (size == sizeof(header) || bytes[sizeof(header)] == '{');
+}
+
+static bool is_tiff(const uint8_t *bytes)
+{
+    return memcmp(bytes, "II*\0", 4) == 0 || memcmp(bytes, "MM\0*", 4) == 0 ||
+           memcmp(bytes, "II+\0", 4) == 0 || memcmp(bytes, "MM\0+", 4) == 0;
+}
+
 static enum tl_code refuse_container(const char *name, const uint8_t *bytes, size_t size,
                                      uint64_t header, struct tl_err *err)
 {
@@ -262,12 +275,16 @@ static enum tl_code refuse_container(const char *name, const uint8_t *bytes, siz
                        "one, it could run anything: export the model where it was trained, with "
                        "python3 -m tilth export model.pkl -o model.tilth",
                        name);
+    if (is_begun(bytes, size, header))
+        return tl_fail(err, TL_CORRUPT,
+                       "%s: a tilth model file that was cut short: its header alone has %ju bytes, "
+                       "the file %zu",
+                       name, (uintmax_t)header, size);
     return tl_fail(err, TL_CORRUPT,
-                   "%s: neither a tilth model file nor a format of docs/model-formats.md, or cut "
-                   "short (header of "
-                   "%ju bytes in a file of %zu). tilth.export() writes a model file where it was "
-                   "trained",
-                   name, (uintmax_t)header, size);
+                   "%s: %s: neither a tilth model file nor one of LightGBM (text), XGBoost or "
+                   "CatBoost (JSON) or ONNX (docs/model-formats.md). `python3 -m tilth export` "
+                   "writes a model file where it was trained",
+                   name, is_tiff(bytes) ? "this is a TIFF, not a model" : "this is no model");
 }
 
 /* Format 1 is one forest. */

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import unittest
 
@@ -49,6 +50,12 @@ class Help(Cli):
             self.assertTrue(teaching.startswith(f"usage: tilth {command}"), teaching)
             self.assertGreater(len(teaching.splitlines()), 4, teaching)
             self.assertEqual(self.run_tilth(command, "-h")[0], teaching)
+        for verb in ("info", "check", "convert", "bench"):
+            teaching, _ = self.run_tilth("model", verb, "--help")
+            self.assertTrue(teaching.startswith(f"usage: tilth model {verb} "), teaching)
+            for option in set(re.findall(r"[\[ ](--?[a-z-]+)", teaching.split("\n\n")[0])) - {"--styles-dir"}:
+                self.assertRegex(teaching, rf"(?m)^  {option} .*\w", "every option is explained")
+        self.assertIn("--golden-rows", self.run_tilth("model", "compile", "--help")[0])
         self.assertRegex(self.run_tilth("--version")[0], r"^tilth \d+\.\d+\.\d+\n$")
 
     def test_a_wrong_line_is_status_2_and_says_what_is_right(self):
@@ -59,8 +66,14 @@ class Help(Cli):
                                  (("config", "--workers", "lots"), ["workers", "lots"]),
                                  (("config", "--workers", "100000"), ["workers", "256"]),
                                  (("config", "--workers"), ["value"]), (("check",) + ("a",) * 70, ["too many"]),
-                                 (("serve", "--wrokers"), ["unknown key", "workers"]), (("config", "--config"), ["a file"]),
-                                 (("cache", "burn", "--cache-dir", "/nowhere"), ["stat", "verify"])):
+                                 (("serve", "--wrokers"), ["no option --wrokers", "did you mean --workers?"]), (("config", "--config"), ["a file"]),
+                                 (("cache", "burn", "--cache-dir", "/nowhere"), ["stat", "verify"]),
+                                 (("check", "--clases", "a"), ["did you mean --classes?", "`tilth check --help`"]),
+                                 (("serve", "--cach-size", "1"), ["did you mean --cache-size?"]),
+                                 (("model", "convert", "m", "--golden", "rows.csv"), ["--golden-rows", "`tilth model convert --help`"]),
+                                 (("model", "bench", "m", "--frobnicate"), ["-frobnicate;", "`tilth model bench --help`"]),
+                                 (("model", "info"), ["usage: tilth model info", "a model is needed"]),
+                                 (("check", "--", "a", "--classes"), ["one file"])):
             _, said = self.run_tilth(*arguments, status=USAGE)
             for word in words:
                 self.assertIn(word, said, arguments)
@@ -124,6 +137,14 @@ class Check(Cli):
         self.assertIn("reader       tilth", out)
         self.assertRegex(said, rf"truncated: block \d+,\d+ of level 0 ends at byte \d+ of {len(whole) * 7 // 10}")
 
+    def test_a_file_whose_name_begins_with_a_dash_follows_two(self):
+        name = self.folder / "--classes"
+        name.write_bytes((self.folder / "land.tif").read_bytes())
+        self.assertIn("fast path", self.run_tilth("check", "--", "--classes")[0])
+        self.assertIn("usage", self.run_tilth("check", "--help", "--")[0])
+        _, said = self.run_tilth("check", "--", "--help", status=FAILED)
+        self.assertIn("--help: No such file", said)
+
     def test_what_cannot_be_opened_is_status_1_and_named(self):
         (self.folder / "text.tif").write_text("no raster")
         for href, word in ((self.folder / "absent.tif", "absent.tif"), (self.folder / "text.tif", "text.tif"),
@@ -184,7 +205,7 @@ class Model(Cli):
         made = self.folder / "crops.tilth"
         (self.folder / "names.txt").write_text("red\nnir\nswir\ngreen\n")
         out, _ = self.run_tilth("model", "convert", self.LIGHTGBM, "-o", made, "--features",
-                                self.folder / "names.txt", "--class", "0=maize:#ffcc00,2=other", "--golden", "40")
+                                self.folder / "names.txt", "--class", "0=maize:#ffcc00,2=other", "--golden-rows", "40")
         self.assertIn("crops.tilth", out)
         info, _ = self.run_tilth("model", "info", made)
         for text in ("name         lightgbm_multiclass\n", "  0  #FFCC00  maize\n", "  2  other\n", "  1  nir\n",
@@ -231,6 +252,13 @@ class Model(Cli):
         layer.write_text('{"id": "raster"}')
         _, said = self.run_tilth("model", "check", self.LIGHTGBM, "--layer", layer, status=FAILED)
         self.assertIn("features", said)
+
+    def test_what_is_no_model_is_called_what_it_is(self):
+        cut = self.folder / "begun.tilth"
+        cut.write_bytes(self.GOLDEN.read_bytes()[:600])
+        for path, word in ((support.ROOT / "README.md", "this is no model"), (self.folder / "land.tif", "this is a TIFF"),
+                           (cut, "cut short: its header alone has")):
+            self.assertIn(word, self.run_tilth("model", "info", path, status=FAILED)[1])
 
     def test_a_pickle_is_never_opened(self):
         import pickle

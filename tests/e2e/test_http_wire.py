@@ -118,6 +118,16 @@ class Framing(OneServer):
         wire.send("GET /healthz HTTP/1.1\r\nHost:\r\n\r\n")
         self.assertEqual(wire.reply().status, 200)
 
+    def test_more_than_one_host_is_400(self):
+        wire = self.wire()
+        for version in ("1.1", "1.0"):
+            for heads in ("Host: h\r\nhOST:h\r\n", "Host: h\r\nX: y\r\nHost: evil\r\nX: y\r\n"):
+                wire.send(f"GET / HTTP/{version}\r\nConnection: keep-alive\r\n{heads}\r\n")
+                answer = wire.reply()
+                self.assertEqual((answer.status, answer.json()["detail"]), (400, "more than one Host header"))
+        wire.send("GET /healthz HTTP/1.1\r\nHost: h\r\nX-Host: h\r\n\r\n" * 2)  # of two requests each has its own
+        self.assertEqual([wire.reply().status for _ in range(2)], [200, 200])
+
     def test_http_2_is_not_spoken(self):
         wire = self.wire()
         wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
