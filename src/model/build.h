@@ -37,6 +37,11 @@ struct build_source {
 };
 
 void build_release(struct model_build *build);
+#define AUTO_BUILD __attribute__((cleanup(build_release))) struct model_build
+
+/* TL_CORRUPT: what is wrong under a key of the file, and of the tree at hand. */
+enum tl_code build_corrupt(const struct model_build *build, const char *key, const char *what);
+enum tl_code build_corrupt_tree(const struct model_build *build, const char *key, const char *what);
 enum tl_code build_no_memory(const struct model_build *build);
 
 /* Appends a row of leaf values (the model's leaf_width); its number. */

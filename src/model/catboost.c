@@ -22,25 +22,12 @@ struct feature {
 };
 
 struct reader {
-    struct model_build build;
-    struct doc doc;
+    struct model_build *build;
     struct doc_value root;
     uint32_t width;           /* numbers per leaf */
     struct feature *features; /* by float_feature_index */
     struct arena *scratch;    /* of the tree at hand */
 };
-
-static enum tl_code corrupt(const struct reader *reader, const char *key, const char *what)
-{
-    return tl_fail(reader->build.err, TL_CORRUPT, "%s: %s: %s; save the model again",
-                   reader->build.name, key, what);
-}
-
-static enum tl_code corrupt_tree(const struct reader *reader, const char *key, const char *what)
-{
-    return tl_fail(reader->build.err, TL_CORRUPT, "%s: tree %u: %s: %s; save the model again",
-                   reader->build.name, reader->build.tree, key, what);
-}
 
 /* ---- the head ---- */
 
@@ -51,9 +38,9 @@ static enum tl_code refuse_other_features(const struct reader *reader, struct do
 
     for (size_t i = 0; i < TL_COUNT(kinds); i++)
         if (doc_count(doc_find(info, kinds[i])) > 0)
-            return tl_fail(reader->build.err, TL_UNSUPPORTED,
+            return tl_fail(reader->build->err, TL_UNSUPPORTED,
                            "%s: it has %s; encode them as numbers and train again",
-                           reader->build.name, kinds[i]);
+                           reader->build->name, kinds[i]);
     return TL_OK;
 }
 
@@ -78,7 +65,7 @@ static const char *feature_name(const struct reader *reader, struct doc_value fe
         struct doc_value name = doc_find(feature, keys[i]);
 
         if (doc_string(name, &text) && text.size > 0)
-            return doc_copy(name, reader->build.arena);
+            return doc_copy(name, reader->build->arena);
     }
     return NULL;
 }
@@ -91,9 +78,11 @@ static enum tl_code read_feature(struct reader *reader, struct doc_value item, c
 
     if (!doc_int(doc_find(item, "feature_index"), 0, MODEL_MAX_FEATURES - 1, &index) ||
         !doc_int(doc_find(item, "flat_feature_index"), 0, MODEL_MAX_FEATURES - 1, &flat))
-        return corrupt(reader, "features_info.float_features", "an index is not 0 to 4095");
+        return build_corrupt(reader->build, "features_info.float_features",
+                             "an index is not 0 to 4095");
     if (!read_nan_rule(item, &nan_left))
-        return corrupt(reader, "nan_value_treatment", "it is not AsIs, AsFalse or AsTrue");
+        return build_corrupt(reader->build, "nan_value_treatment",
+                             "it is not AsIs, AsFalse or AsTrue");
     reader->features[index] = (struct feature){true, nan_left, (uint16_t)flat};
     names[flat] = feature_name(reader, item);
     *last = TL_MAX(*last, flat);
@@ -104,24 +93,24 @@ static enum tl_code read_features(struct reader *reader)
 {
     struct doc_value info = doc_find(reader->root, "features_info"), item;
     struct doc_value list = doc_find(info, "float_features");
-    const char **names = arena_zalloc(reader->build.arena, MODEL_MAX_FEATURES, sizeof(*names));
+    const char **names = arena_zalloc(reader->build->arena, MODEL_MAX_FEATURES, sizeof(*names));
     struct doc_text key;
     int64_t last = -1;
 
     reader->features =
-        arena_zalloc(reader->build.arena, MODEL_MAX_FEATURES, sizeof(*reader->features));
+        arena_zalloc(reader->build->arena, MODEL_MAX_FEATURES, sizeof(*reader->features));
     if (!names || !reader->features)
-        return build_no_memory(&reader->build);
+        return build_no_memory(reader->build);
     TL_TRY(refuse_other_features(reader, info));
     for (struct doc_items items = doc_items(list); doc_next(&items, &key, &item);)
         TL_TRY(read_feature(reader, item, names, &last));
     for (int64_t f = 0; f <= last; f++) {
         if (!names[f])
-            names[f] = arena_printf(reader->build.arena, "f%jd", (intmax_t)f);
+            names[f] = arena_printf(reader->build->arena, "f%jd", (intmax_t)f);
         if (!names[f])
-            return build_no_memory(&reader->build);
+            return build_no_memory(reader->build);
     }
-    return build_features(&reader->build, names, (uint64_t)(last + 1));
+    return build_features(reader->build, names, (uint64_t)(last + 1));
 }
 
 static enum tl_code read_loss(struct reader *reader)
@@ -140,19 +129,19 @@ static enum tl_code read_loss(struct reader *reader)
     for (size_t i = 0; i < TL_COUNT(known); i++) {
         if (!doc_equals(name, known[i].name))
             continue;
-        reader->build.model->output = known[i].output;
+        reader->build->model->output = known[i].output;
         return TL_OK;
     }
-    return tl_fail(reader->build.err, TL_UNSUPPORTED,
+    return tl_fail(reader->build->err, TL_UNSUPPORTED,
                    "%s: the loss \"%.*s\" does not classify; Logloss, CrossEntropy, MultiClass and "
                    "MultiClassOneVsAll do",
-                   reader->build.name, (int)TL_MIN(name.size, (size_t)64), name.at);
+                   reader->build->name, (int)TL_MIN(name.size, (size_t)64), name.at);
 }
 
 /* [scale, [bias, ..]]; there is a bias per number of a leaf. */
 static enum tl_code read_scale(struct reader *reader)
 {
-    struct model *model = reader->build.model;
+    struct model *model = reader->build->model;
     struct doc_items both = doc_items(doc_find(reader->root, "scale_and_bias")), items;
     struct doc_value value, list;
     struct doc_text key;
@@ -160,20 +149,21 @@ static enum tl_code read_scale(struct reader *reader)
 
     if (!doc_next(&both, &key, &value) || !doc_double(value, &scale) ||
         !doc_next(&both, &key, &list))
-        return corrupt(reader, "scale_and_bias", "it is not a number and a list");
+        return build_corrupt(reader->build, "scale_and_bias", "it is not a number and a list");
     uint64_t width = doc_count(list);
     if (width < 1 || width > MODEL_MAX_CLASSES || !(fabs(scale) <= BUILD_MAX_LEAF) || scale == 0)
-        return corrupt(reader, "scale_and_bias", "there are not 1 to 256 biases, or no scale");
-    double *base = arena_zalloc(reader->build.arena, width, sizeof(*base));
+        return build_corrupt(reader->build, "scale_and_bias",
+                             "there are not 1 to 256 biases, or no scale");
+    double *base = arena_zalloc(reader->build->arena, width, sizeof(*base));
     if (!base)
-        return build_no_memory(&reader->build);
+        return build_no_memory(reader->build);
     items = doc_items(list);
     for (uint64_t i = 0; i < width; i++)
         if (!doc_next(&items, &key, &value) || !doc_double(value, &base[i]) ||
             !(fabs(base[i]) <= BUILD_MAX_LEAF))
-            return corrupt(reader, "scale_and_bias", "a bias is not a number");
+            return build_corrupt(reader->build, "scale_and_bias", "a bias is not a number");
     if ((model->output == OUTPUT_BINARY) != (width == 1))
-        return corrupt(reader, "scale_and_bias", "the biases do not go with the loss");
+        return build_corrupt(reader->build, "scale_and_bias", "the biases do not go with the loss");
     model->base = base;
     model->scale = scale;
     reader->width = (uint32_t)width;
@@ -191,14 +181,17 @@ static enum tl_code read_classes(struct reader *reader)
 
     for (; doc_next(&items, &key, &value); i++) {
         if (i == count)
-            return corrupt(reader, "class_params.class_names", "there are more than classes");
-        names[i] = doc_copy(value, reader->build.arena);
+            return build_corrupt(reader->build, "class_params.class_names",
+                                 "there are more than classes");
+        names[i] = doc_copy(value, reader->build->arena);
         if (!names[i])
-            return corrupt(reader, "class_params.class_names", "one is neither text nor a number");
+            return build_corrupt(reader->build, "class_params.class_names",
+                                 "one is neither text nor a number");
     }
     if (i != 0 && i != count)
-        return corrupt(reader, "class_params.class_names", "there are fewer than classes");
-    return build_classes(&reader->build, i ? names : NULL, count);
+        return build_corrupt(reader->build, "class_params.class_names",
+                             "there are fewer than classes");
+    return build_classes(reader->build, i ? names : NULL, count);
 }
 
 /* ---- trees ---- */
@@ -211,19 +204,19 @@ static enum tl_code read_split(struct reader *reader, struct doc_value split,
     float border;
 
     if (doc_string(doc_find(split, "split_type"), &type) && !doc_equals(type, "FloatFeature"))
-        return tl_fail(reader->build.err, TL_UNSUPPORTED,
+        return tl_fail(reader->build->err, TL_UNSUPPORTED,
                        "%s: tree %u has a split of type %.*s; train on numbers alone",
-                       reader->build.name, reader->build.tree, (int)TL_MIN(type.size, (size_t)64),
+                       reader->build->name, reader->build->tree, (int)TL_MIN(type.size, (size_t)64),
                        type.at);
     if (!doc_int(doc_find(split, "float_feature_index"), 0, MODEL_MAX_FEATURES - 1, &index) ||
         !reader->features[index].known)
-        return corrupt_tree(reader, "float_feature_index", "there is no such feature");
+        return build_corrupt_tree(reader->build, "float_feature_index", "there is no such feature");
     if (!doc_float(doc_find(split, "border"), &border) || isnan(border))
         return tl_fail(
-            reader->build.err, TL_CORRUPT,
+            reader->build->err, TL_CORRUPT,
             "%s: tree %u: border: of feature %s it is not a number; save the model again",
-            reader->build.name, reader->build.tree,
-            reader->build.model->info.features[reader->features[index].flat]);
+            reader->build->name, reader->build->tree,
+            reader->build->model->info.features[reader->features[index].flat]);
     *node = (struct model_node){.threshold = (double)border,
                                 .feature = reader->features[index].flat,
                                 .missing = MISSING_SIDED,
@@ -242,8 +235,8 @@ static enum tl_code read_levels(struct reader *reader, struct doc_value list,
 
     for (; doc_next(&items, &key, &split); count++) {
         if (count == MAX_LEVELS)
-            return tl_fail(reader->build.err, TL_LIMIT, "%s: tree %u is deeper than %d",
-                           reader->build.name, reader->build.tree, MAX_LEVELS);
+            return tl_fail(reader->build->err, TL_LIMIT, "%s: tree %u is deeper than %d",
+                           reader->build->name, reader->build->tree, MAX_LEVELS);
         TL_TRY(read_split(reader, split, &levels[count]));
     }
     *ret_count = count;
@@ -260,8 +253,9 @@ static enum tl_code take_leaf(struct reader *reader, struct doc_items *values, i
     for (uint32_t c = 0; c < reader->width; c++)
         if (!doc_next(values, &key, &value) || !doc_double(value, &row[c]) ||
             !(fabs(row[c]) <= BUILD_MAX_LEAF))
-            return corrupt_tree(reader, "leaf_values", "a leaf has not a number per class");
-    *ret_row = build_leaf(&reader->build, row, reader->width);
+            return build_corrupt_tree(reader->build, "leaf_values",
+                                      "a leaf has not a number per class");
+    *ret_row = build_leaf(reader->build, row, reader->width);
     return TL_OK;
 }
 
@@ -301,7 +295,7 @@ static enum tl_code read_oblivious(struct reader *reader, struct doc_value tree)
     TL_TRY(read_levels(reader, doc_find(tree, "splits"), levels, &depth));
     uint32_t leaves = 1U << depth;
     if (doc_count(list) != (uint64_t)leaves * reader->width)
-        return corrupt_tree(reader, "leaf_values", "there are not 2^splits leaves");
+        return build_corrupt_tree(reader->build, "leaf_values", "there are not 2^splits leaves");
     for (uint32_t i = 0; i < leaves; i++) {
         TL_TRY(take_leaf(reader, &values, &row));
         first = i ? first : row;
@@ -309,10 +303,10 @@ static enum tl_code read_oblivious(struct reader *reader, struct doc_value tree)
     arena_reset(reader->scratch);
     struct model_node *nodes = arena_alloc(reader->scratch, 2 * leaves - 1, sizeof(*nodes));
     if (!nodes)
-        return build_no_memory(&reader->build);
+        return build_no_memory(reader->build);
     spread(levels, depth, first, nodes);
     struct build_source source = {.nodes = nodes, .count = 2 * leaves - 1};
-    return build_tree(&reader->build, &source, 0);
+    return build_tree(reader->build, &source, 0);
 }
 
 /* A tree of {"split", "left", "right"} and {"value"}. Appends to `nodes`; its own number. */
@@ -331,8 +325,8 @@ static enum tl_code read_branch(struct reader *reader, struct doc_value branch, 
             TL_TRY(take_leaf(reader, &items, &node.right));
         } else {
             if (reader->width != 1 || !doc_double(value, &one) || !(fabs(one) <= BUILD_MAX_LEAF))
-                return corrupt_tree(reader, "value", "it is not a number per class");
-            node.right = build_leaf(&reader->build, &one, 1);
+                return build_corrupt_tree(reader->build, "value", "it is not a number per class");
+            node.right = build_leaf(reader->build, &one, 1);
         }
         buf_append(nodes, &node, sizeof(node));
         *ret_number = here;
@@ -344,7 +338,7 @@ static enum tl_code read_branch(struct reader *reader, struct doc_value branch, 
     TL_TRY(read_branch(reader, doc_find(branch, "left"), nodes, &left));
     TL_TRY(read_branch(reader, doc_find(branch, "right"), nodes, &right));
     if (buf_failed(nodes))
-        return build_no_memory(&reader->build);
+        return build_no_memory(reader->build);
     struct model_node *kept = (struct model_node *)(void *)nodes->bytes + here;
     kept->left = (int32_t)left;
     kept->right = (int32_t)right;
@@ -359,11 +353,11 @@ static enum tl_code read_grown(struct reader *reader, struct doc_value tree)
 
     TL_TRY(read_branch(reader, tree, &nodes, &root));
     if (buf_failed(&nodes))
-        return build_no_memory(&reader->build);
+        return build_no_memory(reader->build);
     struct build_source source = {.nodes = (const struct model_node *)(const void *)nodes.bytes,
                                   .count = (uint32_t)(nodes.size / sizeof(struct model_node)),
                                   .root = root};
-    return build_tree(&reader->build, &source, 0);
+    return build_tree(reader->build, &source, 0);
 }
 
 static enum tl_code read_trees(struct reader *reader)
@@ -375,7 +369,7 @@ static enum tl_code read_trees(struct reader *reader)
     struct doc_text key;
 
     if (!scratch)
-        return build_no_memory(&reader->build);
+        return build_no_memory(reader->build);
     reader->scratch = scratch;
     while (doc_next(&even, &key, &tree))
         TL_TRY(read_oblivious(reader, tree));
@@ -386,14 +380,13 @@ static enum tl_code read_trees(struct reader *reader)
 
 static enum tl_code read_all(struct reader *reader)
 {
-    struct model *model = reader->build.model;
+    struct model *model = reader->build->model;
 
-    reader->root = doc_root(&reader->doc);
     if (doc_find(reader->root, "features_info").kind != DOC_OBJECT)
-        return tl_fail(reader->build.err, TL_UNSUPPORTED,
+        return tl_fail(reader->build->err, TL_UNSUPPORTED,
                        "%s: JSON that is neither XGBoost's (learner.gradient_booster) nor "
                        "CatBoost's (features_info)",
-                       reader->build.name);
+                       reader->build->name);
     TL_TRY(read_features(reader));
     TL_TRY(read_loss(reader));
     TL_TRY(read_scale(reader));
@@ -403,20 +396,19 @@ static enum tl_code read_all(struct reader *reader)
     model->sigmoid = model->divisor = 1;
     model->score_count = model->leaf_width = reader->width;
     TL_TRY(read_trees(reader));
-    return build_finish(&reader->build);
+    return build_finish(reader->build);
 }
 
 enum tl_code model_read_catboost(const char *name, const uint8_t *bytes, size_t size,
                                  struct arena *arena, struct model *ret_model, struct tl_err *err)
 {
     struct model model = {0};
-    struct reader reader = {.build = {.name = name, .arena = arena, .model = &model, .err = err}};
+    AUTO_BUILD build = {.name = name, .arena = arena, .model = &model, .err = err};
+    AUTO_DOC doc = {0};
 
-    TL_TRY(doc_open(name, bytes, size, &reader.doc, err));
-    enum tl_code code = read_all(&reader);
-    doc_close(&reader.doc);
-    build_release(&reader.build);
-    if (code == TL_OK)
-        *ret_model = model;
-    return code;
+    TL_TRY(doc_open(name, bytes, size, &doc, err));
+    struct reader reader = {.build = &build, .root = doc_root(&doc)};
+    TL_TRY(read_all(&reader));
+    *ret_model = model;
+    return TL_OK;
 }

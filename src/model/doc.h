@@ -66,6 +66,7 @@ struct doc_items {
 TL_MUST_CHECK enum tl_code doc_open(const char *name, const uint8_t *bytes, size_t size,
                                     struct doc *ret_doc, struct tl_err *err);
 void doc_close(struct doc *doc);
+#define AUTO_DOC __attribute__((cleanup(doc_close))) struct doc
 
 struct doc_value doc_root(const struct doc *doc);
 /* No items unless `container` is one. An array's keys are empty. */
@@ -80,6 +81,9 @@ bool doc_equals(struct doc_text text, const char *word);
 bool doc_double(struct doc_value value, double *ret_number);
 bool doc_float(struct doc_value value, float *ret_number); /* rounded once, from the text */
 bool doc_int(struct doc_value value, int64_t min, int64_t max, int64_t *ret_number);
+/* The numbers of a list; false unless there are exactly `count`, whole ones up to `max`. */
+bool doc_ints(struct doc_value list, uint64_t count, int64_t max, uint32_t *ret_numbers);
+bool doc_floats(struct doc_value list, uint64_t count, float *ret_numbers);
 bool doc_string(struct doc_value value, struct doc_text *ret_text);
 /* A number's or a string's bytes as a float32. */
 bool doc_text_float(const struct doc *doc, struct doc_text text, float *ret_number);

@@ -218,6 +218,13 @@ static enum tl_code take_part(struct reader *reader, const struct onnx_node *nod
     return TL_OK;
 }
 
+static struct onnx_answer answer_of(const struct reader *reader)
+{
+    return (struct onnx_answer){.classes = reader->class_count ? reader->classes : NULL,
+                                .class_count = reader->class_count,
+                                .argmax = reader->argmax};
+}
+
 static enum tl_code read_trees(struct reader *reader, const struct onnx_node *node,
                                uint32_t *ret_part)
 {
@@ -230,18 +237,8 @@ static enum tl_code read_trees(struct reader *reader, const struct onnx_node *no
     TL_TRY(onnx_read_table(graph, onnx_input(node, 0), &table));
     if (table.normalized)
         return onnx_refuse(graph, node, "a Normalizer in front of trees mixes their features");
-    struct onnx_view view = {.name = graph->name,
-                             .columns = table.columns,
-                             .column_count = table.count,
-                             .wide = table.wide,
-                             .features = graph->features,
-                             .feature_count = graph->feature_count,
-                             .classes = reader->class_count ? reader->classes : NULL,
-                             .class_count = reader->class_count};
-    if (node->op == OP_CLASSIFIER)
-        TL_TRY(onnx_read_classifier(&view, node->bytes, graph->arena, model, graph->err));
-    else
-        TL_TRY(onnx_read_ensemble(&view, node->bytes, graph->arena, model, graph->err));
+    struct onnx_answer answer = answer_of(reader);
+    TL_TRY(onnx_read_trees(graph, node, &table, &answer, model));
     struct model_part part = {
         .kind = PART_TREES, .model = model, .input_count = graph->feature_count};
     return take_part(reader, node, part, ret_part);
@@ -250,9 +247,7 @@ static enum tl_code read_trees(struct reader *reader, const struct onnx_node *no
 static enum tl_code read_net(struct reader *reader, const struct onnx_node *node,
                              uint32_t *ret_part)
 {
-    struct onnx_answer answer = {.classes = reader->class_count ? reader->classes : NULL,
-                                 .class_count = reader->class_count,
-                                 .argmax = reader->argmax};
+    struct onnx_answer answer = answer_of(reader);
     struct model_part part = {0};
 
     TL_TRY(onnx_read_net(&reader->graph, node, &answer, &part));

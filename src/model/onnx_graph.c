@@ -16,7 +16,9 @@ enum {
     NODE_OUTPUT = 2,
     NODE_NAME = 3,
     NODE_OP = 4,
+    NODE_ATTRIBUTE = 5,
     NODE_DOMAIN = 7,
+    ATTRIBUTE_NAME = 1,
     ATTRIBUTE_F = 2,
     ATTRIBUTE_I = 3,
     ATTRIBUTE_S = 4,
@@ -68,16 +70,32 @@ enum tl_code onnx_no_memory(const struct onnx_graph *graph)
     return tl_fail(graph->err, TL_NOMEM, "%s: no memory for the model", graph->name);
 }
 
+/* Exporters need not name a node: then its output's name stands for it. */
+static struct wire_bytes name_of(const struct onnx_node *node)
+{
+    struct wire_bytes name = wire_bytes(node->bytes, NODE_NAME);
+
+    return name.size ? name : wire_bytes(node->bytes, NODE_OUTPUT);
+}
+
 enum tl_code onnx_refuse(const struct onnx_graph *graph, const struct onnx_node *node,
                          const char *why)
 {
-    struct wire_bytes name = wire_bytes(node->bytes, NODE_NAME),
-                      op = wire_bytes(node->bytes, NODE_OP);
+    struct wire_bytes name = name_of(node), op = wire_bytes(node->bytes, NODE_OP);
 
-    if (name.size == 0)
-        name = wire_bytes(node->bytes, NODE_OUTPUT);
     return tl_fail(graph->err, TL_UNSUPPORTED, "%s: node \"%.*s\", operator %.*s: %s", graph->name,
                    wire_shown(name), wire_text(name), wire_shown(op), wire_text(op), why);
+}
+
+enum tl_code onnx_damaged(const struct onnx_graph *graph, const struct onnx_node *node,
+                          const char *attribute, const char *why)
+{
+    struct wire_bytes name = name_of(node), op = wire_bytes(node->bytes, NODE_OP);
+
+    return tl_fail(graph->err, TL_CORRUPT,
+                   "%s: node \"%.*s\", operator %.*s: %s: %s; export the model again", graph->name,
+                   wire_shown(name), wire_text(name), wire_shown(op), wire_text(op), attribute,
+                   why);
 }
 
 static bool is_trees(const struct onnx_node *node)
@@ -165,6 +183,17 @@ struct wire_bytes onnx_input(const struct onnx_node *node, uint32_t n)
     return (struct wire_bytes){NULL, 0};
 }
 
+struct wire_bytes onnx_attribute(struct wire_bytes node, const char *name)
+{
+    struct wire_field field;
+
+    while (wire_next(&node, &field))
+        if (field.number == NODE_ATTRIBUTE && field.wire == WIRE_BYTES &&
+            wire_equals(wire_bytes(field.bytes, ATTRIBUTE_NAME), name))
+            return field.bytes;
+    return (struct wire_bytes){NULL, 0};
+}
+
 static const struct onnx_value *find_value(const struct onnx_graph *graph, struct wire_bytes name)
 {
     for (uint32_t i = 0; i < graph->value_count; i++)
@@ -210,7 +239,7 @@ static enum tl_code count_columns(const struct onnx_graph *graph, uint64_t *ret_
         uint32_t count = 0;
 
         if (is_trees(&graph->nodes[i]))
-            TL_TRY(onnx_count_columns(graph->name, graph->nodes[i].bytes, &count, graph->err));
+            TL_TRY(onnx_count_columns(graph, &graph->nodes[i], &count));
         *ret_width = TL_MAX(*ret_width, count);
     }
     return TL_OK;

@@ -83,11 +83,20 @@ struct onnx_table {
     bool normalized; /* rows are divided by their norm */
 };
 
+/* What the graph says of the classes. */
+struct onnx_answer {
+    const char *const *classes; /* NULL: as the node has them, or 0, 1, .. */
+    uint32_t class_count;
+    bool argmax; /* the label is the greatest probability's */
+};
+
 /* `graph` has its first five members; reads the nodes and the inputs. */
 TL_MUST_CHECK enum tl_code onnx_open_graph(struct onnx_graph *graph);
 
 /* Input `n` of a node; {NULL, 0} when there are fewer. */
 struct wire_bytes onnx_input(const struct onnx_node *node, uint32_t n);
+/* The attribute of a node; {NULL, 0} when it has none of that name. */
+struct wire_bytes onnx_attribute(struct wire_bytes node, const char *name);
 /* The node that makes a value; NULL for none. */
 const struct onnx_node *onnx_maker(const struct onnx_graph *graph, struct wire_bytes value);
 /* The constant of that name, as a TensorProto; {NULL, 0} for none. */
@@ -99,6 +108,9 @@ TL_MUST_CHECK enum tl_code onnx_read_table(struct onnx_graph *graph, struct wire
 
 enum tl_code onnx_corrupt(const struct onnx_graph *graph, const char *what, const char *why);
 enum tl_code onnx_no_memory(const struct onnx_graph *graph);
+/* TL_CORRUPT, with the node's name, operator and attribute. */
+enum tl_code onnx_damaged(const struct onnx_graph *graph, const struct onnx_node *node,
+                          const char *attribute, const char *why);
 /* TL_UNSUPPORTED, with the node's name and operator. */
 enum tl_code onnx_refuse(const struct onnx_graph *graph, const struct onnx_node *node,
                          const char *why);

@@ -13,13 +13,6 @@
 #include "model/model.h"
 #include "model/onnx_graph.h"
 
-/* What the graph says of the classes. */
-struct onnx_answer {
-    const char *const *classes; /* NULL: as the node has them, or 0, 1, .. */
-    uint32_t class_count;
-    bool argmax; /* the label is the greatest probability's */
-};
-
 /* Whether a net can end in this node; a sum of other things is none. */
 bool onnx_ends_net(const struct onnx_graph *graph, const struct onnx_node *node);
 
