@@ -5,24 +5,46 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+enum { ALIGN = 64 };
 
 struct blob {
     atomic_uint refs;
     size_t size;
-    uint8_t bytes[];
+    uint8_t *bytes; /* behind this, or mapped */
+    size_t mapped;  /* bytes of the mapping; 0: there is none */
 };
 
 struct blob *blob_new(size_t size_bytes)
 {
-    if (size_bytes > SIZE_MAX - sizeof(struct blob))
-        return NULL;
-    struct blob *blob = malloc(sizeof(*blob) + size_bytes);
+    size_t all;
 
+    if (__builtin_add_overflow(size_bytes, sizeof(struct blob) + ALIGN - 1, &all))
+        return NULL;
+    struct blob *blob = malloc(all);
     if (!blob)
         return NULL;
     atomic_init(&blob->refs, 1);
     blob->size = size_bytes;
+    blob->bytes = (uint8_t *)(((uintptr_t)(blob + 1) + ALIGN - 1) & ~(uintptr_t)(ALIGN - 1));
+    blob->mapped = 0;
     return blob;
+}
+
+struct blob *blob_map(int fd, size_t size_bytes)
+{
+    struct blob *blob = size_bytes ? malloc(sizeof(*blob)) : NULL;
+
+    if (!blob)
+        return NULL;
+    atomic_init(&blob->refs, 1);
+    blob->size = blob->mapped = size_bytes;
+    blob->bytes = mmap(NULL, size_bytes, PROT_READ, MAP_SHARED, fd, 0);
+    if (blob->bytes != MAP_FAILED)
+        return blob;
+    free(blob);
+    return NULL;
 }
 
 struct blob *blob_copy(const void *bytes, size_t size_bytes)
@@ -43,8 +65,11 @@ struct blob *blob_ref(struct blob *blob)
 
 void blob_unref(struct blob *blob)
 {
-    if (blob && atomic_fetch_sub_explicit(&blob->refs, 1, memory_order_acq_rel) == 1)
-        free(blob);
+    if (!blob || atomic_fetch_sub_explicit(&blob->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    if (blob->mapped)
+        munmap(blob->bytes, blob->mapped);
+    free(blob);
 }
 
 const uint8_t *blob_bytes(const struct blob *blob)
@@ -59,7 +84,7 @@ size_t blob_size(const struct blob *blob)
 
 uint8_t *blob_writable(struct blob *blob)
 {
-    TL_CHECK(atomic_load_explicit(&blob->refs, memory_order_relaxed) == 1);
+    TL_CHECK(!blob->mapped && atomic_load_explicit(&blob->refs, memory_order_relaxed) == 1);
     return blob->bytes;
 }
 

@@ -16,8 +16,14 @@
 
 struct blob;
 
-/* NULL when memory is out. The bytes start uninitialised. */
+/* NULL when memory is out. The bytes start uninitialised, 64-byte aligned. */
 struct blob *blob_new(size_t size_bytes);
+/*
+ * The first bytes of a file, as they lie in the page cache; `fd` may be closed. NULL where the
+ * file cannot be mapped, of none, or without memory. Only of files that nobody writes to: bytes
+ * that are changed change here, and to read what was cut off kills the process.
+ */
+struct blob *blob_map(int fd, size_t size_bytes);
 struct blob *blob_copy(const void *bytes, size_t size_bytes);
 struct blob *blob_ref(struct blob *blob);
 void blob_unref(struct blob *blob);

@@ -19,7 +19,7 @@ enum {
     ROWS_FOR_LEAVES = 8,
     /* Leaves of so many numbers are copied for every tree that has them: they take less than the
      * nodes, some times over. Wider ones, of which a file may share few among all its trees, are
-     * numbered as they are there. */
+     * numbered as they are there; so are those that have lines. */
     COPIED_WIDTH = 32,
     /* Numbers of a leaf and trees from which on fixed point takes fewer vectors, and few pixels are
      * in doubt. */
@@ -430,7 +430,7 @@ static bool numbering_alloc(struct numbering *numbering, const struct model *mod
 {
     uint64_t leaves = TL_MAX(model->leaf_count, (uint64_t)1), nodes = model->info.node_count;
 
-    numbering->shared = model->leaf_width > COPIED_WIDTH;
+    numbering->shared = model->leaf_width > COPIED_WIDTH || model->lines;
     numbering->tree = arena_zalloc(scratch, leaves, sizeof(*numbering->tree));
     numbering->number = arena_alloc(scratch, leaves, sizeof(*numbering->number));
     numbering->leaf = arena_alloc(scratch, TL_MAX(leaves, nodes), sizeof(*numbering->leaf));

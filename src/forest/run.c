@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/errand.h"
 #include "forest/bench.h"
+#include "forest/flat_walk.h"
 #include "forest/oblivious.h"
 #include "forest/walk.h"
 
@@ -167,14 +168,15 @@ static bool alloc_run(struct run *run)
     return run->flat->by_leaf ? alloc_leaves(run, arena) : alloc_votes(run, arena);
 }
 
-/* ---- the pixels for the oracle ---- */
+/* ---- the pixels that are walked ---- */
 
 static bool alloc_row(struct run *run)
 {
     size_t features = run->flat->model->info.feature_count;
 
-    if (!run->task->codes)
-        return true;
+    run->cuts = arena_alloc(run->task->scratch, run->flat->plane_count + 1UL, sizeof(*run->cuts));
+    if (!run->task->codes || !run->cuts)
+        return run->cuts;
     run->row = arena_alloc(run->task->scratch, features, sizeof(*run->row));
     run->row_planes = arena_alloc(run->task->scratch, features, sizeof(*run->row_planes));
     for (size_t f = 0; run->row && run->row_planes && f < features; f++)
@@ -349,7 +351,8 @@ static enum tl_code walk_all(const struct run *run, struct tl_err *err)
             run_write_walked(run, i);
             continue;
         }
-        walk_sums(run_model(run), run_pixel(run, i), run->row ? 0 : i, sums);
+        const struct walk_place pixel = run_pixel(run, i);
+        flat_walk_sums(run->flat, &pixel, run->cuts, sums);
         run_write_exact(run, sums, i);
     }
     return TL_OK;

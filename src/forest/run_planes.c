@@ -11,14 +11,15 @@ enum {
     CACHE_LINE = 64
 };
 
-const float *const *run_pixel(const struct run *run, size_t pixel)
+struct walk_place run_pixel(const struct run *run, size_t pixel)
 {
     const struct run_task *task = run->task;
     const struct forest_pixels pixels = {task->planes, task->count, task->codes};
 
     for (uint32_t f = 0; run->row && f < run_model(run)->info.feature_count; f++)
         run->row[f] = forest_value(&pixels, f, pixel);
-    return run->row ? run->row_planes : task->planes;
+    return (struct walk_place){run->row ? run->row_planes : task->planes, run->row ? 0 : pixel,
+                               pixel, task->room};
 }
 
 static size_t round_to_lanes(size_t values)

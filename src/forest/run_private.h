@@ -11,6 +11,7 @@
 #include "base/attr.h"
 #include "forest/order.h"
 #include "forest/run.h"
+#include "forest/walk.h"
 
 /* One run: the task and its scratch. */
 struct run {
@@ -26,7 +27,8 @@ struct run {
     struct raster raster; /* the planes of the unit as they lie in the task */
     /* [block][plane][room] of the flat type, and [block][plane] the least and the greatest. */
     void *values, *low, *high;
-    /* Where the task has codes: one pixel's features as the oracle wants them. */
+    union flat_cut *cuts; /* of a pixel that is walked, [plane] */
+    /* Where the task has codes: that pixel's features. */
     float *row;
     const float **row_planes;
 };
@@ -60,8 +62,8 @@ static inline uint32_t block_count(const struct run *run, uint32_t block)
     return TL_MIN(run->sweep.room, run->unit_count - block * run->sweep.room);
 }
 
-/* Planes that hold a pixel as floats: at 0 where there is a row for it, else where it lies. */
-const float *const *run_pixel(const struct run *run, size_t pixel);
+/* A pixel that is to be walked: its floats are where it lies, or in the one row for it. */
+struct walk_place run_pixel(const struct run *run, size_t pixel);
 
 /* The planes of the unit, as they lie in the task. */
 void run_fill_raster(const struct run *run);
@@ -70,7 +72,7 @@ void run_fill_planes(struct run *run);
 
 /* The pixels of a block whose trees have been swept. */
 void run_write_block(const struct run *run, uint32_t block);
-/* A pixel that the oracle walks. */
+/* A pixel that is walked. */
 void run_write_walked(const struct run *run, size_t pixel);
 /* Gives run_task.exact the probabilities that the sums of a pixel mean. */
 void run_write_exact(const struct run *run, const double *sums, size_t pixel);

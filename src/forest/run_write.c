@@ -1,8 +1,8 @@
 #include "forest/run_private.h"
 
+#include "forest/flat_walk.h"
 #include "forest/oblivious.h"
 #include "forest/output.h"
-#include "forest/walk.h"
 
 #include <math.h>
 
@@ -153,13 +153,12 @@ static double rounding_slack(const struct run *run)
     return trees * trees * 0x1p-51;
 }
 
-/* As the oracle has it. */
+/* As the oracle has it, from the flat form. */
 void run_write_walked(const struct run *run, size_t pixel)
 {
-    const struct walk_place walk = {run_pixel(run, pixel), run->row ? 0 : pixel, pixel,
-                                    run->task->room};
+    const struct walk_place walk = run_pixel(run, pixel);
 
-    walk_write_pixel(run_model(run), &walk, run->task->output);
+    flat_walk_write(run->flat, &walk, run->cuts, run->task->output);
 }
 
 static void write_rows(const struct run *run, uint32_t i, size_t pixel)

@@ -38,9 +38,7 @@ static uint32_t walk_tree(const struct model *model, uint32_t tree, const float 
     return (uint32_t)node->right;
 }
 
-/* What a leaf of a linear tree adds. */
-static double on_line(const struct model *model, uint32_t leaf, const float *const *planes,
-                      size_t at)
+double walk_line(const struct model *model, uint32_t leaf, const float *const *planes, size_t at)
 {
     const struct model_line *line = &model->lines[leaf];
     const struct model_term *terms = model->terms + line->begin;
@@ -71,20 +69,24 @@ void walk_start(const struct model *model, double *ret_sums)
         ret_sums[s] = based ? model->base[s] : 0;
 }
 
+void walk_add(const struct model *model, const double *leaf, double *sums)
+{
+    for (uint32_t c = 0; c < model->leaf_width; c++)
+        /* NOLINTNEXTLINE(clang-analyzer-*): walk_start() wrote every score there is */
+        sums[c] = add(model, sums[c], leaf[c]);
+}
+
 void walk_sums(const struct model *model, const float *const *planes, size_t at, double *ret_sums)
 {
     walk_start(model, ret_sums);
     for (uint32_t t = 0; t < model->info.tree_count; t++) {
         uint32_t number = walk_tree(model, t, planes, at);
-        const double *leaf = model->leaf_values + (size_t)number * model->leaf_width;
         double *sum = ret_sums + model_tree_score(model, t);
 
         if (model->lines)
-            *sum += on_line(model, number, planes, at);
+            *sum += walk_line(model, number, planes, at);
         else
-            for (uint32_t c = 0; c < model->leaf_width; c++)
-                /* NOLINTNEXTLINE(clang-analyzer-*): walk_start() wrote every score there is */
-                sum[c] = add(model, sum[c], leaf[c]);
+            walk_add(model, model->leaf_values + (size_t)number * model->leaf_width, sum);
     }
 }
 

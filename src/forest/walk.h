@@ -20,6 +20,11 @@
 void walk_start(const struct model *model, double *ret_sums);
 void walk_sums(const struct model *model, const float *const *planes, size_t at, double *ret_sums);
 
+/* One leaf of them: its leaf_width numbers added to as many sums, in the library's arithmetic; and
+ * what a leaf of a linear tree adds. */
+void walk_add(const struct model *model, const double *leaf, double *sums);
+double walk_line(const struct model *model, uint32_t leaf, const float *const *planes, size_t at);
+
 /* Sums over the trees (score_count doubles) to class_count probabilities; may be in place
  * for forests. */
 void walk_probabilities(const struct model *model, const double *sums, double *ret_p);
