@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
-import urllib.request
+import traceback
 
 import load
 import servers
@@ -326,19 +326,26 @@ def main():
         for name, function in FIGURES.items():
             print(f"{name:12} {function.__doc__.splitlines()[0]}")
         return
-    rows = []
+    rows, failed = [], []
     for name in options.figures or FIGURES:
         if name != "viewport" and not options.worldcover.exists():
             print(f"{name}: skipped, {options.worldcover} is not here (--worldcover FILE)")
             continue
         print(f"== {name}", flush=True)
-        found = FIGURES[name](options)
+        try:
+            found = FIGURES[name](options)
+        except Exception:  # the other figures are measured all the same
+            traceback.print_exc()
+            failed.append(name)
+            continue
         print_table(found)
         rows += found
-    write_results(rows)
+        write_results(found)
     print()
     if rows:
         print_table(rows)
+    if failed:
+        sys.exit("bench: not measured, see above: " + ", ".join(failed))
 
 
 if __name__ == "__main__":

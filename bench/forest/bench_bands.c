@@ -3,8 +3,9 @@
  * stack_features() - codes where a feature is one integer band, feature programs elsewhere - and
  * forest_run().
  *
- *   bench_bands MODEL BANDS
+ *   bench_bands MODEL BANDS label|confidence
  *
+ * Asked for are the labels alone, or the labels with their confidence, as every layer does.
  * BANDS is text: "band NAME u16|f32" per band, then "feature EXPRESSION" per feature of the
  * model, in its order; band b is "b.v" in an expression. Then one command a line on standard
  * input, one JSON object a line on standard output (bench/forest/engines.py has the peers):
@@ -27,6 +28,7 @@
 #include "raster/warp.h"
 
 #include <malloc.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,7 +55,8 @@ struct bench {
     uint32_t band_count, feature_count;
     char *tile;
     uint32_t *order; /* 0, 1, 2 ..: every pixel is classified */
-    uint8_t *label;
+    uint8_t *label, *confidence;
+    bool confident; /* the confidence is wanted, too */
     size_t pixels;
     struct arena *arena;
 };
@@ -200,6 +203,7 @@ static void set_tile(struct bench *bench, const char *path, size_t pixels)
     bench->tile = grown(bench->tile, bench->band_count, pixels * sizeof(float));
     bench->order = grown(bench->order, pixels, sizeof(*bench->order));
     bench->label = grown(bench->label, pixels, 1);
+    bench->confidence = grown(bench->confidence, pixels, 1);
     for (size_t i = 0; i < pixels; i++)
         bench->order[i] = (uint32_t)i;
     for (uint32_t b = 0; b < bench->band_count; b++) {
@@ -220,7 +224,8 @@ static void run(struct bench *bench, const char *path)
 {
     struct tl_err err;
     struct stack_features features;
-    struct forest_output output = {.label = bench->label};
+    struct forest_output output = {.label = bench->label,
+                                   .confidence = bench->confident ? bench->confidence : NULL};
     struct stack_window window = {.at = {.width = (uint32_t)bench->pixels, .height = 1},
                                   .stack = bench->stack,
                                   .sources = bench->planes};
@@ -267,6 +272,7 @@ static void release(struct bench *bench)
     free(bench->features);
     free(bench->order);
     free(bench->label);
+    free(bench->confidence);
     free(bench->tile);
     arena_free(bench->arena);
     stack_free(bench->stack);
@@ -279,8 +285,9 @@ int main(int argc, char **argv)
     struct tl_err err;
     struct bench bench = {.arena = arena_new()};
 
-    if (argc != 3 || !bench.arena) {
-        fprintf(stderr, "usage: bench_bands MODEL BANDS\n");
+    bench.confident = argc == 4 && strcmp(argv[3], "confidence") == 0;
+    if (argc != 4 || !bench.arena || (!bench.confident && strcmp(argv[3], "label") != 0)) {
+        fprintf(stderr, "usage: bench_bands MODEL BANDS label|confidence\n");
         return EXIT_FAILURE;
     }
     must(crs_new("EPSG:32636", &bench.crs, &err), "crs", &err);

@@ -70,13 +70,11 @@ def catboost(family, scene, folder):
 def forest(family, scene, folder):
     import joblib
     import sklearn.ensemble
-    import tilth
     parameters = dict(family.parameters)
     kind = getattr(sklearn.ensemble, parameters.pop("kind"))
     model = kind(parameters.pop("trees"), random_state=1, n_jobs=2, **parameters)
     model.fit(scene.rows, scene.labels).set_params(n_jobs=1)
     joblib.dump(model, folder / "model.joblib")
-    tilth.export(model, folder / "model.tilth", scene.names, golden=scene.rows[:20000])
     return len(model.estimators_)
 
 
@@ -98,7 +96,7 @@ FAMILIES = [
     Family("forest-deep", "random forest, 200 trees, depth 18", forest, "model.joblib", "model.tilth", BOTH, FOREST,
            {"kind": "RandomForestClassifier", "trees": 200, "max_depth": 18}),
     Family("extra-trees", "extra trees, 200 trees, depth 20", forest, "model.joblib", "model.tilth", ("synthetic",),
-           ("sklearn",), {"kind": "ExtraTreesClassifier", "trees": 200, "max_depth": 20}),
+           FOREST, {"kind": "ExtraTreesClassifier", "trees": 200, "max_depth": 20}),
     Family("golden", "golden model, 250 deep trees, 33 features", forest, "model.joblib", "model.tilth", ("golden",),
            ("sklearn", "onnxruntime", "ydf", "tl2cgen", "treelite"), {"kind": "RandomForestClassifier"}),
 ]
@@ -124,11 +122,25 @@ def trained(family, name, scene, cache):
         print(f"training {family.title or family.name} ({name})", flush=True)
         start = time.monotonic()
         trees = family.train(family, scene, folder)
-        scene.rows[:65536].tofile(folder / "rows.f32")  # for bench_forest
         about.write_text(json.dumps({"trees": trees, "seconds": round(time.monotonic() - start, 1),
                                      "parameters": family.parameters}) + "\n")
     family.trees = json.loads(about.read_text())["trees"]
+    if family.train is forest:
+        export(scene, folder)
     return folder
+
+
+def export(scene, folder):
+    """scikit-learn's model as python/tilth writes it today."""
+    stamp, digest = folder / "model.tilth.by", hashlib.sha256()
+    for source in sorted((ROOT / "python/tilth").glob("*.py")):
+        digest.update(source.read_bytes())
+    if stamp.exists() and stamp.read_text() == digest.hexdigest():
+        return
+    import joblib
+    import tilth
+    tilth.export(joblib.load(folder / "model.joblib"), folder / "model.tilth", scene.names, golden=scene.rows[:20000])
+    stamp.write_text(digest.hexdigest())
 
 
 def golden_family(family):

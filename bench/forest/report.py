@@ -1,8 +1,5 @@
-"""Rows of the comparison as text, JSON and the Markdown tables of docs/bench.md."""
-import json
-import os
-import pathlib
-import platform
+"""Rows of the comparison as text, and the Markdown tables of docs/bench.md."""
+import results
 
 # times tilth's cost that the peer's is to be, by family and peer; "met" is said of every tile
 GOALS = {
@@ -13,36 +10,47 @@ GOALS = {
     ("forest-255", "sklearn"): 25, ("forest-255", "onnxruntime"): 26,
     ("forest-255-200", "sklearn"): 25, ("forest-255-200", "onnxruntime"): 26,
     ("forest-deep", "sklearn"): 14, ("forest-deep", "onnxruntime"): 20, ("extra-trees", "sklearn"): 8,
+    ("extra-trees", "onnxruntime"): 20,
     ("golden", "sklearn"): 14, ("golden", "onnxruntime"): 20, ("golden", "ydf"): 30, ("golden", "tl2cgen"): 50,
     ("golden", "treelite"): 100,
 }
 TITLES = {"lightgbm": "LightGBM 4.7", "lleaves": "lleaves 1.3", "onnxruntime": "onnxruntime 1.32",
           "xgboost": "XGBoost 3.2", "xgboost1": "XGBoost 1.7", "catboost": "CatBoost 1.2.10",
           "sklearn": "scikit-learn 1.9", "ydf": "YDF 0.16", "tl2cgen": "tl2cgen 1.0", "treelite": "treelite 4.8 GTIL"}
+SCORES = {"lightgbm", "lleaves", "xgboost", "xgboost1", "catboost"}  # stop at raw scores; the others give probabilities
+TRAINERS = {"lightgbm", "xgboost", "catboost", "sklearn"}
+ASKED = {"label": "tilth-label", "confidence": "tilth"}  # labels alone, with their confidence; who that is in a round
+TILES = ("smooth", "noisy", "structureless")
 BEGIN, END = "<!-- made by make bench-forest: begin -->", "<!-- made by make bench-forest: end -->"
 
 
 def row(family, scene, tile, peer, found):
-    """One tile and one peer: nanoseconds per pixel and tree of both, and who was wrong how often."""
-    theirs, ours, goal = found[peer], found["tilth"], GOALS[family.name, peer]
+    """One tile and one peer: nanoseconds per pixel and tree of both, and who was wrong how often.
+
+    The ratio is of what tilth is asked for that is like what the peer gives: labels alone where it stops at raw scores,
+    which their greatest tells; labels with confidence where it gives probabilities.
+    """
+    asked = "label" if peer in SCORES else "confidence"
+    theirs, ours, goal = found[peer], found[ASKED[asked]], GOALS[family.name, peer]
     ratio = theirs["best"] / ours["best"]
+    each = {"peer": theirs, **{what: found[name] for what, name in ASKED.items()}}
     return {"family": family.name, "title": family.title, "scene": scene, "tile": tile, "peer": peer,
             "setting": theirs["setting"], "trees": family.trees, "pixels": ours["pixels"],
-            "peer_pixels": theirs["pixels"],
-            **{f"{who}_{what}": one[what] / family.trees for who, one in (("peer", theirs), ("tilth", ours))
-               for what in ("best", "median")},
+            "peer_pixels": theirs["pixels"], "asked": asked,
+            **{f"{who}_{what}": one[what] / family.trees for who, one in each.items() for what in ("best", "median")},
             "ratio": ratio, "ratio_median": theirs["median"] / ours["median"], "goal": goal, "met": ratio >= goal,
-            "wrong": ours["wrong"], "peer_wrong": theirs["wrong"]}
+            "wrong": sum(found[name]["wrong"] for name in ASKED.values()), "peer_wrong": theirs["wrong"]}
 
 
 def line(one):
-    text = (f"  {one['tile']:13} {one['peer']:12} {one['peer_best']:8.2f}  tilth {one['tilth_best']:6.3f} ns/px/tree"
-            f"  {one['ratio']:6.1f}x  goal {one['goal']}x {'met' if one['met'] else 'MISSED'}")
+    text = (f"  {one['tile']:13} {one['peer']:12} {one['peer_best']:8.2f}  tilth {one['label_best']:6.3f}, with confidence"
+            f" {one['confidence_best']:6.3f} ns/px/tree  {one['ratio']:6.1f}x of {one['asked']}  goal {one['goal']}x"
+            f" {'met' if one['met'] else 'MISSED'}")
     if one["wrong"]:
         text += f"  TILTH WRONG: {one['wrong']} labels"
     if one["peer_wrong"]:
         text += f"  {one['peer_wrong']} of {one['peer_pixels']} labels wrong"
-    if max(one["peer_median"] / one["peer_best"], one["tilth_median"] / one["tilth_best"]) > 2:
+    if max(one[f"{who}_median"] / one[f"{who}_best"] for who in ("peer", *ASKED)) > 2:
         text += "  UNSTEADY: the rounds differ"  # a busy machine, or an answer that was remembered
     return text + (f"  [{one['setting']}]" if one["setting"] else "")
 
@@ -56,26 +64,22 @@ def table(rows):
     return "\n".join(f"{one['family']:15}" + line(one) for one in rows)
 
 
-def verdict(rows):
-    """What the run ends with: None, or the labels of tilth's that are not the library's."""
-    wrong = [one for one in rows if one["wrong"]]
-    if not rows:
-        return "compare: nothing was measured"
+def spent(measured):
+    """Where the run's time went."""
+    return "\n".join(f"{one['seconds']:7.1f} s  {one['part']:8} {' '.join(one['place'])}" for one in measured
+                     if one["seconds"] >= 0.1)
+
+
+def verdict(document, faults=()):
+    """What the run ends with: None, or the labels of tilth's that are not the library's, and what went wrong."""
+    told = [f"fault: {text}" for text in faults]
+    wrong = [one for one in document["rows"] if one["wrong"]]
     if wrong:
         places = sorted({f"{one['family']} on {one['tile']} ({one['wrong']})" for one in wrong})
-        return "compare: labels of tilth that the library does not give: " + ", ".join(places)
-    return None
-
-
-def machine():
-    known = {}
-    for text in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-        name, _, value = text.partition(":")
-        known.setdefault(name.strip(), value.strip())
-    flags = known.get("flags", known.get("Features", "")).split()
-    return {"processor": known.get("model name", platform.machine()), "cores": os.cpu_count(),
-            "vectors": next((f for f in ("avx512bw", "avx2", "asimd") if f in flags), "none"),
-            "load_before": round(os.getloadavg()[0], 2)}
+        told.append("labels of tilth that the library does not give: " + ", ".join(places))
+    if not document["measured"]:
+        told.append("nothing was measured")
+    return "compare: " + "; ".join(told) if told else None
 
 
 def few(value):
@@ -93,10 +97,7 @@ def by_peer(rows):
     return [group for key in GOALS if (group := [one for one in rows if (one["family"], one["peer"]) == key])]
 
 
-def in_order(loads):
-    """Families as the goals name them."""
-    families = list(dict.fromkeys(family for family, _ in GOALS))
-    return sorted(loads, key=lambda one: families.index(one["family"]))
+ORDER = list(dict.fromkeys(family for family, _ in GOALS))
 
 
 def ratio_of(group, tile):
@@ -120,61 +121,108 @@ def wrong_of(group):
     return span(share) + " %" if any(share) else "0"
 
 
+def when(entries):
+    """The hour of the last, and the load then."""
+    last = max(entries, key=lambda one: one["when"])
+    return f"{last['when'][5:]}, {last['load']:.1f}"
+
+
 def comparison_markdown(rows):
-    out = ["| model | library | its ns | tilth's ns | smooth | noisy | structureless | real, demo | goal | | its wrong labels |",
-           "|---|---|---|---|---|---|---|---|---|---|---|"]
+    out = ["| model | library | its ns | tilth's: label | with confidence | smooth | noisy | structureless | real, demo | goal | "
+           "| its wrong labels | when, load |", "|" + "---|" * 13]
     for group in by_peer(rows):
         one = group[0]
         real = ratio_of(group, "Sentinel-2") or ratio_of(group, "demo scene")
-        out.append(f"| {one['title']} | {TITLES[one['peer']]} | {span([g['peer_best'] for g in group])} | "
-                   f"{span([g['tilth_best'] for g in group])} | {ratio_of(group, 'smooth')} | {ratio_of(group, 'noisy')} | "
-                   f"{ratio_of(group, 'structureless')} | {real} | {one['goal']}x | {outcome(group)} | "
-                   f"{wrong_of(group)} |")
+        columns = [one["title"], TITLES[one["peer"]] + ("" if one["asked"] == "label" else ", p"),
+                   *(span([g[f"{who}_best"] for g in group]) for who in ("peer", "label", "confidence")),
+                   *(ratio_of(group, tile) for tile in TILES), real, f"{one['goal']}x", outcome(group), wrong_of(group),
+                   when(group)]
+        out.append("| " + " | ".join(columns) + " |")
     return out
 
 
+def confidence_markdown(rows):
+    """What confidence costs: over all tiles, each once."""
+    tiles = {(one["family"], one["scene"], one["tile"]): one["confidence_best"] / one["label_best"] for one in rows}
+    if not tiles:
+        return []
+    return ["", f"Labels with confidence take {span(tiles.values())} times what labels alone do (median "
+            f"{few(sorted(tiles.values())[len(tiles) // 2])})."]
+
+
+def load_cell(loads, beside=None):
+    """`beside`: what tilth's own file takes."""
+    return "; ".join(f"{one['file'].removeprefix('model.')} {few(one['ms'])}"
+                     + (f" ({few(one['ms'] / beside)}x)" if beside else "") for one in loads)
+
+
 def load_markdown(loads):
-    out = ["| model | file | MiB | loaded by | ms | resident MiB |", "|---|---|---|---|---|---|"]
-    for one in in_order(loads):
-        out.append(f"| {one['title']} | {one['file']} | {few(one['bytes'] / 2**20)} | {TITLES.get(one['who'], one['who'])} | "
-                   f"{few(one['ms'])} | {few(one['resident'] / 2**20)} |")
+    out = ["| model | tilth: its own file, ms | the library's file | ONNX | the library | onnxruntime | others | when, load |",
+           "|" + "---|" * 8]
+    for family in ORDER:
+        group = [one for one in loads if one["family"] == family]
+        own = [one for one in group if one["who"] == "tilth" and one["file"] == "model.tilth"]
+        if not own:
+            continue
+        beside, ours = own[0]["ms"], [one for one in group if one["who"] == "tilth" and one not in own]
+        others = {one["who"] for one in group} - TRAINERS - {"tilth", "onnxruntime"}
+        columns = [own[0]["title"], few(beside), load_cell([one for one in ours if one["file"] != "model.onnx"]),
+                   load_cell([one for one in ours if one["file"] == "model.onnx"]),
+                   load_cell([one for one in group if one["who"] in TRAINERS], beside),
+                   load_cell([one for one in group if one["who"] == "onnxruntime"], beside),
+                   "; ".join(TITLES[who] + " " + load_cell([one for one in group if one["who"] == who], beside)
+                             for who in sorted(others)), when(group)]
+        out.append("| " + " | ".join(columns) + " |")
     return out
 
 
 def curve_markdown(curves):
-    out = ["| what grows | model | cost: ns per pixel (pixels: us in all) | most per doubling | linear |",
-           "|---|---|---|---|---|"]
+    out = ["| what grows | model | cost: ns per pixel (pixels: us in all) | exponent | steepest | when, load |",
+           "|" + "---|" * 6]
     for one in curves:
         scale = 1000 if one["what"] == "pixels" else 1
         cost = ", ".join(f"{x:,}: {few(ns / scale)}" for x, ns in zip(one["x"], one["ns"]))
-        out.append(f"| {one['what']} | {one['kind']} | {cost} | {max(one['per_doubling']):.2f}x | "
-                   f"{'or better' if one['linear'] else 'no'} |")
+        first, last = one["between"]
+        out.append(f"| {one['what']} | {one['kind']} | {cost} | {one['exponent']:.2f} | {one['steepest']:.2f}, {first:,} to "
+                   f"{last:,}{'' if one['linear'] else ' ✗'} | {when([one])} |")
     return out
 
 
 def builds_markdown(builds):
     return ["Made from the trained model before it could be loaded, seconds of CPU (tilth needs no such step): "
-            + ", ".join(f"{TITLES[one['engine']]} {one['title']} {one['seconds']:.0f}" for one in builds) + "."]
+            + ", ".join(f"{TITLES[one['engine']]} {one['title']} ({one['scene']}) {one['seconds']:.0f}" for one in builds)
+            + "."]
+
+
+def left_out(one):
+    return f"{TITLES.get(one['who'], one['who']) or 'all'} of {', '.join(one['place'])} ({one['part']}): {one['why']}"
+
+
+def unseen(document):
+    """Families without rows, kinds of figures without any."""
+    seen = {one["family"] for one in document["rows"]}
+    return ([family for family in ORDER if family not in seen] + ["loading"] * (not document["loads"])
+            + ["how the cost grows"] * (not document["curves"]))
 
 
 def markdown(document):
     where = document["machine"]
-    out = [f"Nanoseconds per pixel and tree, best of {document['rounds']} rounds; ratios tile by tile, ✗ where the goal is "
-           f"missed. {where['processor']}, {where['vectors']}, load average {where['load_before']} when the last run began. "
-           "Labels of tilth that differ from the training library's: "
-           f"{sum(one['wrong'] for one in document['rows'])}.", ""]
-    out += comparison_markdown(document["rows"])
+    out = ["Nanoseconds per pixel and tree, best of the rounds; ratios tile by tile, ✗ where the goal is missed. Libraries that stop "
+           "at raw scores are compared with tilth's labels alone, those that give probabilities (p) with label and confidence. "
+           f"{where['processor']}, {where['vectors']}; hours are UTC, load is the machine's average when it began. Labels of "
+           f"tilth that differ from the training library's: {sum(one['wrong'] for one in document['rows'])}.", ""]
+    out += comparison_markdown(document["rows"]) + confidence_markdown(document["rows"])
     if document["builds"]:
         out += [""] + builds_markdown(document["builds"])
     if document["loads"]:
-        out += ["", "CPU time of loading, after the file has been read once:", ""] + load_markdown(document["loads"])
+        out += ["", "CPU time of loading, ms, after the file has been read once; in brackets how many times that of tilth's own file:",
+                ""] + load_markdown(document["loads"])
     if document["curves"]:
-        out += ["", "How tilth's cost grows, on smooth tiles:", ""] + curve_markdown(document["curves"])
-    seen = {one["family"] for one in document["rows"]}
-    unseen = list(dict.fromkeys(family for family, _ in GOALS if family not in seen))
-    if unseen or not document["curves"]:
-        out += ["", "Not measured yet: " + ", ".join(unseen + ["how the cost grows"] * (not document["curves"])) + "."]
-    out += [f"\nLeft out: {text}." for text in document["skipped"]]
+        out += ["", "How tilth's cost grows, label and confidence, smooth tiles, one thing at a time (exponent: 1 is linear; ✗ where "
+                "two neighbours are more than linear apart):", ""] + curve_markdown(document["curves"])
+    if unseen(document):
+        out += ["", "Not measured yet: " + ", ".join(unseen(document)) + "."]
+    out += [f"\nLeft out: {left_out(one)}." for one in document["left_out"]]
     return "\n".join(out)
 
 
@@ -187,23 +235,8 @@ def between(text, block):
     return f"{before}{BEGIN}\n{block}\n{END}{after}"
 
 
-KEYS = {"rows": ("family", "scene", "tile", "peer"), "loads": ("family", "who", "file"), "curves": ("what", "kind"),
-        "builds": ("family", "scene", "engine")}
-
-
-def merged(known, document):
-    """What was not measured this time stays as it was, in its place."""
-    result = dict(document)
-    for part, names in KEYS.items():
-        def key(one):
-            return tuple(one[name] for name in names)
-        new = {key(one): one for one in document[part]}
-        result[part] = [new.pop(key(one), one) for one in known.get(part, [])] + list(new.values())
-    return result
-
-
-def write(document, root):
-    path, page = root / "bench/results/forest.json", root / "docs/bench.md"
-    document = merged(json.loads(path.read_text()) if path.exists() else {}, document)
-    path.write_text(json.dumps(document, indent=1) + "\n")
-    page.write_text(between(page.read_text(), markdown(document)))
+def keep(document, path, page):
+    """Into the results and the tables of the page; a page that is not there is made of the tables alone."""
+    document = results.keep(document, path, ORDER)
+    text = page.read_text() if page.exists() else f"{BEGIN}\n{END}\n"
+    results.replace(page, between(text, markdown(document)))

@@ -1,10 +1,13 @@
 """Alternating rounds: every engine is a process, has its turn in each round, and its labels are compared."""
 import json
 import pathlib
+import select
 import statistics
 import subprocess
 
 import numpy as np
+
+ANSWER_S = 300  # what an engine may take for one answer
 
 
 class Failed(RuntimeError):
@@ -12,23 +15,34 @@ class Failed(RuntimeError):
 
 
 class Worker:
-    """One process that holds one model: bench_bands or engines.py. `wanted`: the file of a tile that it reads."""
+    """One process that holds one model: bench_bands or engines.py. `wanted`: the file of a tile that it reads; without
+    one that is `required` there is nothing to compare."""
 
-    def __init__(self, name, argv, wanted, pixels=None, env=None):
-        self.name, self.wanted, self.limit, self.pixels = name, wanted, pixels, 0
+    def __init__(self, name, argv, wanted, pixels=None, env=None, required=False):
+        self.name, self.wanted, self.limit, self.pixels, self.required = name, wanted, pixels, 0, required
         self.process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         env=env)
-        self.loaded = self._reply()
+        try:
+            self.loaded = self._reply()
+        except Failed:
+            self.close()
+            raise
 
     def _reply(self):
+        if not select.select([self.process.stdout], [], [], ANSWER_S)[0]:
+            self.process.kill()
+            raise Failed(f"{self.name}, which gave no answer within {ANSWER_S} s")
         line = self.process.stdout.readline()
         if not line:
             raise Failed(f"{self.name}, which ended with {self.process.wait()}")
         return json.loads(line)
 
     def _ask(self, text):
-        self.process.stdin.write(text + "\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(text + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise Failed(f"{self.name}, which ended with {self.process.wait()}") from None
         return self._reply()
 
     def tile(self, folder, pixels):
@@ -42,8 +56,12 @@ class Worker:
         return reply["ns"] / self.pixels, np.fromfile(path, np.uint8), reply.get("setting", "")
 
     def close(self):
-        self.process.stdin.close()
-        self.process.stdout.close()
+        """Of one that has ended, too."""
+        for pipe in (self.process.stdin, self.process.stdout):
+            try:
+                pipe.close()
+            except BrokenPipeError:
+                pass
         self.process.wait(60)
 
     def __enter__(self):
@@ -76,22 +94,44 @@ def count_wrong(labels, reference):
     return int((labels[:count] != reference[:count]).sum())
 
 
-def alternate(workers, folder, rounds):
-    """-> {name: {"best", "median" in ns per pixel, "wrong", "setting"}}; workers[1] is the reference."""
-    ns, labels, setting = {w.name: [] for w in workers}, {}, {}
-    for _ in range(rounds):
+class _Runs:
+    """What one engine took and gave, round by round."""
+
+    def __init__(self):
+        self.ns, self.labels, self.setting = [], None, ""
+
+    def add(self, worker, folder):
+        spent, labels, self.setting = worker.run(folder)
+        if self.labels is not None and (len(labels) != len(self.labels) or count_wrong(labels, self.labels)):
+            raise Failed(f"{worker.name}, which gives other labels in another round")
+        self.ns.append(spent)
+        self.labels = labels
+
+    def found(self, pixels, truth):
+        return {"best": min(self.ns), "median": statistics.median(self.ns), "pixels": pixels,
+                "wrong": count_wrong(self.labels, truth), "setting": self.setting}
+
+
+def alternate(workers, folder, pixels, rounds, reference):
+    """Gives all the tile, then each its turn in each round.
+
+    -> {name: {"best", "median" in ns per pixel, "pixels", "wrong", "setting"}}, {name of a peer that failed: how}.
+    Wrong is what the worker called `reference` does not say.
+    """
+    runs, failed = {worker.name: _Runs() for worker in workers}, {}
+
+    def turn(act):
         for worker in workers:
-            spent, found, setting[worker.name] = worker.run(folder)
-            if worker.name in labels and count_wrong(found, labels[worker.name]):
-                raise Failed(f"{worker.name} gives other labels in another round")
-            ns[worker.name].append(spent)
-            labels[worker.name] = found
-    truth = labels[workers[1].name]
-    return {w.name: {"best": min(ns[w.name]), "median": statistics.median(ns[w.name]), "pixels": w.pixels,
-                     "wrong": count_wrong(labels[w.name], truth), "setting": setting[w.name]} for w in workers}
+            try:
+                if worker.name not in failed:
+                    act(worker)
+            except Failed as how:
+                if worker.required:
+                    raise
+                failed[worker.name] = str(how)
 
-
-def per_doubling(xs, costs):
-    """How much the cost grows where x doubles, between neighbouring points: 2 is linear."""
-    pairs = zip(xs, xs[1:], costs, costs[1:])
-    return [float((c2 / c1) ** (1 / np.log2(x2 / x1))) for x1, x2, c1, c2 in pairs]
+    turn(lambda worker: worker.tile(folder, pixels))
+    for _ in range(rounds):
+        turn(lambda worker: runs[worker.name].add(worker, folder))
+    truth = runs[reference].labels
+    return {w.name: runs[w.name].found(w.pixels, truth) for w in workers if w.name not in failed}, failed
