@@ -1,6 +1,7 @@
 #include "forest/flat_walk.h"
 
-#include "model/model.h"
+#include "forest/flat.h"
+#include "forest/walk.h"
 
 #include <string.h>
 

@@ -8,8 +8,10 @@
 #ifndef TILTH_FOREST_FLAT_WALK_H
 #define TILTH_FOREST_FLAT_WALK_H
 
-#include "forest/flat.h"
-#include "forest/walk.h"
+struct flat;
+struct forest_output;
+struct walk_place;
+union flat_cut;
 
 /* walk_sums(). room: flat->plane_count entries. */
 void flat_walk_sums(const struct flat *flat, const struct walk_place *pixel, union flat_cut *room,

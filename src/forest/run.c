@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "base/errand.h"
 #include "forest/bench.h"
-#include "forest/flat_walk.h"
 #include "forest/oblivious.h"
 #include "forest/walk.h"
 
@@ -342,18 +341,11 @@ static enum tl_code run_unit(struct run *run, size_t at, uint32_t count, struct 
 static enum tl_code walk_all(const struct run *run, struct tl_err *err)
 {
     const struct run_task *task = run->task;
-    double sums[MODEL_MAX_CLASSES];
 
     for (size_t i = 0; i < task->count; i++) {
         if (task->errand && i % MIN_BLOCK_PX == 0)
             TL_TRY(errand_check(task->errand, err));
-        if (!task->exact) {
-            run_write_walked(run, i);
-            continue;
-        }
-        const struct walk_place pixel = run_pixel(run, i);
-        flat_walk_sums(run->flat, &pixel, run->cuts, sums);
-        run_write_exact(run, sums, i);
+        run_write_walked(run, i);
     }
     return TL_OK;
 }

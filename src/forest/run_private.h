@@ -74,7 +74,5 @@ void run_fill_planes(struct run *run);
 void run_write_block(const struct run *run, uint32_t block);
 /* A pixel that is walked. */
 void run_write_walked(const struct run *run, size_t pixel);
-/* Gives run_task.exact the probabilities that the sums of a pixel mean. */
-void run_write_exact(const struct run *run, const double *sums, size_t pixel);
 
 #endif

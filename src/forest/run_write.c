@@ -76,7 +76,8 @@ static void sum_rows(const struct run *run, uint32_t i, double *ret_sums)
     ret_sums[base] += left;
 }
 
-void run_write_exact(const struct run *run, const double *sums, size_t pixel)
+/* Gives run_task.exact the probabilities that the sums of a pixel mean. */
+static void write_exact(const struct run *run, const double *sums, size_t pixel)
 {
     const struct run_task *task = run->task;
     double p[MODEL_MAX_CLASSES];
@@ -157,8 +158,14 @@ static double rounding_slack(const struct run *run)
 void run_write_walked(const struct run *run, size_t pixel)
 {
     const struct walk_place walk = run_pixel(run, pixel);
+    double sums[MODEL_MAX_CLASSES];
 
-    flat_walk_write(run->flat, &walk, run->cuts, run->task->output);
+    if (!run->task->exact) {
+        flat_walk_write(run->flat, &walk, run->cuts, run->task->output);
+        return;
+    }
+    flat_walk_sums(run->flat, &walk, run->cuts, sums);
+    write_exact(run, sums, pixel);
 }
 
 static void write_rows(const struct run *run, uint32_t i, size_t pixel)
@@ -253,7 +260,7 @@ static void keep_exact(const struct run *run, uint32_t i, size_t pixel)
         sum_scores(run, i, sums);
     else
         sum_rows(run, i, sums);
-    run_write_exact(run, sums, pixel);
+    write_exact(run, sums, pixel);
 }
 
 void run_write_block(const struct run *run, uint32_t block)
