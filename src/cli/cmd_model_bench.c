@@ -114,11 +114,12 @@ static void run_worker(void *arg, struct arena *arena)
     struct worker *w = arg;
     size_t count = (size_t)w->bench->pixels;
     struct arena *scratch = arena_new();
-    uint8_t *label = arena_alloc(arena, count, 1);
-    struct forest_output output = {.label = label};
+    /* What a layer asks for. */
+    struct forest_output output = {.label = arena_alloc(arena, count, 1),
+                                   .confidence = arena_alloc(arena, count, 1)};
     struct forest_pixels pixels = {(const float *const *)w->bench->planes, count, NULL};
 
-    if (!scratch || !label)
+    if (!scratch || !output.label || !output.confidence)
         w->code = tl_fail(&w->err, TL_NOMEM, "no memory for %zu pixels", count);
     for (int64_t round = 0; w->code == TL_OK && round < w->bench->rounds; round++) {
         int64_t start = clock_thread_ns();
@@ -236,7 +237,8 @@ static void print_head(const struct bench *bench)
            info->class_count);
     printf("load     %.1f ms (fetch %.1f), file %s, memory %s\n", bench->load_ms, bench->fetch_ms,
            file, memory);
-    printf("pixels   %lld of the model's own thresholds (seed %lld), labels; %lld rounds on %lld "
+    printf("pixels   %lld of the model's own thresholds (seed %lld), labels and confidences; %lld "
+           "rounds on %lld "
            "thread%s\n\n",
            (long long)bench->pixels, (long long)bench->seed, (long long)bench->rounds,
            (long long)bench->threads, bench->threads == 1 ? "" : "s");

@@ -8,24 +8,9 @@
 #ifndef TILTH_FOREST_BENCH_H
 #define TILTH_FOREST_BENCH_H
 
-#include "base/cpu.h"
 #include "forest/forest.h"
+#include "forest/times.h"
 #include "model/rows.h"
-
-/* What the ensembles of a run do with its pixels. */
-enum forest_stage {
-    FOREST_RANK,  /* floats to ranks */
-    FOREST_ORDER, /* like pixels side by side */
-    FOREST_SWEEP, /* the trees */
-    FOREST_WRITE, /* sums to outputs */
-    FOREST_STAGES
-};
-
-struct forest_times {
-    enum cpu_isa isa; /* wanted: its kernels, or the best below it that the machine has */
-    /* Nets, votes, linear trees and runs of a few pixels have no stages. */
-    int64_t ns[FOREST_STAGES];
-};
 
 /* forest_run() with the kernels of times->isa; adds to times->ns. */
 TL_MUST_CHECK enum tl_code forest_run_timed(const struct forest *forest,

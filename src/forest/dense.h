@@ -15,6 +15,8 @@
 #include "base/cpu.h"
 #include "model/model.h"
 
+#include <stdbool.h>
+
 /* TILE: outputs that are added up at once. */
 enum { DENSE_STRIP = 64, DENSE_TILE = 4 };
 
@@ -24,6 +26,13 @@ struct dense_layer {
     const double *weights; /* [tiles][inputs][DENSE_TILE] */
     const double *bias;    /* [tiles * DENSE_TILE] */
     enum model_activation activation;
+};
+
+/* Of each pixel of a strip: the first of its greatest scores, and how far the others are behind. */
+struct dense_lead {
+    _Alignas(64) double best[DENSE_STRIP]; /* a class */
+    double first[DENSE_STRIP], second[DENSE_STRIP];
+    double total[DENSE_STRIP]; /* of e^(score - first) over the classes, where that was asked */
 };
 
 struct dense;
@@ -38,6 +47,8 @@ struct dense_kernel {
     /* walk_winner() of each pixel by `by`, and its p; `by` may be `p`. */
     void (*pick)(uint32_t classes, const double *by, const double *p, double *ret_class,
                  double *ret_p);
+    /* Who leads; scores with NaN among them have no sense in it. */
+    void (*lead)(uint32_t classes, const double *scores, bool totals, struct dense_lead *ret_lead);
 };
 
 struct dense {

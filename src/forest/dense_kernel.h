@@ -10,6 +10,7 @@
 #include "forest/dense_math.h"
 
 typedef double lanes __attribute__((vector_size(DENSE_VECTOR)));
+typedef int64_t lane_marks __attribute__((vector_size(DENSE_VECTOR)));
 
 enum { LANES = DENSE_VECTOR / sizeof(double), STEP = 2 * LANES };
 _Static_assert(DENSE_STRIP % STEP == 0, "a strip is whole steps");
@@ -232,4 +233,53 @@ static void pick(uint32_t classes, const double *restrict by, const double *rest
     }
 }
 
-const struct dense_kernel DENSE_KERNEL = {run, shares, pick};
+/* Adds e^(x - most). */
+static inline void add_powers(const double *restrict x, const double *restrict most,
+                              double *restrict ret_total)
+{
+    double power[DENSE_STRIP];
+
+    for (uint32_t i = 0; i < DENSE_STRIP; i++)
+        power[i] = dense_floor(x[i] - most[i]);
+    for (uint32_t i = 0; i < DENSE_STRIP; i++)
+        power[i] = poly_exp(power[i]);
+    for (uint32_t i = 0; i < DENSE_STRIP; i++)
+        ret_total[i] += power[i];
+}
+
+static inline lanes either(lane_marks when, lanes now, lanes other)
+{
+    return (lanes)(((lane_marks)now & when) | ((lane_marks)other & ~when));
+}
+
+/* A vector of pixels. */
+static inline void lead_lanes(uint32_t classes, const double *scores, struct dense_lead *ret_lead,
+                              uint32_t at)
+{
+    lanes best = {0}, first = *(const lanes *)(const void *)(scores + at);
+    lanes second = best - (double)INFINITY;
+
+    for (uint32_t c = 1; c < classes; c++) {
+        lanes x = *(const lanes *)(const void *)(scores + (size_t)c * DENSE_STRIP + at);
+        lane_marks ahead = x > first;
+        lanes less = either(ahead, first, x);
+
+        best = either(ahead, (lanes){0} + (double)c, best);
+        second = either(less > second, less, second);
+        first = either(ahead, x, first);
+    }
+    *(lanes *)(void *)(ret_lead->best + at) = best;
+    *(lanes *)(void *)(ret_lead->first + at) = first;
+    *(lanes *)(void *)(ret_lead->second + at) = second;
+}
+
+static void lead(uint32_t classes, const double *scores, bool totals, struct dense_lead *ret_lead)
+{
+    for (uint32_t at = 0; at < DENSE_STRIP; at += LANES)
+        lead_lanes(classes, scores, ret_lead, at);
+    memset(ret_lead->total, 0, sizeof(ret_lead->total));
+    for (uint32_t c = 0; totals && c < classes; c++)
+        add_powers(scores + (size_t)c * DENSE_STRIP, ret_lead->first, ret_lead->total);
+}
+
+const struct dense_kernel DENSE_KERNEL = {run, shares, pick, lead};

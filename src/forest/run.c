@@ -4,8 +4,8 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/errand.h"
-#include "forest/bench.h"
 #include "forest/oblivious.h"
+#include "forest/times.h"
 #include "forest/walk.h"
 
 #include <string.h>
@@ -98,19 +98,6 @@ static bool alloc_votes(struct run *run, struct arena *arena)
     return sweep->rows && sweep->packet_rows && sweep->rowed && sweep->inexact;
 }
 
-/* Whether nothing is asked for but the label, or the confidence in it. */
-static bool only_label(const struct run_task *task, bool or_confidence)
-{
-    struct forest_output rest = *task->output;
-
-    if (task->exact || (!rest.label && !or_confidence))
-        return false;
-    rest.label = NULL;
-    if (or_confidence)
-        rest.confidence = NULL;
-    return memcmp(&rest, &(struct forest_output){0}, sizeof(rest)) == 0;
-}
-
 /* Of a number that leaves add. */
 static size_t sum_bytes(const struct sweep *sweep)
 {
@@ -132,7 +119,7 @@ static uint32_t score_planes(const struct run *run)
 static bool alloc_leaves(struct run *run, struct arena *arena)
 {
     struct sweep *sweep = &run->sweep;
-    bool coarse = run->flat->fixed.values && only_label(run->task, true);
+    bool coarse = run->flat->fixed.values && run_only_label(run->task);
 
     sweep->leaves = coarse ? &run->flat->fixed : &run->flat->leaves;
     if (run->flat->oblivious) {
@@ -164,7 +151,8 @@ static bool alloc_run(struct run *run)
         !alloc_lists(sweep, sweep->room / PACKET_PX, arena) ||
         !order_alloc(&run->order, unit, run->plan->sorted, arena))
         return false;
-    return run->flat->by_leaf ? alloc_leaves(run, arena) : alloc_votes(run, arena);
+    return run->flat->by_leaf ? alloc_leaves(run, arena) && run_alloc_strip(run)
+                              : alloc_votes(run, arena);
 }
 
 /* ---- the pixels that are walked ---- */
@@ -353,8 +341,7 @@ static enum tl_code walk_all(const struct run *run, struct tl_err *err)
 enum tl_code run_flat(const struct flat *flat, const struct run_plan *plan,
                       const struct run_task *task, struct tl_err *err)
 {
-    struct run run = {
-        .flat = flat, .plan = plan, .task = task, .label_only = only_label(task, false)};
+    struct run run = {.flat = flat, .plan = plan, .task = task};
 
     if (task->count == 0)
         return TL_OK;

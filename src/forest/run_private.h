@@ -4,6 +4,7 @@
  *   run.c         plan, scratch, units and blocks, the trees of a block
  *   run_planes.c  features become planes of ranks, in the guide's order
  *   run_write.c   sums become outputs; what is in doubt is walked
+ *   run_lead.c    labels and confidences of 64 pixels at once
  */
 #ifndef TILTH_FOREST_RUN_PRIVATE_H
 #define TILTH_FOREST_RUN_PRIVATE_H
@@ -13,12 +14,13 @@
 #include "forest/run.h"
 #include "forest/walk.h"
 
+struct dense_kernel;
+
 /* One run: the task and its scratch. */
 struct run {
     const struct flat *flat;
     const struct run_plan *plan;
     const struct run_task *task;
-    bool label_only;    /* nothing else is asked for */
     struct order order; /* of the unit at hand */
     struct sweep sweep; /* of the block at hand */
     uint32_t *totals;   /* [class][room]: votes emptied from sweep.counts; NULL when never */
@@ -31,6 +33,10 @@ struct run {
     /* Where the task has codes: that pixel's features. */
     float *row;
     const float **row_planes;
+    /* Scores of a packet, class by class, where dense->lead() tells labels and confidences of them;
+     * else NULL. */
+    double *strip;
+    const struct dense_kernel *dense;
 };
 
 static inline const struct model *run_model(const struct run *run)
@@ -72,6 +78,15 @@ void run_fill_planes(struct run *run);
 
 /* The pixels of a block whose trees have been swept. */
 void run_write_block(const struct run *run, uint32_t block);
+/* Whether the label and its percent are all that is asked for. */
+bool run_only_label(const struct run_task *task);
+/* Room for the scores of a packet, where they tell what is asked for; false without memory. */
+bool run_alloc_strip(struct run *run);
+/* `count` pixels of a packet, where there is run->strip. */
+void run_write_packet(const struct run *run, uint32_t packet, const size_t *pixels, uint32_t count);
+/* Pixel i of the block, of flat->by_leaf: its sums, and what is made of them. */
+void run_sums(const struct run *run, uint32_t i, double *ret_sums);
+void run_write_scores(const struct run *run, uint32_t i, size_t pixel);
 /* A pixel that is walked. */
 void run_write_walked(const struct run *run, size_t pixel);
 

@@ -193,7 +193,7 @@ static double sum_of(const struct flat_leaves *leaves, const void *sums, size_t 
     return 0;
 }
 
-static void sum_scores(const struct run *run, uint32_t i, double *ret_sums)
+void run_sums(const struct run *run, uint32_t i, double *ret_sums)
 {
     const struct flat_leaves *leaves = run->sweep.leaves;
 
@@ -209,43 +209,16 @@ static void sum_scores(const struct run *run, uint32_t i, double *ret_sums)
     }
 }
 
-/*
- * The greatest of sums that may be `slack` off, where no rounding of what is made of them gives
- * another label: the next one's quotient or power is less in any arithmetic that is right to 2^-20.
- * Without it -1, and the transform decides. An infinite sum is never so far ahead of itself.
- */
-static int sure_winner(const struct model *model, const double *sums, double slack)
+void run_write_scores(const struct run *run, uint32_t i, size_t pixel)
 {
-    bool plain = model->divisor == 1 && model->scale == 0 && !model->base && model->sigmoid == 1;
-    double first = sums[0], second = -(double)INFINITY;
-    int best = 0;
-
-    if (model->output != OUTPUT_MEAN &&
-        (model->output != OUTPUT_SOFTMAX || !plain || model->arithmetic != ARITHMETIC_DOUBLE))
-        return -1;
-    for (uint32_t c = 1; c < model->info.class_count; c++) {
-        double less = sums[c] > first ? first : sums[c];
-
-        best = sums[c] > first ? (int)c : best;
-        first = sums[c] > first ? sums[c] : first;
-        second = less > second ? less : second;
-    }
-    return first - second > 0x1p-20 * (1 + fabs(first)) + 2 * slack ? best : -1;
-}
-
-static void write_scores(const struct run *run, uint32_t i, size_t pixel)
-{
-    double sums[MODEL_MAX_CLASSES], slack = run->sweep.leaves->slack;
-    int sure;
+    double sums[MODEL_MAX_CLASSES];
 
     if (run->task->output->votes) {
         run_write_walked(run, pixel);
         return;
     }
-    sum_scores(run, i, sums);
-    if (run->label_only && (sure = sure_winner(run_model(run), sums, slack)) >= 0)
-        run->task->output->label[pixel] = run_model(run)->info.classes[sure].value;
-    else if (run->sweep.leaves->number == NUMBER_FIXED && doubtful(run, sums, slack))
+    run_sums(run, i, sums);
+    if (run->sweep.leaves->number == NUMBER_FIXED && doubtful(run, sums, run->sweep.leaves->slack))
         run_write_walked(run, pixel);
     else
         walk_write_sums(run_model(run), sums, pixel, run->task->room, run->task->output);
@@ -257,27 +230,40 @@ static void keep_exact(const struct run *run, uint32_t i, size_t pixel)
     double sums[MODEL_MAX_CLASSES];
 
     if (run->flat->by_leaf)
-        sum_scores(run, i, sums);
+        run_sums(run, i, sums);
     else
         sum_rows(run, i, sums);
     write_exact(run, sums, pixel);
 }
 
+static void write_pixel(const struct run *run, uint32_t i, size_t pixel)
+{
+    bool rowed = run->flat->has_rows && run->sweep.rowed[i / PACKET_PX] >> (i % PACKET_PX) & 1;
+
+    if (run->task->exact)
+        keep_exact(run, i, pixel);
+    else if (run->flat->by_leaf)
+        run_write_scores(run, i, pixel);
+    else if (rowed)
+        write_rows(run, i, pixel);
+    else
+        write_votes(run, i, pixel);
+}
+
 void run_write_block(const struct run *run, uint32_t block)
 {
-    const uint16_t *pixels = run->order.pixels + (size_t)block * run->sweep.room;
+    const uint16_t *from = run->order.pixels + (size_t)block * run->sweep.room;
+    uint32_t count = block_count(run, block);
 
-    for (uint32_t i = 0, count = block_count(run, block); i < count; i++) {
-        size_t pixel = run->unit_at + pixels[i];
-        bool rowed = run->flat->has_rows && run->sweep.rowed[i / PACKET_PX] >> (i % PACKET_PX) & 1;
+    for (uint32_t at = 0; at < count; at += PACKET_PX) {
+        uint32_t here = TL_MIN(count - at, (uint32_t)PACKET_PX);
+        size_t pixels[PACKET_PX];
 
-        if (run->task->exact)
-            keep_exact(run, i, pixel);
-        else if (run->flat->by_leaf)
-            write_scores(run, i, pixel);
-        else if (rowed)
-            write_rows(run, i, pixel);
-        else
-            write_votes(run, i, pixel);
+        for (uint32_t i = 0; i < here; i++)
+            pixels[i] = run->unit_at + from[at + i];
+        if (run->strip)
+            run_write_packet(run, at / PACKET_PX, pixels, here);
+        for (uint32_t i = 0; !run->strip && i < here; i++)
+            write_pixel(run, at + i, pixels[i]);
     }
 }

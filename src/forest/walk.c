@@ -3,6 +3,7 @@
 #include "base/check.h"
 
 #include <math.h>
+#include <string.h>
 
 static bool goes_left(const struct model *model, const struct model_node *node, float value)
 {
@@ -104,6 +105,19 @@ static double final_score(const struct model *model, const double *sums, uint32_
     return score;
 }
 
+bool walk_plain(const struct model *model)
+{
+    bool based = model->base && model->arithmetic != ARITHMETIC_XGBOOST;
+
+    return model->divisor == 1 && model->scale == 0 && !based;
+}
+
+void walk_scores(const struct model *model, const double *sums, double *ret_scores)
+{
+    for (uint32_t s = 0; s < model->score_count; s++)
+        ret_scores[s] = final_score(model, sums, s);
+}
+
 static double sigmoid(const struct model *model, double score)
 {
     float x = (float)score;
@@ -182,8 +196,7 @@ void walk_probabilities(const struct model *model, const double *sums, double *r
     switch (model->output) {
     case OUTPUT_MEAN:
     case OUTPUT_SCORES:
-        for (uint32_t c = 0; c < count; c++)
-            ret_p[c] = final_score(model, sums, c);
+        walk_scores(model, sums, ret_p);
         return;
     case OUTPUT_BINARY:
         ret_p[1] = sigmoid(model, final_score(model, sums, 0));
@@ -194,8 +207,9 @@ void walk_probabilities(const struct model *model, const double *sums, double *r
         ret_p[0] = add(model, 1, -ret_p[1]);
         return;
     case OUTPUT_SOFTMAX:
+        walk_scores(model, sums, ret_p);
         for (uint32_t c = 0; c < count; c++)
-            ret_p[c] = model->sigmoid * final_score(model, sums, c);
+            ret_p[c] *= model->sigmoid;
         softmax(model, ret_p);
         return;
     case OUTPUT_SIGMOIDS:
@@ -218,8 +232,7 @@ uint32_t walk_label(const struct model *model, const double *sums, const double 
         return walk_winner(p, model->info.class_count);
     if (model->score_count == 1)
         return final_score(model, sums, 0) > model->winner_above;
-    for (uint32_t c = 0; c < model->info.class_count; c++)
-        scores[c] = final_score(model, sums, c);
+    walk_scores(model, sums, scores);
     return walk_winner(scores, model->info.class_count);
 }
 

@@ -25,6 +25,11 @@ void walk_sums(const struct model *model, const float *const *planes, size_t at,
 void walk_add(const struct model *model, const double *leaf, double *sums);
 double walk_line(const struct model *model, uint32_t leaf, const float *const *planes, size_t at);
 
+/* The score_count scores that a transform is given: bias, scale and all. */
+void walk_scores(const struct model *model, const double *sums, double *ret_scores);
+/* Whether these are the sums. */
+bool walk_plain(const struct model *model);
+
 /* Sums over the trees (score_count doubles) to class_count probabilities; may be in place
  * for forests. */
 void walk_probabilities(const struct model *model, const double *sums, double *ret_p);

@@ -19,8 +19,14 @@ struct leafy {
     uint32_t scores; /* each tree adds one number to one of so many; 0: a row of all classes */
     bool mean;       /* a forest's rows; else scores, */
     bool softmax;    /* and powers of them, with many ties, near ties and sums beyond all numbers */
+    bool turning;    /* ..whose percents are at the turn of their rounding; of one tree a score */
+    bool pair;       /* ..or a sigmoid of one */
+    double slope;    /* of scores; 0: 1 */
+    double above;    /* the second class wins by score, above this; 0: XGBoost's so, others' by
+                        probability */
     enum model_arithmetic arithmetic;
     const double *row; /* of every leaf; NULL: the fixture's */
+    const double *odd; /* of every other leaf; NULL: the same */
     uint32_t shared;   /* so many leaves serve all trees; 0: each has its own */
     uint32_t id_bytes; /* expected */
 };
@@ -35,6 +41,25 @@ static void make_odd(uint64_t count, double *values)
 
     for (uint64_t i = 0; i < count; i++)
         values[i] = odd[fixture_below(&random, i % 40 ? 7 : TL_COUNT(odd))];
+}
+
+/* The first tree's leaves make the first class, or the second of two, a hair more or less probable
+ * than k + 1/2 percent; the other scores are 0. */
+static void make_turning(const struct model *model, bool pair, double *values)
+{
+    static const double hairs[] = {0, 1e-12, 1e-9, 1e-8, 1e-7, 1e-6, 3e-6, 1e-5, 1e-4};
+    uint32_t others = pair ? 1 : model->info.class_count - 1;
+
+    memset(values, 0, model->leaf_count * sizeof(*values));
+    for (uint32_t n = 0; n < model->tree_offsets[1]; n++) {
+        const struct model_node *node = &model->nodes[n];
+        uint32_t leaf = (uint32_t)node->right;
+        double hair = hairs[leaf / 2 % TL_COUNT(hairs)] * (leaf % 2 ? 1 : -1);
+        double p = (leaf % 100 + 0.5) / 100 + (leaf % 100 ? hair : fabs(hair));
+
+        if (node->left < 0)
+            values[leaf] = log(others * p / (1 - p));
+    }
 }
 
 /* Numbers whose sum depends on the order: of all sizes, with either sign. */
@@ -54,7 +79,7 @@ static void make_model(const struct leafy *wish, struct arena *memory, struct mo
     AUTO(fixture) f = fixture_new(&wish->wish);
 
     for (uint32_t r = 0; wish->row && r < f->row_count; r++)
-        memcpy(f->rows + (size_t)r * f->wish.classes, wish->row,
+        memcpy(f->rows + (size_t)r * f->wish.classes, wish->odd && r % 2 ? wish->odd : wish->row,
                f->wish.classes * sizeof(*wish->row));
     AUTO(blob) file = fixture_blob(f);
     struct tl_err err;
@@ -71,6 +96,16 @@ static void make_model(const struct leafy *wish, struct arena *memory, struct mo
     model->leaf_values = make_values(model->leaf_count * model->leaf_width, memory);
     if (wish->softmax)
         make_odd(model->leaf_count, (double *)(uintptr_t)model->leaf_values);
+    if (wish->turning)
+        make_turning(model, wish->pair, (double *)(uintptr_t)model->leaf_values);
+    if (wish->slope > 0)
+        model->sigmoid = wish->slope;
+    if (wish->pair) {
+        model->output = OUTPUT_BINARY;
+        model->score_count = 1;
+        model->winner_by_score = wish->above != 0 || wish->arithmetic == ARITHMETIC_XGBOOST;
+        model->winner_above = wish->above;
+    }
     if (!wish->scores)
         return;
     model->leaf_width = 1;
@@ -180,6 +215,22 @@ TEST(sums_nearer_than_fixed_point_can_tell_come_out_as_the_oracle_has_them)
                 .id_bytes = 1});
 }
 
+/* Units of 2^-20: the first class gains half of one in every tree, which the second, ahead of it,
+ * loses in half of them. */
+TEST(what_fixed_point_puts_in_another_order_is_put_right)
+{
+    static const double unit = 0x1p-20;
+    const double even[] = {0.25 + 0.51 * unit, 0.25 + 1.49 * unit, 0.25 - 2 * unit, 0.125, 0.125};
+    const double odd[] = {0.25 + 0.51 * unit, 0.25, 0.25 - 0.51 * unit, 0.125, 0.125};
+
+    check(&(struct leafy){
+        .wish = {.seed = 8, .features = FEATURES, .classes = 5, .trees = 1000, .splits = 3},
+        .mean = true,
+        .row = even,
+        .odd = odd,
+        .id_bytes = 1});
+}
+
 TEST(numbers_of_leaves_take_the_bytes_they_need)
 {
     struct leafy wish = {.wish = {.seed = 3, .features = FEATURES, .classes = 3, .trees = 7},
@@ -225,6 +276,48 @@ TEST(labels_of_powers_that_tie_or_are_no_numbers_are_the_oracles)
                                   .softmax = true,
                                   .arithmetic = arithmetic ? ARITHMETIC_ONNX : ARITHMETIC_DOUBLE,
                                   .id_bytes = 1});
+}
+
+/* A percent, too, where the library's powers could not make it another. */
+TEST(percents_at_the_turn_of_their_rounding_are_the_librarys)
+{
+    for (uint32_t classes = 2; classes <= 12; classes += 5)
+        for (enum model_arithmetic a = ARITHMETIC_DOUBLE; a <= ARITHMETIC_ONNX; a++)
+            for (uint32_t splits = 199; splits <= 255; splits += 56) {
+                struct leafy wish = {.wish = {.seed = splits,
+                                              .features = FEATURES,
+                                              .classes = classes,
+                                              .splits = splits,
+                                              .trees = classes},
+                                     .scores = classes,
+                                     .softmax = true,
+                                     .turning = true,
+                                     .arithmetic = a,
+                                     .id_bytes = 1};
+
+                check(&wish);
+                wish.slope = 0.75;
+                check(&wish);
+            }
+}
+
+TEST(pairs_have_the_percents_and_the_winner_of_the_library)
+{
+    static const double slopes[] = {0, 0.5, 2}, above[] = {0, 0x1p-60, -0.5, 0.5};
+
+    for (enum model_arithmetic a = ARITHMETIC_DOUBLE; a <= ARITHMETIC_ONNX; a++)
+        for (size_t i = 0; i < TL_COUNT(slopes); i++)
+            for (size_t k = 0; k < TL_COUNT(above); k++)
+                check(&(struct leafy){
+                    .wish =
+                        {.seed = 7, .features = FEATURES, .classes = 2, .splits = 199, .trees = 1},
+                    .scores = 1,
+                    .turning = true,
+                    .pair = true,
+                    .slope = slopes[i],
+                    .above = above[k],
+                    .arithmetic = a,
+                    .id_bytes = 1});
 }
 
 /* More than 32 numbers a leaf: not copied for every tree, numbered as they are in the file. */
@@ -298,9 +391,12 @@ TEST(votes_of_forests_of_rows_are_the_oracles)
 
 RUN(T(rows_of_every_width_add_up_in_the_order_of_the_trees),
     T(sums_nearer_than_fixed_point_can_tell_come_out_as_the_oracle_has_them),
+    T(what_fixed_point_puts_in_another_order_is_put_right),
     T(numbers_of_leaves_take_the_bytes_they_need),
     T(a_number_per_leaf_is_added_to_the_score_of_its_tree),
     T(labels_of_powers_that_tie_or_are_no_numbers_are_the_oracles),
+    T(percents_at_the_turn_of_their_rounding_are_the_librarys),
+    T(pairs_have_the_percents_and_the_winner_of_the_library),
     T(wide_leaves_are_numbered_as_the_file_has_them),
     T(leaves_that_trees_and_nodes_share_are_numbered_once_a_tree),
     T(votes_of_forests_of_rows_are_the_oracles))
