@@ -145,11 +145,13 @@ void config_nearest(const char *key, char ret_option[64])
 
     snprintf(written, sizeof(written), "%s", key);
     for (char *c = written; *c; c++)
-        *c = *c == '-' ? '_' : *c;
+        if (*c == '-')
+            *c = '_';
     const char *guess = nearest_key(written);
     snprintf(ret_option, 64, "%s", guess ? guess : "");
     for (char *c = ret_option; *c; c++)
-        *c = *c == '_' ? '-' : *c;
+        if (*c == '_')
+            *c = '-';
 }
 
 static enum tl_code refuse_key(const char *where, const char *key, struct tl_err *err)

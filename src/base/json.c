@@ -74,7 +74,7 @@ static void append_place(const struct json_at *at, char *text, size_t room, size
         append(text, room, used, "%s[%zu]", at->parent->parent ? "" : " ", at->index);
 }
 
-enum tl_code json_refuse(const struct json_at *at, struct tl_err *err, const char *fmt, ...)
+void json_say(const struct json_at *at, struct tl_err *err, const char *fmt, ...)
 {
     char text[sizeof(err->msg)] = "";
     size_t used = 0;
@@ -87,7 +87,6 @@ enum tl_code json_refuse(const struct json_at *at, struct tl_err *err, const cha
     vsnprintf(text + used, sizeof(text) - used, fmt, ap);
     va_end(ap);
     memcpy(err->msg, text, sizeof(text));
-    return TL_INVALID;
 }
 
 static const char *type_name(const json_t *value)

@@ -38,9 +38,11 @@ struct json_at json_root(const char *document, const json_t *root);
 struct json_at json_key(const struct json_at *parent, const char *key);
 struct json_at json_item(const struct json_at *parent, size_t index);
 
-/* Fails with "<place>: <what>", naming the whole path of `at`. */
-enum tl_code json_refuse(const struct json_at *at, struct tl_err *err, const char *fmt, ...)
-    TL_PRINTF(3, 4) TL_COLD;
+/* Fails with TL_INVALID and "<place>: <what>", naming the whole path of `at`. */
+#define json_refuse(at, err, ...) ((void)json_say((at), (err), __VA_ARGS__), tl_same(TL_INVALID))
+/* The message alone, where another code goes with it. */
+void json_say(const struct json_at *at, struct tl_err *err, const char *fmt, ...) TL_PRINTF(3, 4)
+    TL_COLD;
 
 /* Typed reads (jansson has json_string() and its like for making values). Absent keys are refused;
  * the *_or forms take a default instead. */

@@ -66,7 +66,7 @@ static enum tl_code read_count(const struct bench *bench, const char *key, int64
 
 static enum tl_code read_options(struct bench *bench)
 {
-    bench->pixels = WIDTH * WIDTH;
+    bench->pixels = (int64_t)WIDTH * WIDTH;
     bench->threads = 1;
     bench->rounds = 9;
     bench->seed = 1;

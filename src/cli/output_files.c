@@ -37,7 +37,7 @@ enum tl_code output_files_read(const struct args *args, struct output_files *ret
     TL_TRY(add(&files, "label", args_value(args, "o="), err));
     if (confidence)
         TL_TRY(add(&files, "confidence", confidence, err));
-    files.text = rest = strdup(list ? list : "");
+    files.text = rest = TL_OWNED(strdup(list ? list : ""));
     if (!files.text)
         return tl_fail(err, TL_NOMEM, "no memory for --outputs");
     for (char *pair; list && (pair = strsep(&rest, ",")) != NULL;)

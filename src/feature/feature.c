@@ -96,6 +96,7 @@ static uint32_t apply(struct feature_builder *b, const struct feature_function *
         return feature_op1(b, function->op, in[0]);
     if (function->arguments == 2)
         return feature_op2(b, function->op, in[0], in[1]);
+    TL_CHECK(function->arguments == 3);
     return feature_where(b, in[0], in[1], in[2]);
 }
 

@@ -44,11 +44,11 @@ struct feature_function {
     /* An index: what its arguments show; and whether it has constants for reflectance 0..1. */
     enum feature_role roles[FEATURE_MAX_ARGUMENTS];
     bool reflectance;
-    /* Of at least so many members. */
+    bool takes_percent; /* percentile(q, ...) */
+    /* A statistic, of at least so many members. */
+    unsigned least;
     uint32_t (*statistic)(struct feature_builder *b, const struct feature_series *x,
                           double percent);
-    unsigned least;
-    bool takes_percent; /* percentile(q, ...) */
 };
 
 /* Whatever the case of its letters; NULL when there is none. */

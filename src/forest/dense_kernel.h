@@ -44,8 +44,8 @@ static inline void add_tile(const double *weights, const double *bias, uint32_t 
     }
     land(out, a0, a1, bias[0]);
     land(out + DENSE_STRIP, b0, b1, bias[1]);
-    land(out + 2 * DENSE_STRIP, c0, c1, bias[2]);
-    land(out + 3 * DENSE_STRIP, d0, d1, bias[3]);
+    land(out + (size_t)2 * DENSE_STRIP, c0, c1, bias[2]);
+    land(out + (size_t)3 * DENSE_STRIP, d0, d1, bias[3]);
 }
 
 static inline void add_up(const struct dense_layer *layer, const double *in, double *out)

@@ -64,7 +64,7 @@ DEFINE_VECTOR(64)
                                                                                                   \
             for (size_t k = 0; k < (n); k++)                                                      \
                 sum[k] = to[k];                                                                   \
-            for (uint32_t t = 0; t < count; t++) {                                                \
+            for (size_t t = 0; t < count; t++) {                                                  \
                 const char *leaf = leaves[t] + ids[t * PACKET_PX + i] * stride;                   \
                                                                                                   \
                 for (size_t k = 0; k < (n); k++)                                                  \
@@ -82,17 +82,17 @@ DEFINE_VECTOR(64)
         char *sums = (char *)sweep->sums + trees->score * (sweep->room * stride) + column;        \
         const char *leaves[LEAF_TREES];                                                           \
                                                                                                   \
-        for (uint32_t t = 0; t < count; t++)                                                      \
+        for (size_t t = 0; t < count; t++)                                                        \
             leaves[t] =                                                                           \
                 (const char *)sweep->leaves->values + column + trees[t].first_leaf * stride;      \
         for (uint32_t p = 0; p < sweep->packets; p++) {                                           \
-            uint32_t t = 0;                                                                       \
+            size_t t = 0;                                                                         \
                                                                                                   \
             for (; t + AT_ONCE <= count; t += AT_ONCE)                                            \
                 name##_some(ids + t * PACKET_PX, leaves + t, AT_ONCE, stride, sums);              \
             for (; t < count; t++)                                                                \
                 name##_some(ids + t * PACKET_PX, leaves + t, 1, stride, sums);                    \
-            ids += LEAF_TREES * PACKET_PX;                                                        \
+            ids += (size_t)LEAF_TREES * PACKET_PX;                                                \
             sums += PACKET_PX * stride;                                                           \
         }                                                                                         \
     }
@@ -145,14 +145,14 @@ static bool permute_leaves(const struct sweep *sweep, const struct flat_tree *tr
 
     if (from->stride > 1 || from->most > FLAT_FEW_LEAVES)
         return false;
-    for (uint32_t t = 0; t < count; t++)
+    for (size_t t = 0; t < count; t++)
         leaves[t] = (const char *)from->values + trees[t].first_leaf * item;
     for (uint32_t p = 0; p < sweep->packets; p++, sums += PACKET_PX * item) {
         if (from->number == NUMBER_DOUBLE)
             permute_doubles((double *)(void *)sums, ids, leaves, count, from->most);
         else
             permute_floats((float *)(void *)sums, ids, leaves, count, from->most);
-        ids += LEAF_TREES * PACKET_PX;
+        ids += (size_t)LEAF_TREES * PACKET_PX;
     }
     return true;
 }

@@ -41,12 +41,14 @@ static void mean_sums(const struct model_part *part, uint32_t classes, const dou
     }
 }
 
+/* NOLINTBEGIN(clang-analyzer-core.*): mean_sums() wrote one of each class */
 static void mean(const struct model_part *part, uint32_t classes, const double *sums, double *ret_p)
 {
     for (uint32_t c = 0; c < classes; c++)
         ret_p[c] = part->narrow ? (double)((float)sums[c] / (float)part->divisor)
                                 : sums[c] / part->divisor;
 }
+/* NOLINTEND(clang-analyzer-core.*) */
 
 /* An index into the classes. */
 static uint32_t mean_winner(const struct model_part *part, uint32_t classes, const double *sums,

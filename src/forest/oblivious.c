@@ -16,7 +16,7 @@ static bool is_leaf(uint8_t kind)
 
 static bool same_question(const struct flat_node *a, const struct flat_node *b)
 {
-    return a->plane == b->plane && memcmp(&a->cut, &b->cut, sizeof(a->cut)) == 0;
+    return a->plane == b->plane && a->cut.rank == b->cut.rank; /* or the threshold's bits */
 }
 
 /* Levels from here down along the left side. */

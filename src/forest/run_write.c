@@ -97,6 +97,7 @@ static bool margin_doubtful(const struct run *run, const double *sums, double sl
            (float)((first + slack) / divisor - (second - slack) / divisor);
 }
 
+/* NOLINTBEGIN(clang-analyzer-core.*): sums has a number of each class, which is at least one */
 /*
  * p may be `slack` off in each class. f(p) = -p ln p is concave and f(0) = 0, so it is f(slack) off
  * at most; the library's logarithm and the additions are a few last places off, each of at most 1.
@@ -145,6 +146,7 @@ static bool doubtful(const struct run *run, const double *sums, double slack)
     return output->scores || (output->margin && margin_doubtful(run, sums, slack)) ||
            (output->entropy && entropy_doubtful(run, sums, slack));
 }
+/* NOLINTEND(clang-analyzer-core.*) */
 
 /* Each of the T additions of either order rounds a sum of at most T: T * T * 2^-53 twice. */
 static double rounding_slack(const struct run *run)

@@ -1,6 +1,7 @@
 /* The sweep in plain C: every machine has it, and it is what the others are held against. */
 #include <stdint.h>
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): of types */
 #define DEFINE_LE(name, type)                   \
     static uint64_t name(const type *x, type t) \
     {                                           \
@@ -30,6 +31,7 @@ static void add_bits(uint8_t *counts, uint64_t bits)
 DEFINE_PUT(put_u8, uint8_t)
 DEFINE_PUT(put_u16, uint16_t)
 #undef DEFINE_PUT
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static void add_doubles(double *to, const double *from, uint32_t n)
 {

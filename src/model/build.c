@@ -29,23 +29,6 @@ void build_release(struct model_build *build)
     buf_release(&build->stack);
 }
 
-enum tl_code build_corrupt(const struct model_build *build, const char *key, const char *what)
-{
-    return tl_fail(build->err, TL_CORRUPT, "%s: %s: %s; save the model again", build->name, key,
-                   what);
-}
-
-enum tl_code build_corrupt_tree(const struct model_build *build, const char *key, const char *what)
-{
-    return tl_fail(build->err, TL_CORRUPT, "%s: tree %u: %s: %s; save the model again", build->name,
-                   build->tree, key, what);
-}
-
-enum tl_code build_no_memory(const struct model_build *build)
-{
-    return tl_fail(build->err, TL_NOMEM, "%s: no memory for the model", build->name);
-}
-
 int32_t build_leaf(struct model_build *build, const double *values, uint32_t width)
 {
     size_t row = build->leaves.size / (width * sizeof(*values));

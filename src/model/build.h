@@ -39,10 +39,26 @@ struct build_source {
 void build_release(struct model_build *build);
 #define AUTO_BUILD __attribute__((cleanup(build_release))) struct model_build
 
-/* TL_CORRUPT: what is wrong under a key of the file, and of the tree at hand. */
-enum tl_code build_corrupt(const struct model_build *build, const char *key, const char *what);
-enum tl_code build_corrupt_tree(const struct model_build *build, const char *key, const char *what);
-enum tl_code build_no_memory(const struct model_build *build);
+/* TL_CORRUPT: what is wrong under a key of the file, and of the tree at hand. Inline, so that
+ * analysers see which code comes out. */
+static inline enum tl_code build_corrupt(const struct model_build *build, const char *key,
+                                         const char *what)
+{
+    return tl_fail(build->err, TL_CORRUPT, "%s: %s: %s; save the model again", build->name, key,
+                   what);
+}
+
+static inline enum tl_code build_corrupt_tree(const struct model_build *build, const char *key,
+                                              const char *what)
+{
+    return tl_fail(build->err, TL_CORRUPT, "%s: tree %u: %s: %s; save the model again", build->name,
+                   build->tree, key, what);
+}
+
+static inline enum tl_code build_no_memory(const struct model_build *build)
+{
+    return tl_fail(build->err, TL_NOMEM, "%s: no memory for the model", build->name);
+}
 
 /* Appends a row of leaf values (the model's leaf_width); its number. */
 int32_t build_leaf(struct model_build *build, const double *values, uint32_t width);

@@ -43,7 +43,7 @@ bool doc_ubjson_string(struct doc_value string, struct doc_text *ret_text);
 bool doc_json_is_space(uint8_t c);
 /* A number as it is written. */
 struct doc_text doc_json_number(struct doc_value number);
-double doc_ubjson_number(struct doc_value number);
+double doc_ubjson_number(struct doc_value value);
 
 /* Appends a string without its escapes at `to`, which is as long; where it ends, or NULL. */
 char *doc_json_unescape(struct doc_text string, char *to);

@@ -15,17 +15,6 @@
 
 enum { HEADER_MAX_BYTES = 16 << 20 };
 
-enum tl_code file_corrupt(const struct file_reader *reader, const char *key, const char *what)
-{
-    return tl_fail(reader->err, TL_CORRUPT, "%s: tensor %s%s: %s; export the model again",
-                   reader->name, reader->prefix, key, what);
-}
-
-enum tl_code file_no_memory(const struct file_reader *reader)
-{
-    return tl_fail(reader->err, TL_NOMEM, "%s: no memory for the model", reader->name);
-}
-
 size_t file_dtype_bytes(const char *dtype)
 {
     static const struct {

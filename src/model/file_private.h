@@ -10,6 +10,7 @@
 #ifndef TILTH_MODEL_FILE_PRIVATE_H
 #define TILTH_MODEL_FILE_PRIVATE_H
 
+#include "base/err.h"
 #include "base/json.h"
 #include "model/model.h"
 
@@ -55,8 +56,18 @@ struct file_reader {
 /* Bytes of one number of a tensor; 0 for a dtype that no tensor has. */
 size_t file_dtype_bytes(const char *dtype);
 
-enum tl_code file_corrupt(const struct file_reader *reader, const char *key, const char *what);
-enum tl_code file_no_memory(const struct file_reader *reader);
+/* Inline, so that analysers see which code comes out. */
+static inline enum tl_code file_corrupt(const struct file_reader *reader, const char *key,
+                                        const char *what)
+{
+    return tl_fail(reader->err, TL_CORRUPT, "%s: tensor %s%s: %s; export the model again",
+                   reader->name, reader->prefix, key, what);
+}
+
+static inline enum tl_code file_no_memory(const struct file_reader *reader)
+{
+    return tl_fail(reader->err, TL_NOMEM, "%s: no memory for the model", reader->name);
+}
 
 /* The tensor `key` of the part at hand, still in the file; NULL when it is not there. */
 const struct file_tensor *file_find(const struct file_reader *reader, const char *key);

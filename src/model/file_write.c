@@ -71,7 +71,7 @@ static void *put(struct writer *w, const char *key, const char *dtype, uint64_t 
     if (columns)
         append(w, shape, json_integer((json_int_t)columns));
     append(w, offsets, json_integer((json_int_t)begin));
-    append(w, offsets, json_integer((json_int_t)(begin + size)));
+    append(w, offsets, json_integer((json_int_t)begin + (json_int_t)size));
     set(w, tensor, "dtype", json_string(dtype));
     set(w, tensor, "shape", shape);
     set(w, tensor, "data_offsets", offsets);

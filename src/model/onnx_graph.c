@@ -59,17 +59,6 @@ static const char *const operators[OP_COUNT] = {
     [OP_LOGSOFTMAX] = "LogSoftmax",
 };
 
-enum tl_code onnx_corrupt(const struct onnx_graph *graph, const char *what, const char *why)
-{
-    return tl_fail(graph->err, TL_CORRUPT, "%s: ONNX: %s: %s; export the model again", graph->name,
-                   what, why);
-}
-
-enum tl_code onnx_no_memory(const struct onnx_graph *graph)
-{
-    return tl_fail(graph->err, TL_NOMEM, "%s: no memory for the model", graph->name);
-}
-
 /* Exporters need not name a node: then its output's name stands for it. */
 static struct wire_bytes name_of(const struct onnx_node *node)
 {
@@ -78,24 +67,15 @@ static struct wire_bytes name_of(const struct onnx_node *node)
     return name.size ? name : wire_bytes(node->bytes, NODE_OUTPUT);
 }
 
-enum tl_code onnx_refuse(const struct onnx_graph *graph, const struct onnx_node *node,
-                         const char *why)
+void onnx_say(const struct onnx_graph *graph, const struct onnx_node *node, const char *attribute,
+              const char *why)
 {
     struct wire_bytes name = name_of(node), op = wire_bytes(node->bytes, NODE_OP);
 
-    return tl_fail(graph->err, TL_UNSUPPORTED, "%s: node \"%.*s\", operator %.*s: %s", graph->name,
-                   wire_shown(name), wire_text(name), wire_shown(op), wire_text(op), why);
-}
-
-enum tl_code onnx_damaged(const struct onnx_graph *graph, const struct onnx_node *node,
-                          const char *attribute, const char *why)
-{
-    struct wire_bytes name = name_of(node), op = wire_bytes(node->bytes, NODE_OP);
-
-    return tl_fail(graph->err, TL_CORRUPT,
-                   "%s: node \"%.*s\", operator %.*s: %s: %s; export the model again", graph->name,
-                   wire_shown(name), wire_text(name), wire_shown(op), wire_text(op), attribute,
-                   why);
+    tl_err_set(graph->err, "%s: node \"%.*s\", operator %.*s: %s%s%s%s", graph->name,
+               wire_shown(name), wire_text(name), wire_shown(op), wire_text(op),
+               attribute ? attribute : "", attribute ? ": " : "", why,
+               attribute ? "; export the model again" : "");
 }
 
 static bool is_trees(const struct onnx_node *node)

@@ -106,13 +106,36 @@ struct wire_bytes onnx_constant(const struct onnx_graph *graph, struct wire_byte
 TL_MUST_CHECK enum tl_code onnx_read_table(struct onnx_graph *graph, struct wire_bytes value,
                                            struct onnx_table *ret_table);
 
-enum tl_code onnx_corrupt(const struct onnx_graph *graph, const char *what, const char *why);
-enum tl_code onnx_no_memory(const struct onnx_graph *graph);
-/* TL_CORRUPT, with the node's name, operator and attribute. */
-enum tl_code onnx_damaged(const struct onnx_graph *graph, const struct onnx_node *node,
-                          const char *attribute, const char *why);
-/* TL_UNSUPPORTED, with the node's name and operator. */
-enum tl_code onnx_refuse(const struct onnx_graph *graph, const struct onnx_node *node,
-                         const char *why);
+/* Inline, so that analysers see which code comes out. */
+static inline enum tl_code onnx_corrupt(const struct onnx_graph *graph, const char *what,
+                                        const char *why)
+{
+    return tl_fail(graph->err, TL_CORRUPT, "%s: ONNX: %s: %s; export the model again", graph->name,
+                   what, why);
+}
+
+static inline enum tl_code onnx_no_memory(const struct onnx_graph *graph)
+{
+    return tl_fail(graph->err, TL_NOMEM, "%s: no memory for the model", graph->name);
+}
+
+/* The message alone: the node's name, its operator, one of its attributes or NULL, and why. */
+void onnx_say(const struct onnx_graph *graph, const struct onnx_node *node, const char *attribute,
+              const char *why);
+
+static inline enum tl_code onnx_damaged(const struct onnx_graph *graph,
+                                        const struct onnx_node *node, const char *attribute,
+                                        const char *why)
+{
+    onnx_say(graph, node, attribute, why);
+    return TL_CORRUPT;
+}
+
+static inline enum tl_code onnx_refuse(const struct onnx_graph *graph, const struct onnx_node *node,
+                                       const char *why)
+{
+    onnx_say(graph, node, NULL, why);
+    return TL_UNSUPPORTED;
+}
 
 #endif

@@ -7,16 +7,6 @@
 /* Field numbers of onnx.proto. */
 enum { NODE_ATTRIBUTE = 5, ATTRIBUTE_NAME = 1, ATTRIBUTE_T = 5, ATTRIBUTE_FLOATS = 7 };
 
-enum tl_code onnx_bad_list(const struct onnx_ensemble *reader, const char *list, const char *why)
-{
-    return onnx_damaged(reader->graph, reader->node, list, why);
-}
-
-enum tl_code onnx_bad_trees(const struct onnx_ensemble *reader, const char *why)
-{
-    return onnx_refuse(reader->graph, reader->node, why);
-}
-
 int64_t onnx_int(const struct buf *numbers, size_t i)
 {
     double value = wire_real(numbers, i);

@@ -39,8 +39,16 @@ struct onnx_ensemble {
 };
 
 /* TL_CORRUPT, with the node and its attribute; TL_UNSUPPORTED with the node. */
-enum tl_code onnx_bad_list(const struct onnx_ensemble *reader, const char *list, const char *why);
-enum tl_code onnx_bad_trees(const struct onnx_ensemble *reader, const char *why);
+static inline enum tl_code onnx_bad_list(const struct onnx_ensemble *reader, const char *list,
+                                         const char *why)
+{
+    return onnx_damaged(reader->graph, reader->node, list, why);
+}
+
+static inline enum tl_code onnx_bad_trees(const struct onnx_ensemble *reader, const char *why)
+{
+    return onnx_refuse(reader->graph, reader->node, why);
+}
 
 /* Whole numbers come from the file's 64 bits; what is beyond all that is counted is -1. */
 int64_t onnx_int(const struct buf *numbers, size_t i);

@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/check.h"
 #include "base/json.h"
 #include "geo/area_outline.h"
 
@@ -54,7 +55,7 @@ static enum tl_code read_points(struct reader *r, const struct json_at *at, size
                                 struct tl_err *err)
 {
     if (point_count(r) + count > AREA_MAX_POINTS) {
-        (void)json_refuse(at, err, "more than %d points; take a simpler outline", AREA_MAX_POINTS);
+        json_say(at, err, "more than %d points; take a simpler outline", AREA_MAX_POINTS);
         return TL_LIMIT;
     }
     uint8_t *room = buf_extend(&r->points, count * sizeof(struct area_point));
@@ -130,7 +131,7 @@ static enum tl_code read_collection(struct reader *r, struct json_at at, int dep
     size_t count;
 
     if (depth == 0) {
-        (void)json_refuse(&at, err, "collections in collections, more than %d deep", DEEPEST);
+        json_say(&at, err, "collections in collections, more than %d deep", DEEPEST);
         return TL_LIMIT;
     }
     TL_TRY(read_some(&at, &count, err));
@@ -179,8 +180,7 @@ static enum tl_code read_object(struct reader *r, struct json_at at, int depth, 
                            "FeatureCollection or GeometryCollection",
                            type);
     if (depth == 0) {
-        (void)json_refuse(&at, err, "features and collections in one another, more than %d deep",
-                          DEEPEST);
+        json_say(&at, err, "features and collections in one another, more than %d deep", DEEPEST);
         return TL_LIMIT;
     }
     return read_object(r, json_key(&at, "geometry"), depth - 1, err);
@@ -196,6 +196,7 @@ static enum tl_code keep(const struct reader *r, struct arena *arena,
 
     if (!outline || !points || !rings)
         return no_memory(err);
+    TL_CHECK(r->points.bytes && r->rings.bytes); /* read_some() has refused what is empty */
     memcpy(points, r->points.bytes, r->points.size);
     memcpy(rings, r->rings.bytes, r->rings.size);
     *outline =

@@ -585,6 +585,15 @@ static enum tl_code read_raster(struct reader *r, const struct json_at *root, st
     return TL_OK;
 }
 
+static enum tl_code read_model(struct reader *r, struct json_at at, struct tl_err *err)
+{
+    static const char *const known[] = {"href", NULL};
+
+    TL_TRY(json_read_object(at, err));
+    TL_TRY(json_known_keys(at, known, err));
+    return read_href(r, json_key(&at, "href"), &r->doc->model, err);
+}
+
 static enum tl_code read_prediction(struct reader *r, const struct json_at *root,
                                     struct tl_err *err)
 {
@@ -593,8 +602,6 @@ static enum tl_code read_prediction(struct reader *r, const struct json_at *root
         "grid",         "sources", "model",       "features", "mask",        "post",
         "below_native", "seasons", "styles",      "zoom",     "attribution", "license",
         "resampling",   "outputs", "aoi",         NULL};
-    static const char *const of_model[] = {"href", NULL};
-    struct json_at model = json_key(root, "model");
     struct json_at resampling = json_key(root, "resampling");
 
     TL_TRY(json_known_keys(*root, known, err));
@@ -603,9 +610,7 @@ static enum tl_code read_prediction(struct reader *r, const struct json_at *root
     if (!resampling_keeps_values(r->doc->resampling))
         return json_refuse(&resampling, err, "a prediction takes nearest or mode");
     TL_TRY(read_sources(r, json_key(root, "sources"), err));
-    TL_TRY(json_read_object(model, err));
-    TL_TRY(json_known_keys(model, of_model, err));
-    TL_TRY(read_href(r, json_key(&model, "href"), &r->doc->model, err));
+    TL_TRY(read_model(r, json_key(root, "model"), err));
     TL_TRY(read_grid(r, json_key(root, "grid"), err));
     TL_TRY(read_features(r, json_key(root, "features"), err));
     TL_TRY(read_mask(r, json_key(root, "mask"), err));
