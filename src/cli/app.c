@@ -9,6 +9,7 @@
 #include "tiler/tiler.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 /*
  * Most workers wait for a store; two layers whose stores hang may hold a third of them each and
@@ -63,6 +64,18 @@ static enum tl_code open_catalog(struct app *app, enum app_flags flags, struct t
                                                 flags & APP_SERVING ? app->config.start_wait : 0,
                                             .revalidate_ns = app->config.revalidate,
                                             .listener = &app->listener};
+
+    return catalog_open(&options, complain, NULL, &app->catalog, err);
+}
+
+enum tl_code app_open_documents(struct app *app, const char *model, struct tl_err *err)
+{
+    const char *styles = app->config.styles_dir;
+    const struct catalog_options options = {.styles_dir = access(styles, R_OK) == 0 ? styles : NULL,
+                                            .model = model,
+                                            .store = app->store,
+                                            .pool = app->blocks,
+                                            .revalidate_ns = app->config.revalidate};
 
     return catalog_open(&options, complain, NULL, &app->catalog, err);
 }

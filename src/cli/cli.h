@@ -78,6 +78,12 @@ enum app_flags {
 
 TL_MUST_CHECK enum tl_code app_open(struct app *app, const struct config *config,
                                     enum app_flags flags, struct tl_err *err);
+/*
+ * The styles of the configuration's folder, where there is one, and no layer: catalog_add_layer()
+ * adds some. `model` is in place of those that documents name; NULL. Of an app without a catalog.
+ */
+TL_MUST_CHECK enum tl_code app_open_documents(struct app *app, const char *model,
+                                              struct tl_err *err);
 void app_close(struct app *app);
 struct raster_env app_raster(const struct app *app);
 

@@ -1,5 +1,6 @@
 #include "base/buf.h"
 #include "base/errand.h"
+#include "cli/check_document.h"
 #include "cli/cli.h"
 #include "geo/crs.h"
 #include "raster/block.h"
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static void print_reader(const struct raster_info *info)
 {
@@ -128,9 +130,16 @@ static enum tl_code check(const struct app *app, const struct args *args, struct
     return cog_is(source) ? check_index(source, info, err) : TL_OK;
 }
 
+static bool is_document(const char *href)
+{
+    size_t size = strlen(href);
+
+    return size > 5 && strcasecmp(href + size - 5, ".json") == 0;
+}
+
 static int run(int argc, char **argv)
 {
-    struct args args = {.own = (const char *const[]){"classes", "gdal", "style", NULL}};
+    struct args args = {.own = (const char *const[]){"classes", "gdal", "style", "open", NULL}};
     struct app app = {0};
     struct tl_err err;
 
@@ -139,18 +148,26 @@ static int run(int argc, char **argv)
         return cli_fail(&cmd_check, code, &err);
     if (args.positional_count != 1)
         return cli_usage(&cmd_check, "one file or URL is needed");
+    bool document = is_document(args.positional[0]), open = args_value(&args, "open") != NULL;
+    for (int i = 0; i < 3; i++)
+        if (document && args_value(&args, args.own[i]))
+            return cli_usage(&cmd_check, "a document takes --open and --styles-dir alone");
+    if (!document && open)
+        return cli_usage(&cmd_check, "--open is for the document of a layer");
     code = app_open(&app, &args.config, APP_NO_CATALOG, &err);
     if (code == TL_OK)
-        code = check(&app, &args, &err);
+        code = document ? check_document(&app, args.positional[0], open, &err)
+                        : check(&app, &args, &err);
     app_close(&app);
     return code == TL_OK ? EXIT_SUCCESS : cli_fail_file(&cmd_check, &err);
 }
 
 const struct command cmd_check = {
     .name = "check",
-    .summary = "say what a raster is, which reader it gets and why, and what is wrong with it",
+    .summary = "say what is wrong with a raster, or with a layer's document and all it reads",
     .help =
         "usage: tilth check FILE|URL [--classes] [--gdal] [--style]\n"
+        "       tilth check LAYER.json [--open] [--styles-dir DIR]\n"
         "\n"
         "Opens a raster as a layer would: /path, http(s)://... or s3://bucket/key (with "
         "--s3-endpoint,\n"
@@ -164,6 +181,17 @@ const struct command cmd_check = {
         "  --style     print a style document made from the file's palette; black entries are "
         "left\n"
         "              out, for a TIFF has black where nobody gave a colour, but not value 0\n"
-        "              (unless it is nodata)\n",
+        "              (unless it is nodata)\n"
+        "\n"
+        "Of a layer's document (docs/layers.md) it says what `serve` would say: of the document, "
+        "its\n"
+        "styles and its model when it starts, of its sources when somebody looks. Files are "
+        "opened, in\n"
+        "every season, and have to have the bands that are asked of them.\n"
+        "\n"
+        "  --open      the sources that a store has, too\n"
+        "  --styles-dir DIR   where its styles are\n"
+        "\n"
+        "  tilth check layers/crops.json --styles-dir styles --open\n",
     .run = run,
 };

@@ -13,11 +13,14 @@
 #include "forest/forest.h"
 #include "tiler/catalog.h"
 #include "tiler/layer.h"
+#include "tiler/layer_check.h"
 
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 /* Of the whole process, as signals are: the export ends and takes its scratch files along. */
 static atomic_bool interrupted;
@@ -28,19 +31,35 @@ static void on_signal(int number)
     atomic_store(&interrupted, true);
 }
 
-/* What is read must not be replaced. */
-static enum tl_code check_outputs(const struct args *args, const struct output_files *files,
-                                  struct tl_err *err)
+/* What is read must not be replaced. `read` may be NULL: nothing is. */
+static enum tl_code check_read(const struct output_files *files, const char *read,
+                               struct tl_err *err)
 {
-    for (uint32_t i = 0; i < files->count; i++) {
-        bool taken = file_same(files->paths[i], args_value(args, "m="));
-
-        for (int p = 0; p < args->positional_count; p++)
-            taken |= file_same(files->paths[i], args->positional[p]);
-        if (taken)
+    for (uint32_t i = 0; i < files->count; i++)
+        if (file_same(files->paths[i], read))
             return tl_fail(err, TL_INVALID, "%s is read here; write somewhere else",
                            files->paths[i]);
-    }
+    return TL_OK;
+}
+
+/* Every season's files: what another one reads is as dear. */
+static enum tl_code check_layer_files(const struct output_files *files, const struct layer *layer,
+                                      struct tl_err *err)
+{
+    struct layer_file file;
+
+    for (uint32_t i = 0; layer_file_at(layer, i, &file); i++)
+        TL_TRY(check_read(files, file.path, err));
+    return TL_OK;
+}
+
+static enum tl_code check_inputs(const struct args *args, const struct output_files *files,
+                                 struct tl_err *err)
+{
+    TL_TRY(check_read(files, args_value(args, "m="), err));
+    TL_TRY(check_read(files, args_value(args, "features="), err));
+    for (int i = 0; i < args->positional_count; i++)
+        TL_TRY(check_read(files, args->positional[i], err));
     return TL_OK;
 }
 
@@ -118,6 +137,22 @@ static enum tl_code classify_stack(const struct args *args, const struct output_
     return code;
 }
 
+static enum tl_code find_layer(const struct app *app, const char *id, struct layer **ret_layer,
+                               struct tl_err *err)
+{
+    struct tl_err absent;
+
+    if (catalog_layer(app->catalog, id, ret_layer, &absent) == TL_OK)
+        return TL_OK;
+    if (access(id, F_OK) == 0)
+        return tl_fail(err, TL_INVALID,
+                       "there is no layer \"%s\"; to classify the raster of that name takes -m "
+                       "MODEL",
+                       id);
+    return tl_fail(err, TL_ABSENT, "there is no layer \"%s\" among the %zu of %s (--layers-dir)",
+                   id, catalog_layer_count(app->catalog), app->config.layers_dir);
+}
+
 static enum tl_code export_layer(const struct app *app, const struct args *args,
                                  const struct output_files *files, struct tl_err *err)
 {
@@ -126,10 +161,11 @@ static enum tl_code export_layer(const struct app *app, const struct args *args,
     AUTO(layer_view) view = NULL;
     struct layer *layer;
 
-    TL_TRY(catalog_layer(app->catalog, args->positional[0], &layer, err));
+    TL_TRY(find_layer(app, args->positional[0], &layer, err));
     if (!layer_forest(layer))
         return tl_fail(err, TL_INVALID, "layer %s is a stored raster; a prediction is classified",
                        args->positional[0]);
+    TL_TRY(check_layer_files(files, layer, err));
     TL_TRY(layer_view_get(layer, season ? season : "", &errand, &view, err));
     struct model_class classes[MODEL_MAX_CLASSES];
     const struct export_request request = {.prediction = view->source,
@@ -165,14 +201,19 @@ static int run(int argc, char **argv)
     bool stack = args_value(&args, "m=") != NULL;
     if (!args_value(&args, "o="))
         return cli_usage(&cmd_classify, "-o FILE is needed, where the classes go");
-    if (args.positional_count == 0 || (!stack && args.positional_count > 1))
-        return cli_usage(&cmd_classify, "one layer, or rasters and -m MODEL, are needed");
+    if (args.positional_count == 0)
+        return cli_usage(&cmd_classify, stack ? "rasters to classify are needed"
+                                              : "a layer, or rasters and -m MODEL, are needed");
+    /* No layer has a slash in its id. */
+    if (!stack && (args.positional_count > 1 || strchr(args.positional[0], '/')))
+        return cli_usage(&cmd_classify,
+                         "-m MODEL is missing, without which rasters are no classes");
     if (!stack && args_value(&args, "features="))
         return cli_usage(&cmd_classify, "--features is for rasters; a layer has its own");
     AUTO_OUTPUT_FILES files = {0};
     code = output_files_read(&args, &files, &err);
     if (code == TL_OK)
-        code = check_outputs(&args, &files, &err);
+        code = check_inputs(&args, &files, &err);
     if (code == TL_OK)
         code = stack ? classify_stack(&args, &files, &err) : classify_layer(&args, &files, &err);
     return code == TL_OK ? EXIT_SUCCESS : cli_fail(&cmd_classify, code, &err);

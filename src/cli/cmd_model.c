@@ -58,7 +58,7 @@ static void print_info(const struct model_info *info)
         printf("provenance   %s\n", info->provenance);
 }
 
-static enum tl_code run_info(const struct app *app, const struct args *args, struct tl_err *err)
+static enum tl_code run_info(struct app *app, const struct args *args, struct tl_err *err)
 {
     AUTO(forest) forest = NULL;
 

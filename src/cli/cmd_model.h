@@ -15,7 +15,7 @@ struct forest;
 struct model_verb {
     struct command command; /* "model info", with a help of its own; its `run` is not used */
     const char *const *own; /* options besides the configuration's, as args.own */
-    enum tl_code (*run)(const struct app *app, const struct args *args, struct tl_err *err);
+    enum tl_code (*run)(struct app *app, const struct args *args, struct tl_err *err);
 };
 
 extern const struct model_verb model_verb_info, model_verb_check, model_verb_convert,

@@ -322,7 +322,7 @@ static enum tl_code run_loaded(struct bench *bench)
     return TL_OK;
 }
 
-static enum tl_code run_bench(const struct app *app, const struct args *args, struct tl_err *err)
+static enum tl_code run_bench(struct app *app, const struct args *args, struct tl_err *err)
 {
     AUTO(arena) arena = arena_new();
     struct bench bench = {.args = args, .arena = arena, .err = err};

@@ -9,6 +9,7 @@
 #include "base/blob.h"
 #include "base/json.h"
 #include "base/nearest.h"
+#include "cli/check_document.h"
 #include "forest/forest.h"
 
 #include <ctype.h>
@@ -185,7 +186,7 @@ static void print_verdict(const char *href, const struct model_info *info)
                info->golden_rows);
 }
 
-static enum tl_code run_check(const struct app *app, const struct args *args, struct tl_err *err)
+static enum tl_code run_check(struct app *app, const struct args *args, struct tl_err *err)
 {
     AUTO(forest) forest = NULL;
     AUTO(arena) arena = arena_new();
@@ -202,6 +203,8 @@ static enum tl_code run_check(const struct app *app, const struct args *args, st
             continue;
         TL_TRY(read_given(app, href, i == 0, arena, &given, err));
         TL_TRY(compare_names(forest_info(forest), &given, arena, err));
+        if (i == 0)
+            TL_TRY(check_document_model(app, href, args->positional[1], err));
     }
     return TL_OK;
 }

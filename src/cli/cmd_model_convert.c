@@ -59,7 +59,7 @@ static enum tl_code write_converted(const struct app *app, const char *href, con
     return code;
 }
 
-static enum tl_code run_convert(const struct app *app, const struct args *args, struct tl_err *err)
+static enum tl_code run_convert(struct app *app, const struct args *args, struct tl_err *err)
 {
     const char *href = args->positional[1], *path = args_value(args, "o=");
     struct convert_wish wish = {.name = args_value(args, "name="),

@@ -1,5 +1,6 @@
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/start_check.h"
 #include "http/http.h"
 #include "tiler/catalog.h"
 
@@ -63,6 +64,7 @@ static int run(int argc, char **argv)
 {
     struct args args = {.own = (const char *const[]){NULL}};
     struct app app = {0};
+    struct start_check check = {0};
     struct tl_err err;
     AUTO(log) log = NULL;
     AUTO(log) troubles = NULL;
@@ -80,7 +82,10 @@ static int run(int argc, char **argv)
     if (code == TL_OK)
         code = app_open(&app, &args.config, APP_SERVING, &err);
     if (code == TL_OK)
+        code = start_check_begin(&app, &check, &err);
+    if (code == TL_OK)
         code = serve(&app, log, &err);
+    start_check_end(&check);
     app_close(&app);
     return code == TL_OK ? EXIT_SUCCESS : cli_fail(&cmd_serve, code, &err);
 }
@@ -94,7 +99,10 @@ const struct command cmd_serve = {
         "\n"
         "Serves every layer document of layers_dir (docs/layers.md). A document that is refused "
         "is\n"
-        "named on standard error and the others are served. SIGTERM drains: what was asked is\n"
+        "named on standard error and the others are served; so is a layer whose files are not "
+        "there\n"
+        "(`tilth check LAYER.json` says all that is wrong with one). SIGTERM drains: what was "
+        "asked is\n"
         "answered, then it ends. `tilth config` prints every setting.\n"
         "\n"
         "  tilth serve --layers-dir demo/layers --styles-dir styles --cache-dir /var/cache/tilth\n"

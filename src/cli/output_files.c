@@ -5,10 +5,18 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static enum tl_code add(struct output_files *files, const char *name, const char *path,
                         struct tl_err *err)
 {
+    const char *dot = strrchr(path, '.');
+
+    if (!dot || (strcasecmp(dot, ".tif") != 0 && strcasecmp(dot, ".tiff") != 0))
+        return tl_fail(err, TL_INVALID,
+                       "%s: a COG is written, whose name ends in .tif; gdal_translate makes other "
+                       "formats of it",
+                       path);
     if (files->count == PREDICTION_MAX_BANDS)
         return tl_fail(err, TL_LIMIT, "--outputs: more than %d files", PREDICTION_MAX_BANDS);
     files->names[files->count] = name;

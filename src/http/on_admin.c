@@ -3,14 +3,19 @@
 #include "base/metric.h"
 #include "http/app.h"
 #include "http/reply.h"
+#include "tiler/catalog.h"
+#include "tiler/layer.h"
+#include "tiler/layer_check.h"
 
 #include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-static void reply_status(struct http *http, struct request *request, int status, struct text text)
+/* `body` is taken over; without one there was no memory for it. */
+static void reply_status(struct http *http, struct request *request, int status, struct blob *body)
 {
-    struct reply reply = {.status = status, .text = text};
+    struct reply reply = {
+        .status = status, .text = text_of("{\"status\":\"no memory\"}\n"), .body = body};
 
     reply_add_string(&reply, "content-type", "application/json");
     reply_add_string(&reply, "cache-control", "no-store");
@@ -22,18 +27,50 @@ static void reply_status(struct http *http, struct request *request, int status,
 /* Alive: this loop answers. */
 void on_health(struct http *http, struct request *request, const struct route_args *args)
 {
+    AUTO_BUF out = {0};
+
     (void)args;
-    reply_status(http, request, 200, text_of("{\"status\":\"ok\"}\n"));
+    buf_puts(&out, "{\"status\":\"ok\"}\n");
+    reply_status(http, request, 200, buf_blob(&out));
 }
 
-/* Worth sending users to. */
+/* Of the layers those whose last opening failed, as their ids in JSON; returns how many. */
+static size_t list_closed(const struct catalog *catalog, struct buf *out)
+{
+    size_t closed = 0;
+
+    for (size_t i = 0; i < catalog_layer_count(catalog); i++) {
+        struct layer *layer = catalog_layer_at(catalog, i);
+
+        if (!layer_is_closed(layer))
+            continue;
+        buf_puts(out, closed++ ? "," : "");
+        buf_json(out, layer_info(layer)->id);
+    }
+    return closed;
+}
+
+/*
+ * Worth sending users to: a server that has layers, even where some of them cannot be opened.
+ * Their stores are the same for every replica, so leaving one out would help nobody and
+ * take the other layers along. One that refused every document is of no use, and a rollout stops.
+ */
 void on_ready(struct http *http, struct request *request, const struct route_args *args)
 {
+    const struct catalog *catalog = http->options.catalog;
+    size_t layers = catalog_layer_count(catalog), refused = catalog_refused(catalog);
+    AUTO_BUF closed = {0};
+    AUTO_BUF out = {0};
+
     (void)args;
-    if (server_draining(http->server))
-        reply_status(http, request, 503, text_of("{\"status\":\"draining\"}\n"));
-    else
-        reply_status(http, request, 200, text_of("{\"status\":\"ready\"}\n"));
+    bool ready = !server_draining(http->server) && (layers || !refused);
+    list_closed(catalog, &closed);
+    buf_printf(&out, "{\"status\":\"%s\",\"layers\":%zu,\"refused\":%zu,\"closed\":[%.*s]}\n",
+               ready                           ? "ready"
+               : server_draining(http->server) ? "draining"
+                                               : "no layer",
+               layers, refused, (int)closed.size, closed.size ? (const char *)closed.bytes : "");
+    reply_status(http, request, ready ? 200 : 503, buf_blob(&out));
 }
 
 static double seconds(struct timeval time)
@@ -82,7 +119,12 @@ void on_metrics(struct http *http, struct request *request, const struct route_a
 {
     AUTO_BUF out = {0};
 
+    AUTO_BUF closed = {0};
+
     (void)args;
+    metric_set(METRIC_LAYERS, (int64_t)catalog_layer_count(http->options.catalog));
+    metric_set(METRIC_LAYERS_REFUSED, (int64_t)catalog_refused(http->options.catalog));
+    metric_set(METRIC_LAYERS_CLOSED, (int64_t)list_closed(http->options.catalog, &closed));
     metric_print(&out);
     print_process(&out);
     reply_buf(http, request, &out, "text/plain; version=0.0.4; charset=utf-8", "no-store");

@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/blob.h"
 #include "base/clock.h"
+#include "base/errand.h"
 #include "base/file.h"
 #include "tiler/layer_doc.h"
 #include "tiler/layer_private.h"
@@ -20,7 +21,8 @@ enum { MAX_DOCUMENT_BYTES = 4 << 20, MAX_DOCUMENTS = 10000 };
 struct catalog {
     struct layer_env env;
     struct notes notes;
-    size_t style_count, layer_count;
+    const char *styles_dir; /* for messages; NULL: none */
+    size_t style_count, layer_count, refused;
     struct style **styles;
     struct layer **layers;
 };
@@ -58,6 +60,10 @@ static enum tl_code read_folder(struct catalog *catalog, const char *dir, read_d
 {
     struct dirent **entries;
     char text[128];
+
+    catalog->refused = 0;
+    if (!dir)
+        return TL_OK;
     int count = scandir(dir, &entries, is_document, alphasort);
 
     if (count < 0)
@@ -76,6 +82,7 @@ static enum tl_code read_folder(struct catalog *catalog, const char *dir, read_d
             code = read(catalog, path, document, &refused);
         if (code != TL_OK)
             complain(complaints, &refused);
+        catalog->refused += code != TL_OK;
     }
     free(entries);
     return TL_OK;
@@ -128,15 +135,16 @@ static enum tl_code find_styles(const struct catalog *catalog, const char *path,
         ret_styles[i] = find_style(catalog, doc->styles[i]);
         if (!ret_styles[i])
             return tl_fail(err, TL_INVALID,
-                           "%s: styles[%u]: there is no style \"%s\" in the styles "
-                           "folder",
-                           path, i, doc->styles[i]);
+                           "%s: styles[%u]: there is no style \"%s\" in the styles folder, %s "
+                           "(--styles-dir)",
+                           path, i, doc->styles[i],
+                           catalog->styles_dir ? catalog->styles_dir : "which is not there");
     }
     return TL_OK;
 }
 
-static enum tl_code read_layer_document(struct catalog *catalog, const char *path,
-                                        struct blob *document, struct tl_err *err)
+static enum tl_code add_layer(struct catalog *catalog, const char *path, struct blob *document,
+                              struct layer **ret_layer, struct tl_err *err)
 {
     const struct style *styles[DOC_MAX_STYLES];
     struct layer **layers = grow(catalog->layers, catalog->layer_count);
@@ -156,8 +164,27 @@ static enum tl_code read_layer_document(struct catalog *catalog, const char *pat
     if (code != TL_OK)
         return tl_context(err, code, "%s: ", path);
     arena = NULL; /* the layer's now */
-    layers[catalog->layer_count++] = TL_TAKE(layer);
+    *ret_layer = layers[catalog->layer_count++] = TL_TAKE(layer);
     return TL_OK;
+}
+
+static enum tl_code read_layer_document(struct catalog *catalog, const char *path,
+                                        struct blob *document, struct tl_err *err)
+{
+    struct layer *layer;
+
+    return add_layer(catalog, path, document, &layer, err);
+}
+
+enum tl_code catalog_add_layer(struct catalog *catalog, const char *href, struct layer **ret_layer,
+                               struct tl_err *err)
+{
+    struct errand errand = errand_unbounded();
+    AUTO(blob) document = NULL;
+
+    TL_TRY(raster_read_object(&catalog->env.raster, href, MAX_DOCUMENT_BYTES, &errand, &document,
+                              err));
+    return add_layer(catalog, href, document, ret_layer, err);
 }
 
 static enum tl_code open_notes(struct catalog *catalog, struct tl_err *err)
@@ -181,9 +208,11 @@ enum tl_code catalog_open(const struct catalog_options *options,
         return tl_fail(err, TL_NOMEM, "no memory for the catalog");
     catalog->env = (struct layer_env){.raster = {.store = options->store, .pool = options->pool},
                                       .cache = options->cache,
+                                      .model = options->model,
                                       .patience_ends_ns = clock_now_ns() + options->start_wait_ns,
                                       .revalidate_ns = options->revalidate_ns,
                                       .listener = options->listener};
+    catalog->styles_dir = options->styles_dir;
     TL_TRY(open_notes(catalog, err));
     TL_TRY(read_folder(catalog, options->styles_dir, read_style_document, &complaints, err));
     TL_TRY(read_folder(catalog, options->layers_dir, read_layer_document, &complaints, err));
@@ -202,6 +231,11 @@ void catalog_close(struct catalog *catalog)
     free(catalog->layers);
     free(catalog->styles);
     free(catalog);
+}
+
+size_t catalog_refused(const struct catalog *catalog)
+{
+    return catalog->refused;
 }
 
 size_t catalog_layer_count(const struct catalog *catalog)

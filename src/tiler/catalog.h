@@ -23,8 +23,9 @@ struct store;
 struct style;
 
 struct catalog_options {
-    const char *layers_dir, *styles_dir;
-    struct store *store; /* borrowed, like the rest */
+    const char *layers_dir, *styles_dir; /* NULL: none are read */
+    const char *model;                   /* in place of those that documents name; NULL */
+    struct store *store;                 /* borrowed, like the rest */
     struct block_pool *pool;
     struct cache *cache;
     int64_t start_wait_ns;           /* for the stores of models, all of them together */
@@ -38,6 +39,11 @@ TL_MUST_CHECK enum tl_code catalog_open(const struct catalog_options *options,
                                         void *udata, struct catalog **ret_catalog,
                                         struct tl_err *err);
 void catalog_close(struct catalog *catalog);
+/* One more document, a file or href, as those of the folder are read. */
+TL_MUST_CHECK enum tl_code catalog_add_layer(struct catalog *catalog, const char *href,
+                                             struct layer **ret_layer, struct tl_err *err);
+/* How many documents of the layers folder were refused. */
+size_t catalog_refused(const struct catalog *catalog);
 
 size_t catalog_layer_count(const struct catalog *catalog);
 struct layer *catalog_layer_at(const struct catalog *catalog, size_t index);

@@ -4,8 +4,8 @@
 #include "base/clock.h"
 #include "base/errand.h"
 #include "base/trouble.h"
-#include "classify/prediction_band.h"
 #include "forest/forest.h"
+#include "tiler/layer_check.h"
 #include "tiler/layer_doc.h"
 #include "tiler/layer_model.h"
 #include "tiler/layer_open.h"
@@ -15,9 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-/* Grey: what the model does not dare to say. */
-#define UNSURE_RGB 0x9E9E9Eu
 
 /* A failure to open is answered from memory this long. */
 #define FAILURE_MEMORY_NS NS_PER_S
@@ -127,38 +124,6 @@ static enum tl_code load_model(struct layer *layer, struct arena *arena, struct 
     return TL_OK;
 }
 
-static void add_class(struct style *style, uint8_t value, const char *name, uint32_t rgb)
-{
-    struct style_class *to = &style->classes[style->class_count++];
-
-    to->value = value;
-    to->rgba[0] = (uint8_t)(rgb >> 16);
-    to->rgba[1] = (uint8_t)(rgb >> 8);
-    to->rgba[2] = (uint8_t)rgb;
-    to->rgba[3] = 255;
-    snprintf(to->name, sizeof(to->name), "%s", name);
-    snprintf(to->title, sizeof(to->title), "%s", name);
-}
-
-static void style_from_model(const struct model_info *model, const struct post *post,
-                             struct style *ret)
-{
-    *ret = (struct style){.kind = STYLE_CLASSES, .nodata = CLASS_NODATA};
-    snprintf(ret->id, sizeof(ret->id), "model");
-    snprintf(ret->title, sizeof(ret->title), "Colours of the model");
-    ret->fingerprint = model->fingerprint;
-    for (uint32_t i = 0; i < model->class_count; i++) {
-        const struct model_class *from = &model->classes[i];
-        /* Without a colour: spread over the wheel, so that classes can at least be told apart. */
-        uint32_t rgb = from->color == MODEL_NO_COLOR ? 0x3060A0u + i * 0x2F1B57u : from->color;
-
-        add_class(ret, from->value, from->name, rgb);
-    }
-    for (unsigned i = 0; i < post->count; i++)
-        if (post->steps[i].op == POST_UNSURE && !style_class_of(ret, post->steps[i].value))
-            add_class(ret, post->steps[i].value, "unsure", UNSURE_RGB);
-}
-
 /* A style may leave classes out, which are then not shown; but one of all others shows nothing. */
 static bool shows_nothing(const struct style *style, const struct forest *forest)
 {
@@ -224,7 +189,7 @@ static enum tl_code take_styles(struct layer *layer, const struct style *const *
     if (!layer->forest)
         return TL_OK;
     if (doc->style_count == 0) {
-        style_from_model(forest_info(layer->forest), &doc->post, &layer->model_style);
+        layer_model_style(forest_info(layer->forest), &doc->post, &layer->model_style);
         add_style(layer, &layer->model_style);
     }
     for (uint32_t b = 0; b + 1 < layer->bands.count; b++)
@@ -353,6 +318,18 @@ void layer_view_expire(struct layer_view *view)
     }
 }
 
+static struct layer_open opening_of(struct layer *layer, uint32_t season)
+{
+    return (struct layer_open){.env = &layer->env,
+                               .doc = &layer->doc,
+                               .layer = layer,
+                               .info = &layer->info,
+                               .forest = layer->forest,
+                               .features = layer->features,
+                               .bands = &layer->bands,
+                               .season = season};
+}
+
 /*
  * The view to go on with: the old one when its objects are unchanged (or cannot be asked:
  * what is cached keeps being served while the store is down), a new one otherwise.
@@ -366,14 +343,7 @@ static enum tl_code refresh(struct layer *layer, uint32_t season, struct layer_v
     }
     if (old)
         layer_view_expire(old); /* nobody goes on with objects that are gone or replaced */
-    const struct layer_open open = {.env = &layer->env,
-                                    .doc = &layer->doc,
-                                    .layer = layer,
-                                    .info = &layer->info,
-                                    .forest = layer->forest,
-                                    .features = layer->features,
-                                    .bands = &layer->bands,
-                                    .season = season};
+    const struct layer_open open = opening_of(layer, season);
     return layer_open_view(&open, errand, ret_view, err);
 }
 
@@ -486,4 +456,87 @@ enum tl_code layer_view_get(struct layer *layer, const char *season, struct erra
     if (code == TL_OK)
         *ret_view = view;
     return code;
+}
+
+/* ---- before somebody asks (layer_check.h) ---- */
+
+/* The path of a file of this machine, else NULL. */
+static const char *path_of(const char *href)
+{
+    if (strncmp(href, "file://", 7) == 0)
+        return href + 7;
+    return strstr(href, "://") ? NULL : href;
+}
+
+static bool is_here(const char *href)
+{
+    return path_of(href) != NULL;
+}
+
+bool layer_file_at(const struct layer *layer, uint32_t i, struct layer_file *ret_file)
+{
+    const struct layer_doc *doc = &layer->doc;
+    struct layer_file file = {.season = ""};
+
+    if (doc->model && i-- == 0) {
+        file.what = "model";
+        file.href = doc->model;
+    } else if (doc->aoi_href && i-- == 0) {
+        file.what = "aoi";
+        file.href = doc->aoi_href;
+    } else if (i < layer->slot_count * doc->source_count) {
+        uint32_t season = i / doc->source_count, source = i % doc->source_count;
+
+        file.what = doc->sources[source].id;
+        file.season = doc->season_count ? layer->seasons[season] : "";
+        file.href = layer_open_href(doc, season, source);
+    } else {
+        return false;
+    }
+    file.path = path_of(file.href);
+    *ret_file = file;
+    return true;
+}
+
+static bool all_here(const struct layer *layer, uint32_t season)
+{
+    for (uint32_t i = 0; i < layer->doc.source_count; i++)
+        if (!is_here(layer_open_href(&layer->doc, season, i)))
+            return false;
+    return true;
+}
+
+enum tl_code layer_try(struct layer *layer, uint32_t season, bool remote, struct errand *errand,
+                       struct tl_err *err)
+{
+    const struct layer_open open = opening_of(layer, season);
+    struct slot *slot = &layer->slots[season];
+    AUTO(layer_view) view = NULL;
+
+    enum tl_code code = remote || all_here(layer, season)
+                            ? layer_open_view(&open, errand, &view, err)
+                            : layer_open_check(&open, is_here, errand, err);
+    code = layer_fault(code);
+    if (code == TL_OK || code == TL_CANCELLED || code == TL_TIMEOUT)
+        return code;
+    tl_context(err, code, "layer %s: ", layer->info.id);
+    pthread_mutex_lock(&slot->mu);
+    if (!slot->view && !slot->opening) {
+        report(layer, slot, code, NULL, err);
+        settle(slot, code, NULL, err);
+    }
+    pthread_mutex_unlock(&slot->mu);
+    return code;
+}
+
+bool layer_is_closed(const struct layer *layer)
+{
+    bool closed = false;
+
+    for (uint32_t i = 0; i < layer->slot_count; i++) {
+        pthread_mutex_lock(&layer->slots[i].mu);
+        closed |= layer->slots[i].failed_ns != 0;
+        pthread_mutex_unlock(&layer->slots[i].mu);
+    }
+    return closed;
 }

@@ -520,6 +520,8 @@ static enum tl_code read_mask(struct reader *r, struct json_at at, struct tl_err
     TL_TRY(read_source_id(r, json_key(&at, "source"), &r->doc->mask_source, err));
     TL_TRY(json_read_int_or(json_key(&at, "band"), 1, PYRAMID_MAX_BANDS, 1, &band, err));
     TL_TRY(json_read_array(keep, false, &count, err));
+    if (count == 0)
+        return json_refuse(&keep, err, "nothing is kept, so no pixel would be classified");
     for (size_t i = 0; i < count; i++) {
         int64_t value;
 

@@ -65,10 +65,11 @@ enum tl_code layer_model_load(const struct layer_env *env, const struct layer_do
     AUTO(forest) forest = NULL;
     struct layer_model model;
 
-    const struct wanted wanted = {"model", doc->model, MODEL_MAX_FILE_BYTES};
+    const char *href = env->model ? env->model : doc->model;
+    const struct wanted wanted = {"model", href, MODEL_MAX_FILE_BYTES};
 
     TL_TRY(read_patiently(env, doc, &wanted, &file, err));
-    TL_TRY(forest_load(doc->model, file, &forest, err));
+    TL_TRY(forest_load(href, file, &forest, err));
     const struct model_info *info = forest_info(forest);
     struct layer_features *features = arena_alloc(arena, 1, sizeof(*features));
     if (!features)

@@ -15,6 +15,11 @@ struct area_outline;
 struct forest;
 struct layer_env;
 struct layer_features;
+struct model_info;
+struct post;
+
+/* Grey: what the model does not dare to say. */
+#define UNSURE_RGB 0x9E9E9Eu
 
 struct layer_model {
     struct forest *forest;
@@ -27,5 +32,7 @@ struct layer_model {
 TL_MUST_CHECK enum tl_code layer_model_load(const struct layer_env *env,
                                             const struct layer_doc *doc, struct arena *arena,
                                             struct layer_model *ret_model, struct tl_err *err);
+/* In the model's own colours: of a layer that names no style. */
+void layer_model_style(const struct model_info *model, const struct post *post, struct style *ret);
 
 #endif

@@ -64,12 +64,10 @@ enum tl_code layer_view_check(struct layer_view *view, struct errand *errand)
     return TL_OK;
 }
 
-static const char *season_href(const struct layer_open *open, uint32_t source)
+const char *layer_open_href(const struct layer_doc *doc, uint32_t season, uint32_t source)
 {
-    const struct layer_doc *doc = open->doc;
-
-    if (doc->season_count > 0 && doc->seasons[open->season].hrefs[source])
-        return doc->seasons[open->season].hrefs[source];
+    if (doc->season_count > 0 && doc->seasons[season].hrefs[source])
+        return doc->seasons[season].hrefs[source];
     return doc->sources[source].href;
 }
 
@@ -79,28 +77,48 @@ static enum tl_code check_bands(const struct doc_source *from, const struct bloc
     for (uint16_t i = 0; i < from->band_count; i++)
         if (from->band_index[i] >= source->pyramid->bands)
             return tl_fail(err, TL_INVALID, "band %u (\"%s\") is wanted and %s has %u",
-                           from->band_index[i] + 1u, from->band_names[i], from->href,
+                           from->band_index[i] + 1u, from->band_names[i], raster_info(source)->href,
                            source->pyramid->bands);
+    return TL_OK;
+}
+
+static enum tl_code open_source(const struct layer_open *open, uint32_t i, struct errand *errand,
+                                struct block_source **ret_source, struct tl_err *err)
+{
+    const struct layer_doc *doc = open->doc;
+    const struct doc_source *from = &doc->sources[i];
+    bool is_classes = doc->kind == LAYER_RASTER ? doc->classes : doc->mask_source == (int)i;
+    const struct raster_options options = {
+        .s3 = from->has_s3 ? &from->s3 : NULL, .classes = is_classes, .notes = open->env->notes};
+    AUTO(block_source) source = NULL;
+
+    enum tl_code code = raster_open(&open->env->raster, layer_open_href(doc, open->season, i),
+                                    &options, errand, &source, err);
+    if (code == TL_OK)
+        code = check_bands(from, source, err);
+    if (code != TL_OK)
+        return from->id[0] ? tl_context(err, code, "source %s: ", from->id) : code;
+    *ret_source = TL_TAKE(source);
+    return TL_OK;
+}
+
+enum tl_code layer_open_check(const struct layer_open *open, bool (*wanted)(const char *href),
+                              struct errand *errand, struct tl_err *err)
+{
+    for (uint32_t i = 0; i < open->doc->source_count; i++) {
+        AUTO(block_source) source = NULL;
+
+        if (!wanted || wanted(layer_open_href(open->doc, open->season, i)))
+            TL_TRY(open_source(open, i, errand, &source, err));
+    }
     return TL_OK;
 }
 
 static enum tl_code open_sources(const struct layer_open *open, struct owned_view *own,
                                  struct errand *errand, struct tl_err *err)
 {
-    const struct layer_doc *doc = open->doc;
-
-    for (uint32_t i = 0; i < doc->source_count; i++) {
-        bool is_classes = doc->kind == LAYER_RASTER ? doc->classes : doc->mask_source == (int)i;
-        const struct raster_options options = {.s3 = doc->sources[i].has_s3 ? &doc->sources[i].s3
-                                                                            : NULL,
-                                               .classes = is_classes,
-                                               .notes = open->env->notes};
-
-        TL_TRY(raster_open(&open->env->raster, season_href(open, i), &options, errand,
-                           &own->sources[i], err));
-        own->source_count = i + 1;
-        TL_TRY(check_bands(&doc->sources[i], own->sources[i], err));
-    }
+    for (; own->source_count < open->doc->source_count; own->source_count++)
+        TL_TRY(open_source(open, own->source_count, errand, &own->sources[own->source_count], err));
     return TL_OK;
 }
 
@@ -181,7 +199,8 @@ static enum tl_code fill_view(const struct layer_open *open, struct owned_view *
     view->season = doc->season_count ? doc->seasons[open->season].label : "";
     if (doc->classes && view->source->pyramid->dtype != DTYPE_U8)
         return tl_fail(err, TL_INVALID, "\"classes\": true needs uint8 samples, %s has %s",
-                       season_href(open, 0), dtype_name(view->source->pyramid->dtype));
+                       layer_open_href(doc, open->season, 0),
+                       dtype_name(view->source->pyramid->dtype));
     if (doc->classes)
         layer_index_classes(open, view);
     TL_TRY(layer_extent_find(view, open->doc->native_zoom, err));

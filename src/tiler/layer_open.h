@@ -10,6 +10,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct errand;
@@ -35,6 +36,13 @@ struct layer_open {
 
 TL_MUST_CHECK enum tl_code layer_open_view(const struct layer_open *open, struct errand *errand,
                                            struct layer_view **ret_view, struct tl_err *err);
+/* Opens the sources that pass `wanted` (NULL: all), whether they have the bands that the document
+ * names, and closes them again. */
+TL_MUST_CHECK enum tl_code layer_open_check(const struct layer_open *open,
+                                            bool (*wanted)(const char *href), struct errand *errand,
+                                            struct tl_err *err);
+/* Of a source in this season. */
+const char *layer_open_href(const struct layer_doc *doc, uint32_t season, uint32_t source);
 /* Every class value that some style or the model knows gets a tile index; the rest shows
  * nothing. */
 void layer_index_classes(const struct layer_open *open, struct layer_view *view);

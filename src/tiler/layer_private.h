@@ -23,6 +23,7 @@ struct layer_env {
     struct raster_env raster;
     struct cache *cache; /* may be NULL */
     const struct raster_notes *notes;
+    const char *model;        /* in place of the one that a document names; NULL */
     int64_t patience_ends_ns; /* until then a model is asked for again where a store fails */
     int64_t revalidate_ns;
     const struct listener *listener; /* may be NULL */

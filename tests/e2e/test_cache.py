@@ -158,12 +158,14 @@ class Damaged(OnLand):
         rng = random.Random(9)
         hurt = set()
         for path, body in before.items():
-            # One bit somewhere in the tile's pixels, wherever the file keeps a piece of them.
-            piece = body[60:60 + 200]
-            at = data.find(piece)
-            if len(body) > 300 and at >= 0:
-                data[at + rng.randrange(200)] ^= 1 << rng.randrange(8)
+            # One bit somewhere in the tile's pixels, wherever the file keeps a piece of them: a page that
+            # was written anew may still be there, unused, before the one that counts.
+            piece, place, bit = body[60:60 + 200], rng.randrange(200), 1 << rng.randrange(8)
+            at = data.find(piece) if len(body) > 300 else -1
+            while at >= 0:
+                data[at + place] ^= bit
                 hurt.add(path)
+                at = data.find(piece, at + 200)
         self.assertGreater(len(hurt), 20)
         file.write_bytes(data)
         done = self.verify(tilth)

@@ -166,6 +166,54 @@ class Check(Cli):
             self.assertIn("403", said)
 
 
+class CheckLayer(Cli):
+    """`tilth check` of a layer's document: what starting and looking would say."""
+
+    def document(self, **more):
+        path = self.folder / "a.json"
+        path.write_text(json.dumps({**support.land_layer(self.folder / "land.tif"), **more}))
+        return path, "--styles-dir", support.ROOT / "styles"
+
+    def test_files_and_their_bands_are_opened_in_every_season(self):
+        out, _ = self.run_tilth("check", *self.document())
+        self.assertIn("layer land: a stored raster, the document is sound", out)
+        self.assertIn("1 source opened, bands and grids fit", out)
+        gone = self.document(source={"href": "gone.tif"})
+        self.assertRegex(self.run_tilth("check", *gone, status=FAILED)[1], r"layer land: \S*/gone.tif: No such file")
+        bands = self.document(source={"href": "land.tif", "bands": {"a": 1, "b": 7}})
+        self.assertRegex(self.run_tilth("check", *bands, status=FAILED)[1], r'band 7 \("b"\) is wanted and \S*land.tif has 1')
+        out, said = self.run_tilth("check", *self.document(seasons={
+            "one": {}, "two": {"href": "gone.tif"}, "three": {"href": "lost.tif"}}), status=FAILED)
+        self.assertIn("season one: 1 source opened", out)
+        self.assertRegex(said, r"season two: .*gone.tif.*\n.*season three: .*lost.tif")
+        self.assertIn('no style "absent"', self.run_tilth("check", *self.document(styles=["absent"]), status=FAILED)[1])
+
+    def test_bands_that_only_expressions_name(self):
+        samples = np.random.default_rng(1).random((30, 2)).astype(np.float32)
+        scene.write_forest(self.folder / "m.tilth", ["a", "b"], [{"value": 4, "name": "four"}, {"value": 5, "name": "five"}],
+                           samples, trees=2, depth=2)
+        layer = {"id": "crops", "kind": "prediction", "grid": {"like": "s"}, "sources": {"s": {"href": "land.tif"}},
+                 "model": {"href": "m.tilth"}, "features": {"a": "s.b1", "b": "s.b2"}}
+        (self.folder / "crops.json").write_text(json.dumps(layer))
+        _, said = self.run_tilth("check", self.folder / "crops.json", status=FAILED)
+        self.assertIn("s.b2", said)
+        (self.folder / "crops.json").write_text(json.dumps({**layer, "features": {"a": "s.b1", "b": "s.b1"}}))
+        self.assertIn("2 features, each with an expression", self.run_tilth("check", self.folder / "crops.json")[0])
+
+    def test_a_store_is_asked_when_it_is_said(self):
+        with support.ObjectServer({"/land.tif": (self.folder / "land.tif").read_bytes()}) as store:
+            for name, status in (("land.tif", OK), ("gone.tif", FAILED)):
+                line = self.document(source={"href": f"{store.base}/{name}"})
+                store.requests.clear()
+                out, _ = self.run_tilth("check", *line)
+                self.assertIn(f"not tried: {store.base}/{name} (--open asks the store)", out)
+                self.assertEqual(store.requests, [])
+                out, said = self.run_tilth("check", *line, "--open", status=status)
+                self.assertIn("1 source opened" if status == OK else "gone.tif", out + said)
+        for line in (["a.json", "--classes"], ["a.tif", "--open"]):
+            self.run_tilth("check", *line, status=USAGE)
+
+
 class Model(Cli):
     GOLDEN = support.ROOT / "models" / "crop-mask-south-eastern.tilth"
     LIGHTGBM = support.ROOT / "tests" / "data" / "forest" / "lightgbm_multiclass.txt"
@@ -241,8 +289,11 @@ class Model(Cli):
     def test_check_holds_a_layers_features_against_the_models(self):
         names = ["Column_0", "Column_1", "Column_2", "Column_3"]
         layer, lines = self.folder / "layer.json", self.folder / "names.txt"
-        layer.write_text(json.dumps({"id": "crops", "features": {name: "s.a" for name in names}}))
-        self.assertIn("gives all 4 features", self.run_tilth("model", "check", self.LIGHTGBM, "--layer", layer)[0])
+        document = self.crops(names)
+        layer.write_text(json.dumps(document))
+        out, _ = self.run_tilth("model", "check", self.LIGHTGBM, "--layer", layer)
+        self.assertIn("gives all 4 features", out)
+        self.assertIn("layer crops: a prediction, the document is sound", out)
         lines.write_text("Column_0\r\nCOLUMN_1\nColunm_2\nslope\n")
         out, said = self.run_tilth("model", "check", self.LIGHTGBM, "--features", lines, status=FAILED)
         self.assertIn('missing: feature 1 of the model, "Column_1"; it gives "COLUMN_1": is that it?', out)
@@ -252,6 +303,41 @@ class Model(Cli):
         layer.write_text('{"id": "raster"}')
         _, said = self.run_tilth("model", "check", self.LIGHTGBM, "--layer", layer, status=FAILED)
         self.assertIn("features", said)
+
+    def crops(self, names, **more):
+        return {"id": "crops", "kind": "prediction", "grid": {"like": "s"}, "model": {"href": str(self.LIGHTGBM)},
+                "sources": {"s": {"href": "nowhere.tif", "bands": {"a": 1}}}, "features": {name: "s.a" for name in names}, **more}
+
+    def test_check_says_of_a_layer_what_serving_would_say(self):
+        names = [f"Column_{i}" for i in range(4)]
+        layer, other, styles = self.folder / "served.json", self.folder / "other.txt", self.folder / "my styles"
+        other.write_bytes(self.LIGHTGBM.read_bytes() + b"\n")
+        styles.mkdir(exist_ok=True)
+        for name, classes in (("half", {0: "zero", 2: "2"}), ("none", {77: "x"})):
+            (styles / f"{name}.json").write_text(json.dumps(
+                {"id": name, "title": name, "type": "classes", "classification:classes":
+                 [{"value": v, "name": n, "color_hint": "112233"} for v, n in classes.items()]}))
+        same = self.folder / "same.txt"
+        same.write_bytes(self.LIGHTGBM.read_bytes())
+        wrong = [(self.crops([*names, "slope"]), "leave out what it does not know"),
+                 (self.crops(names, features={**dict.fromkeys(names, "s.a"), "Column_2": "s.b + 1"}), "s.b"),
+                 (self.crops(names, features={**dict.fromkeys(names, "s.a"), "Column_2": "s.a +"}), "features.Column_2"),
+                 (self.crops(names, post=[{"op": "unsure", "below": 50, "value": 2}]), "unsure"),
+                 (self.crops(names, outputs=["probability:maize"]), "maize"),
+                 (self.crops(names, styles=["none"]), "none of the model's classes"),
+                 (self.crops(names, styles=["absent"]), f'no style "absent" in the styles folder, {styles}'),
+                 (self.crops(names, aoi="absent.geojson"), "absent.geojson"),
+                 (self.crops(names, model={"href": str(other)}), "names another model"),
+                 (self.crops(names, model={"href": "gone.tilth"}), "which cannot be read"),
+                 ({"id": "crops", "features": dict.fromkeys(names, "s.a")}, "kind")]
+        for document, word in wrong:
+            layer.write_text(json.dumps(document))
+            line = [self.LIGHTGBM, "--layer", layer, "--styles-dir", styles]
+            self.assertIn(word, self.run_tilth("model", "check", *line, status=FAILED)[1])
+        layer.write_text(json.dumps(self.crops(names, styles=["half"], model={"href": str(same)})))
+        out, _ = self.run_tilth("model", "check", *line)
+        self.assertRegex(out, r'note: class 1, ".*", is not in the style half and will not be painted')
+        self.assertRegex(out, r'note: class 0 is ".*" in the model and "zero" in the style half')
 
     def test_what_is_no_model_is_called_what_it_is(self):
         cut = self.folder / "begun.tilth"

@@ -171,6 +171,42 @@ class Overviews(Folder):
         self.assertEqual(colours(answer.body), {(0x11, 0x22, 0x33, 255), (0xAA, 0xBB, 0xCC, 255)})
 
 
+class Starting(Folder):
+    """What is not there is known when the server starts; the others do not care."""
+
+    def test_layers_that_cannot_be_opened_are_told_at_start_and_listed(self):
+        self.write_style(STYLE)
+        good, late = self.classes("good", (31, -17), 0.0001), self.classes("late", (31, -17), 0.0001)
+        path = pathlib.Path(late["source"]["href"])
+        path.rename(self.folder / "away.tif")
+        few = {**good, "id": "few", "source": {"href": good["source"]["href"], "bands": {"a": 9}}}
+        with support.ObjectServer({}) as store:
+            remote = {**good, "id": "remote", "source": {"href": f"{store.base}/absent.tif"}}
+            wrong = {**good, "id": "wrong", "styles": ["absent"]}
+            with support.Tilth([good, late, few, remote, wrong], styles_dir=self.styles) as tilth:
+                ready = lambda: tilth.get("/readyz").json()
+                support.wait_until(lambda: len(ready()["closed"]) == 2, "both are known")
+                self.assertEqual(tilth.get("/readyz").status, 200)
+                self.assertEqual(ready(), {"status": "ready", "layers": 4, "refused": 1, "closed": ["few", "late"]})
+                self.assertEqual([tilth.metric(f"tilth_layers{end}") for end in ("", "_closed", "_refused")], [4, 2, 1])
+                support.wait_until(lambda: len(tilth.troubles()) == 2, "both are told")
+                self.assertRegex(json.dumps(tilth.troubles()), r"layer few: band 9 .*layer late: \S+late.tif: No such file")
+                self.assertEqual(store.requests, [], "a store is asked by who looks")
+                tile = scene.tile_of(31.02, -17.02, 14)
+                self.assertEqual([tilth.get(scene.path_of(x, tile)).status for x in ("good", "late")], [200, 502])
+                (self.folder / "away.tif").rename(path)
+                support.wait_until(lambda: tilth.get(scene.path_of("late", tile)).status == 200, "it is there")
+                self.assertEqual(ready()["closed"], ["few"])
+
+    def test_one_that_refused_every_document_is_not_ready(self):
+        with support.Tilth([{"id": "a"}, {"id": "b"}], styles_dir=self.styles) as tilth:
+            answer = tilth.get("/readyz")
+            self.assertEqual((answer.status, answer.json()["status"], answer.json()["refused"]), (503, "no layer", 2))
+            self.assertEqual(tilth.get("/healthz").status, 200)
+        with support.Tilth([], styles_dir=self.styles) as tilth:
+            self.assertEqual(tilth.get("/readyz").status, 200)
+
+
 WORKERS = 6  # either of two layers could hold them all
 WEST, NORTH, PIXEL, BLOCK = 31, -17, 0.0001, 128
 

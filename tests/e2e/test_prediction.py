@@ -893,7 +893,16 @@ class Export(OnScene):
         self.assertIn("no band is called \"red\"", self.classify(slope, "-m", model, "-o", here, status=2).stderr)
         self.assertIn("-o FILE is needed", self.classify(slope, "-m", model, status=2).stderr)
         self.assertIn("is needed", self.classify("-o", here, status=2).stderr.replace("are needed", "is needed"))
-        self.assertIn("no layer", self.classify("nowhere", "-o", here, *self.layers(), status=1).stderr)
+        document = self.layers()
+        self.assertIn("no layer \"nowhere\" among the 0 of", self.classify("nowhere", "-o", here, *document, status=1).stderr)
+        (self.out / "nowhere").mkdir()
+        said = subprocess.run([support.program(), "classify", "nowhere", "-o", here, *document], cwd=self.out,
+                              capture_output=True, text=True).stderr
+        self.assertIn("takes -m MODEL", said)
+        for line in ([slope], [slope, slope]):
+            self.assertIn("-m MODEL is missing", self.classify(*line, "-o", here, status=2).stderr)
+        for name in ("x.csv", "x", "tif"):
+            self.assertIn("ends in .tif", self.classify(slope, "-m", model, "-o", self.out / name, status=2).stderr)
         self.assertIn("missing.tilth", self.classify(slope, "-m", "missing.tilth", "-o", here, status=1).stderr)
         (self.out / "features.json").write_text('{"x": "s1.b1"}')
         self.classify(slope, "-m", model, "-o", here, "--features", self.out / "features.json", status=2)
@@ -913,8 +922,19 @@ class Export(OnScene):
         mine = self.out / "slope.tif"
         mine.write_bytes(pathlib.Path(slope).read_bytes())
         self.assertIn("is read here", self.classify(mine, "-m", self.scene.model, "-o", mine, status=2).stderr)
-        document = self.layers(self.scene.layer("plain", post=[]))
-        a, pipe, link, dot = (self.out / name for name in ("a.tif", "pipe", "link.tif", "a.tif.tiled"))
+        plain = self.scene.layer("plain", post=[])
+        plain["sources"]["slope"]["href"] = str(mine)
+        seasons = {"old": {}, "new": {"sources": {"slope": {"href": slope}}}}
+        (self.out / "model.tif").write_bytes(pathlib.Path(plain["model"]["href"]).read_bytes())
+        document = self.layers(plain, {**plain, "id": "seasons", "seasons": seasons,
+                                       "model": {"href": str(self.out / "model.tif")}})
+        before = mine.read_bytes()
+        for name, more in (("plain", []), ("seasons", ["--season", "new"])):  # another season's, too
+            for line in (["-o", mine], ["-o", self.out / "x.tif", "--confidence", mine]):
+                self.assertIn("slope.tif is read here", self.classify(name, *line, *more, *document, status=2).stderr)
+        self.assertIn("model.tif is read here", self.classify("seasons", "-o", self.out / "model.tif", *document, status=2).stderr)
+        self.assertEqual(mine.read_bytes(), before)
+        a, pipe, link, dot = (self.out / name for name in ("a.tif", "pipe.tif", "link.tif", "a.tif.tiled"))
         done = self.classify("plain", "-o", a, "--confidence", a, *document, status=2)
         self.assertIn("a file each", done.stderr)
         done = self.classify("plain", "-o", a, "--confidence", f"{self.out}/./a.tif", *document, status=2)

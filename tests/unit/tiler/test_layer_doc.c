@@ -127,6 +127,8 @@ TEST(a_refusal_names_document_and_place)
     assert_refused(parse("{\"id\": \"a\", \"kind\": \"vector\"}"), TL_INVALID, "vector");
     assert_refused(parse(PREDICTION ", \"mask\": {\"source\": \"no\", \"keep\": []}}"), TL_INVALID,
                    "mask.source");
+    assert_refused(parse(PREDICTION ", \"mask\": {\"source\": \"s1\", \"keep\": []}}"), TL_INVALID,
+                   "mask.keep: nothing is kept");
     assert_refused(parse(PREDICTION ", \"post\": [{\"op\": \"majority\", \"size\": 4}]}"),
                    TL_INVALID, "odd");
     assert_refused(parse(PREDICTION ", \"post\": [{\"op\": \"blur\"}]}"), TL_INVALID,
