@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "forest/oblivious.h"
+#include "forest/shallow.h"
 #include "forest/walk.h"
 
 #include <float.h>
@@ -704,7 +705,8 @@ enum tl_code flat_compile(const struct model *model, struct arena *arena, struct
     if (!listed || !make_planes(&flat, &map, arena) || !gather(&flat, &map, scratch, &all) ||
         !alloc_keys(&flat, &all, scratch) || !make_rankers(&flat, &all, arena) ||
         !compile_nodes(&flat, &map, arena, scratch) ||
-        !oblivious_compile(&flat, arena, &flat.oblivious))
+        !oblivious_compile(&flat, arena, &flat.oblivious) ||
+        !shallow_compile(&flat, arena, &flat.shallow))
         return tl_fail(err, TL_NOMEM, "no memory to compile %ju nodes",
                        (uintmax_t)model->info.node_count);
     make_guide(&flat, &map);

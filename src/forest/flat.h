@@ -20,6 +20,7 @@
 struct arena;
 struct model;
 struct oblivious;
+struct shallow;
 
 /* What the values of a block's planes are. */
 enum flat_type {
@@ -128,6 +129,7 @@ struct flat {
     const float *probability;
     struct flat_guide guide;
     const struct oblivious *oblivious; /* NULL: not all trees are (oblivious.h) */
+    const struct shallow *shallow;     /* NULL: not all trees are (shallow.h) */
 };
 
 /* `model` is borrowed and must outlive the flat form. */

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/errand.h"
 #include "forest/oblivious.h"
+#include "forest/shallow.h"
 #include "forest/times.h"
 #include "forest/walk.h"
 
@@ -52,6 +53,8 @@ struct run_plan run_plan(const struct flat *flat, const struct sweep_kernel *ker
         bytes *= 4;
     }
 
+    bool shallow = kernel->shallow[flat->type] && shallow_pays(flat, kernel->isa);
+
     while (block > MIN_BLOCK_PX && block * bytes_per_pixel(flat) > bytes)
         block /= 2;
     while (unit > block && unit * bytes_per_pixel(flat) > UNIT_BYTES)
@@ -59,8 +62,10 @@ struct run_plan run_plan(const struct flat *flat, const struct sweep_kernel *ker
     return (struct run_plan){.kernel = kernel,
                              .unit_px = unit,
                              .block_px = block,
-                             .sorted = !flat->oblivious, /* which cost the same in any order */
-                             .walk_below = WALK_BELOW_PX};
+                             /* which cost the same in any order */
+                             .sorted = !flat->oblivious && !shallow,
+                             .walk_below = WALK_BELOW_PX,
+                             .shallow = shallow};
 }
 
 static bool alloc_lists(struct sweep *sweep, uint32_t packets, struct arena *arena)
@@ -122,6 +127,15 @@ static bool alloc_leaves(struct run *run, struct arena *arena)
     bool coarse = run->flat->fixed.values && run_only_label(run->task);
 
     sweep->leaves = coarse ? &run->flat->fixed : &run->flat->leaves;
+    if (run->plan->shallow) {
+        const struct shallow *shallow = run->flat->shallow;
+
+        sweep->leaves = coarse ? &shallow->fixed : &shallow->leaves;
+        sweep->answers = arena_alloc(arena, TL_MAX(shallow->most_tests, 1U),
+                                     SHALLOW_SLICE * sizeof(*sweep->answers));
+        if (!sweep->answers)
+            return false;
+    }
     if (run->flat->oblivious) {
         sweep->sums = arena_alloc(arena, scores_room(run->flat) * sweep->room, sizeof(double));
         return sweep->sums;
@@ -259,6 +273,10 @@ static void sweep_block(struct run *run)
     clear_sums(run);
     if (run->flat->oblivious) {
         run->plan->kernel->oblivious[run->flat->type](&run->sweep);
+        return;
+    }
+    if (run->plan->shallow) {
+        run->plan->kernel->shallow[run->flat->type](&run->sweep);
         return;
     }
     for (uint32_t t = 0, n = 1; t < count; t += n, n = 1) {

@@ -25,6 +25,7 @@ struct run_plan {
     uint32_t block_px; /* swept together; the errand is checked after each */
     bool sorted;
     uint32_t walk_below; /* fewer pixels than this are walked one by one */
+    bool shallow;        /* by the kernel of shallow.h, where flat and kernel have it */
 };
 
 /* walk_below of run_plan(). */

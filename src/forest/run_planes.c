@@ -138,7 +138,7 @@ static void fetch_plane(const struct run *run, uint32_t plane)
         __builtin_prefetch(from + at);
 }
 
-/* A plane of the raster as it lies. Nobody asks for its range: oblivious trees do not. */
+/* A plane of the raster as it lies. Nobody asks for its range: the sweep alone does. */
 static void copy_u8(struct run *run, uint32_t block, uint32_t plane)
 {
     size_t room = run->sweep.room, first = block * room;
@@ -153,7 +153,8 @@ void run_fill_planes(struct run *run)
 {
     static void (*const permute[])(struct run *, uint32_t, uint32_t) = {permute_u8, permute_u16,
                                                                         permute_f32};
-    bool copied = run->flat->oblivious && !run->plan->sorted && run->flat->type == FLAT_U8;
+    bool swept = !run->flat->oblivious && !run->plan->shallow;
+    bool copied = !swept && !run->plan->sorted && run->flat->type == FLAT_U8;
     void (*fill)(struct run *, uint32_t, uint32_t) = copied ? copy_u8 : permute[run->flat->type];
 
     for (uint32_t plane = 0; plane < run->flat->plane_count; plane++) {

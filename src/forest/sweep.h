@@ -54,6 +54,9 @@ struct sweep {
     const struct flat_leaves *leaves; /* what is added */
     void *ids, *tree_ids, *sums;
 
+    /* A run with shallow.h. [test][SHALLOW_SLICE]: answers to the questions of a group. */
+    uint64_t *answers;
+
     /* The others. votes: [class][packets], this tree's; counts: [class][room]. */
     uint64_t *votes;
     uint8_t *counts;
@@ -87,6 +90,8 @@ struct sweep_kernel {
                                 size_t at, uint64_t *ret_bits);
     /* All trees over the block, where flat->oblivious; the sums lie as oblivious_sums() says. */
     void (*oblivious[FLAT_F32 + 1])(struct sweep *sweep);
+    /* All trees over the block, where flat->shallow; plain C has none (shallow_pays()). */
+    void (*shallow[FLAT_F32 + 1])(struct sweep *sweep);
 };
 
 /* The best kernel up to `isa`; never NULL. */

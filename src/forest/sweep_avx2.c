@@ -176,10 +176,26 @@ static void rank(const struct flat_ranker *r, const float *values, size_t count,
     }
 }
 
+static inline void join_bits(uint8_t *to, const uint64_t *bits, size_t step, uint32_t count)
+{
+    for (size_t i = 0; i < 64; i += 32) {
+        __m256i sum = _mm256_setzero_si256(), bit = _mm256_set1_epi8(1);
+
+        for (uint32_t b = 0; b < count; b++) {
+            __m256i here = spread((uint32_t)(bits[b * step] >> i));
+
+            sum = _mm256_or_si256(sum, _mm256_and_si256(here, bit));
+            bit = _mm256_add_epi8(bit, bit);
+        }
+        _mm256_store_si256((__m256i *)(void *)(to + i), sum);
+    }
+}
+
 #define VECTOR_BYTES 32
 #include "forest/kernel.h"
 
 #include "forest/oblivious_kernel.h"
+#include "forest/shallow_kernel.h"
 
 const struct sweep_kernel sweep_avx2 = {
     .isa = ISA_AVX2,
@@ -189,6 +205,7 @@ const struct sweep_kernel sweep_avx2 = {
     .count_votes = count_votes,
     .guide = {guide_u16, guide_u16, guide_f32},
     .oblivious = {oblivious_u8, oblivious_u16, oblivious_f32},
+    .shallow = {shallow_u8, shallow_u16},
 };
 
 TARGET_END

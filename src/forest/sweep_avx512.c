@@ -237,12 +237,28 @@ static void permute_floats(float *sums, const uint8_t *ids, const void *const *l
         permute_ps(sums, ids, leaves, trees, 64);
 }
 
+static inline void join_bits(uint8_t *to, const uint64_t *bits, size_t step, uint32_t count)
+{
+    __m512i sum = _mm512_setzero_si512(), bit = _mm512_set1_epi8(1);
+
+    for (uint32_t b = 0; b < count; b++, bits += step) {
+        sum = _mm512_mask_add_epi8(sum, *bits, sum, bit);
+        bit = _mm512_add_epi8(bit, bit);
+    }
+    _mm512_store_si512(to, sum);
+}
+
+#define SELECT_BITS(which, ones, zeros) \
+    (slice_part)                        \
+        _mm512_ternarylogic_epi64((__m512i)(which), (__m512i)(ones), (__m512i)(zeros), 0xCA)
+
 #define VECTOR_BYTES 64
 #define PERMUTE_LEAVES
 #define SPLIT_LISTS
 #include "forest/kernel.h"
 
 #include "forest/oblivious_kernel.h"
+#include "forest/shallow_kernel.h"
 
 const struct sweep_kernel sweep_avx512 = {
     .isa = ISA_AVX512,
@@ -252,6 +268,7 @@ const struct sweep_kernel sweep_avx512 = {
     .count_votes = count_votes,
     .guide = {guide_u16, guide_u16, guide_f32},
     .oblivious = {oblivious_u8, oblivious_u16, oblivious_f32},
+    .shallow = {shallow_u8, shallow_u16},
 };
 
 TARGET_END

@@ -103,10 +103,27 @@ static inline void add_doubles(double *to, const double *from, uint32_t n)
         vst1q_f64(to + i, vaddq_f64(vld1q_f64(to + i), vld1q_f64(from + i)));
 }
 
+static inline void join_bits(uint8_t *to, const uint64_t *bits, size_t step, uint32_t count)
+{
+    for (size_t i = 0; i < 64; i += 16) {
+        uint8x16_t sum = vdupq_n_u8(0), bit = vdupq_n_u8(1);
+
+        for (uint32_t b = 0; b < count; b++) {
+            uint64_t here = bits[b * step] >> i;
+            uint8x16_t v = vcombine_u8(vdup_n_u8((uint8_t)here), vdup_n_u8((uint8_t)(here >> 8)));
+
+            sum = vorrq_u8(sum, vandq_u8(vtstq_u8(v, one_each()), bit));
+            bit = vaddq_u8(bit, bit);
+        }
+        vst1q_u8(to + i, sum);
+    }
+}
+
 #define VECTOR_BYTES 16
 #include "forest/kernel.h"
 
 #include "forest/oblivious_kernel.h"
+#include "forest/shallow_kernel.h"
 
 const struct sweep_kernel sweep_neon = {
     .isa = ISA_NEON,
@@ -116,6 +133,7 @@ const struct sweep_kernel sweep_neon = {
     .count_votes = count_votes,
     .guide = {guide_u16, guide_u16, guide_f32},
     .oblivious = {oblivious_u8, oblivious_u16, oblivious_f32},
+    .shallow = {shallow_u8, shallow_u16},
 };
 
 #else

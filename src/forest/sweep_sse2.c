@@ -113,10 +113,26 @@ static inline void add_doubles(double *to, const double *from, uint32_t n)
         _mm_store_pd(to + i, _mm_add_pd(_mm_load_pd(to + i), _mm_load_pd(from + i)));
 }
 
+static inline void join_bits(uint8_t *to, const uint64_t *bits, size_t step, uint32_t count)
+{
+    for (size_t i = 0; i < 64; i += 16) {
+        __m128i sum = _mm_setzero_si128(), bit = _mm_set1_epi8(1);
+
+        for (uint32_t b = 0; b < count; b++) {
+            __m128i here = spread(bits[b * step] >> i);
+
+            sum = _mm_or_si128(sum, _mm_and_si128(here, bit));
+            bit = _mm_add_epi8(bit, bit);
+        }
+        _mm_store_si128((__m128i *)(void *)(to + i), sum);
+    }
+}
+
 #define VECTOR_BYTES 16
 #include "forest/kernel.h"
 
 #include "forest/oblivious_kernel.h"
+#include "forest/shallow_kernel.h"
 
 const struct sweep_kernel sweep_sse2 = {
     .isa = ISA_SSE2,
@@ -126,6 +142,7 @@ const struct sweep_kernel sweep_sse2 = {
     .count_votes = count_votes,
     .guide = {guide_u16, guide_u16, guide_f32},
     .oblivious = {oblivious_u8, oblivious_u16, oblivious_f32},
+    .shallow = {shallow_u8, shallow_u16},
 };
 
 #else

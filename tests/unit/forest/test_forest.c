@@ -151,8 +151,8 @@ static void check_every_way(const struct compiled *c, struct pixels *px)
     for (enum cpu_isa isa = ISA_SCALAR; isa <= cpu_isa(); isa++)
         for (size_t b = 0; b < TL_COUNT(blocks); b++)
             for (int sorted = 0; sorted < 2; sorted++) {
-                struct run_plan plan = {sweep_kernel(isa), b % 2 ? 65536 : 1000, blocks[b], sorted,
-                                        0};
+                struct run_plan plan = {
+                    sweep_kernel(isa), b % 2 ? 65536 : 1000, blocks[b], sorted, 0, false};
                 char how[80];
 
                 snprintf(how, sizeof(how), "%s, blocks of %u, %s", cpu_isa_name(isa), blocks[b],

@@ -133,7 +133,7 @@ static void compare(const struct flat *flat, const float *const *planes, unsigne
             AUTO(arena) scratch = arena_new();
             struct outputs got = outputs_new(PIXELS, model->info.class_count, model->score_count);
             struct forest_output to = outputs_of(&got, set);
-            struct run_plan plan = {sweep_kernel(isa), 1024, block, block > 64, 0};
+            struct run_plan plan = {sweep_kernel(isa), 1024, block, block > 64, 0, false};
             struct run_task task = {.planes = planes,
                                     .count = PIXELS,
                                     .output = &to,

@@ -231,8 +231,8 @@ static void check_ways(const struct made *made, const struct expected *expected,
     for (enum cpu_isa isa = ISA_SCALAR; isa <= cpu_isa(); isa++)
         for (size_t b = 0; b < TL_COUNT(blocks); b++)
             for (int sorted = 0; sorted < 2; sorted++) {
-                struct run_plan plan = {sweep_kernel(isa), b % 2 ? 65536 : 400, blocks[b], sorted,
-                                        0};
+                struct run_plan plan = {
+                    sweep_kernel(isa), b % 2 ? 65536 : 400, blocks[b], sorted, 0, false};
 
                 check_run(made, &plan, expected, codes);
             }
