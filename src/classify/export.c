@@ -63,13 +63,13 @@ static uint16_t band_count(const struct exporting *export)
     return pyramid_of(export)->bands;
 }
 
-/* With the mutex held. A file of percents has the labels' nodata: nothing was said there. */
+/* With the mutex held. All files of percents say the same where nothing was classified. */
 static enum tl_code put(struct exporting *export, struct cog_window window, struct class_map *map,
                         struct tl_err *err)
 {
     for (size_t i = 0; i < CLASS_PIXELS; i++)
-        if (map->label[i] == CLASS_NODATA)
-            map->confidence[i] = CLASS_NODATA;
+        if (map->label[i] == CLASS_NODATA || map->label[i] == CLASS_MASKED)
+            map->confidence[i] = CLASS_UNSAID;
     for (uint16_t b = 0; b < band_count(export); b++)
         if (export->writers[b])
             TL_TRY(cog_writer_put(export->writers[b], window, map->samples + b * CLASS_PIXELS,

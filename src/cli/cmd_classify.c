@@ -58,6 +58,7 @@ static enum tl_code check_inputs(const struct args *args, const struct output_fi
 {
     TL_TRY(check_read(files, args_value(args, "m="), err));
     TL_TRY(check_read(files, args_value(args, "features="), err));
+    TL_TRY(check_read(files, args_value(args, "aoi="), err));
     for (int i = 0; i < args->positional_count; i++)
         TL_TRY(check_read(files, args->positional[i], err));
     return TL_OK;
@@ -112,6 +113,9 @@ static enum tl_code classify_stack(const struct args *args, const struct output_
 {
     const struct stack_wish wish = {.model = args_value(args, "m="),
                                     .features = args_value(args, "features="),
+                                    .aoi = args_value(args, "aoi="),
+                                    .in_order = args_value(args, "in-order") != NULL,
+                                    .quiet = args_value(args, "quiet") != NULL,
                                     .inputs = args->positional,
                                     .input_count = (size_t)args->positional_count,
                                     .outputs = files->names,
@@ -191,8 +195,9 @@ static enum tl_code classify_layer(const struct args *args, const struct output_
 
 static int run(int argc, char **argv)
 {
-    struct args args = {.own = (const char *const[]){"o=", "m=", "confidence=", "outputs=",
-                                                     "features=", "season=", "cache", NULL}};
+    struct args args = {.own = (const char *const[]){
+                            "o=", "m=", "confidence=", "outputs=", "features=", "aoi=", "in-order",
+                            "quiet", "season=", "cache", NULL}};
     struct tl_err err;
 
     enum tl_code code = args_read(&args, &cmd_classify, argc, argv, &err);
@@ -208,8 +213,15 @@ static int run(int argc, char **argv)
     if (!stack && (args.positional_count > 1 || strchr(args.positional[0], '/')))
         return cli_usage(&cmd_classify,
                          "-m MODEL is missing, without which rasters are no classes");
-    if (!stack && args_value(&args, "features="))
-        return cli_usage(&cmd_classify, "--features is for rasters; a layer has its own");
+    if (!stack && (args_value(&args, "features=") || args_value(&args, "aoi=") ||
+                   args_value(&args, "in-order")))
+        return cli_usage(&cmd_classify,
+                         "--features, --aoi and --in-order are for rasters; a layer's are in its "
+                         "document");
+    if (stack && (args_value(&args, "season=") || args_value(&args, "cache")))
+        return cli_usage(&cmd_classify, "--season and --cache are for layers, not for rasters");
+    if (args_value(&args, "in-order") && args_value(&args, "features="))
+        return cli_usage(&cmd_classify, "--features says which band is which, or --in-order does");
     AUTO_OUTPUT_FILES files = {0};
     code = output_files_read(&args, &files, &err);
     if (code == TL_OK)
@@ -223,23 +235,39 @@ const struct command cmd_classify = {
     .name = "classify",
     .summary = "classify a whole raster stack, or a whole layer, into a COG",
     .help =
-        "usage: tilth classify INPUT... -m MODEL -o OUT.tif [--features FILE]\n"
-        "       tilth classify LAYER -o OUT.tif [--season LABEL|DATE] [--cache] [--layers-dir "
-        "DIR]\n"
+        "usage: tilth classify INPUT... -m MODEL -o OUT.tif [--features FILE | --in-order]\n"
+        "                   [--aoi FILE] [--quiet]\n"
+        "       tilth classify LAYER -o OUT.tif [--season LABEL|DATE] [--cache]\n"
+        "                   [--layers-dir DIR] [--styles-dir DIR]\n"
         "       both: [--confidence OUT.tif] [--outputs BAND=OUT.tif,...]\n"
         "\n"
         "Rasters are files or hrefs, called s1, s2, ... in their order; the first one's grid is\n"
-        "the result's, the others are put onto it (nearest). A feature of the model is the band\n"
-        "of that name, or what --features says: a JSON object of expressions (docs/layers.md).\n"
-        "Where no band has a feature's name, as many bands as features are taken in order.\n"
+        "the result's, the others are put onto it (nearest). A feature of the model is the band "
+        "of\n"
+        "that name. Where no band has a feature's name, as many bands as features are taken in\n"
+        "order, and listed; bands with names of their own only with --in-order.\n"
+        "A layer is written as the server shows it, post-processing and mask included. "
+        "Overviews\n"
+        "are the exact mode.\n"
         "\n"
-        "A layer is written as the server shows it, post-processing and mask included; --cache\n"
-        "takes class blocks from the cache, and fills it. Overviews are the exact mode.\n"
+        "  -o OUT.tif         where the classes go, a COG\n"
+        "  --confidence OUT.tif   where the confidence goes, in percent; 255 where there is no "
+        "class\n"
+        "  --outputs LIST     further bands, a file each: confidence, margin, entropy, "
+        "probability:CLASS,\n"
+        "                     all in percent; of a layer those that \"outputs\" in its document "
+        "names\n"
+        "  -m MODEL           the model that classifies rasters\n"
+        "  --features FILE    a JSON object of expressions, one for each feature "
+        "(docs/features.md)\n"
+        "  --in-order         take the bands in order, whatever they are called\n"
+        "  --aoi FILE         GeoJSON; nothing outside is read or classified (docs/layers.md)\n"
+        "  --quiet            do not list the bands that are taken in order\n"
+        "  --season SEASON    of the layer, by its label or a day in it (the first)\n"
+        "  --cache            take class blocks from the tile cache, and fill it\n"
+        "  --layers-dir DIR   where the layer's document is; its styles: --styles-dir\n"
         "\n"
-        "Bands are confidence, margin, entropy and probability:CLASS, all in percent; those of a\n"
-        "layer are what \"outputs\" in its document says.\n"
-        "\n"
-        "  tilth classify s2.tif slope.tif -m crops.tilth -o crops.tif\n"
+        "  tilth classify s2.tif slope.tif -m crops.tilth -o crops.tif --aoi farm.geojson\n"
         "  tilth classify demo-crops -o crops.tif --confidence sure.tif --layers-dir demo/layers\n",
     .run = run,
 };

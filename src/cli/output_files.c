@@ -32,6 +32,10 @@ static enum tl_code add_pair(struct output_files *files, char *pair, struct tl_e
     if (!equals || equals == pair || equals[1] == '\0')
         return tl_fail(err, TL_INVALID, "--outputs: \"%.64s\" is not BAND=FILE", pair);
     *equals = '\0';
+    if (strcmp(pair, "probability") == 0)
+        return tl_fail(err, TL_INVALID,
+                       "--outputs: a file has one band, and probability is one of each class; name "
+                       "them: probability:CLASS=FILE,...");
     return add(files, pair, equals + 1, err);
 }
 

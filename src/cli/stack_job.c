@@ -7,11 +7,13 @@
 #include "classify/prediction.h"
 #include "classify/prediction_band.h"
 #include "cli/cli.h"
+#include "cli/stack_inputs.h"
 #include "feature/fill.h"
 #include "forest/forest.h"
+#include "geo/area.h"
+#include "tiler/aoi_doc.h"
 #include "tiler/feature_doc.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,44 +57,6 @@ const char *const *stack_job_bands(const struct stack_job *job)
     return job->names;
 }
 
-static bool is_word(const char *text)
-{
-    if (!text || !(isalpha((unsigned char)text[0]) || text[0] == '_'))
-        return false;
-    for (const char *c = text; *c; c++)
-        if (!isalnum((unsigned char)*c) && *c != '_')
-            return false;
-    return true;
-}
-
-/* The file's names of its bands where an expression can say them, else b1, b2, ... */
-static enum tl_code name_bands(struct stack_job *job, size_t at, struct tl_err *err)
-{
-    const struct block_source *source = job->opened[at];
-    uint16_t count = source->pyramid->bands;
-    const char **names = arena_alloc(job->arena, count, sizeof(*names));
-    uint16_t *index = arena_alloc(job->arena, count, sizeof(*index));
-    const char *id = arena_printf(job->arena, "s%zu", at + 1);
-
-    if (!names || !index || !id)
-        return tl_fail(err, TL_NOMEM, "no memory for band names");
-    for (uint16_t b = 0; b < count; b++) {
-        const char *own = raster_info(source)->band_names[b];
-
-        index[b] = b;
-        names[b] = is_word(own) ? own : arena_printf(job->arena, "b%u", b + 1u);
-        if (!names[b])
-            return tl_fail(err, TL_NOMEM, "no memory for band names");
-    }
-    job->sources[at] = (struct prediction_source){.id = id,
-                                                  .source = job->opened[at],
-                                                  .resampling = RESAMPLE_NEAREST,
-                                                  .band_count = count,
-                                                  .band_names = names,
-                                                  .band_index = index};
-    return TL_OK;
-}
-
 static enum tl_code open_inputs(struct stack_job *job, const struct stack_wish *wish,
                                 struct tl_err *err)
 {
@@ -107,83 +71,19 @@ static enum tl_code open_inputs(struct stack_job *job, const struct stack_wish *
     for (size_t i = 0; i < wish->input_count; i++) {
         TL_TRY(raster_open(&env, wish->inputs[i], &options, &errand, &job->opened[i], err));
         job->count++;
-        TL_TRY(name_bands(job, i, err));
+        TL_TRY(stack_inputs_name_bands(job->opened[i], i, job->arena, &job->sources[i], err));
     }
     return TL_OK;
 }
 
-/* "s1.red" of the one band that is called as the feature; NULL where there is none. */
-static enum tl_code band_of_feature(struct stack_job *job, const char *feature,
-                                    const char **ret_text, struct tl_err *err)
+static struct stack_inputs inputs_of(const struct stack_job *job, const struct stack_wish *wish)
 {
-    const char *text = NULL;
-
-    for (size_t i = 0; i < job->count; i++) {
-        const struct prediction_source *source = &job->sources[i];
-
-        for (uint16_t b = 0; b < source->band_count; b++) {
-            if (strcmp(source->band_names[b], feature) != 0)
-                continue;
-            if (text)
-                return tl_fail(err, TL_INVALID,
-                               "the model's feature \"%s\" is a band of two inputs, %s and s%zu; "
-                               "say which with --features FILE",
-                               feature, text, i + 1);
-            text = arena_printf(job->arena, "%s.%s", source->id, source->band_names[b]);
-            if (!text)
-                return tl_fail(err, TL_NOMEM, "no memory for a feature");
-        }
-    }
-    *ret_text = text;
-    return TL_OK;
-}
-
-/* Without any name in common: the bands in the order of the command line, if they are as many. */
-static enum tl_code bands_in_order(struct stack_job *job, const char **features, struct tl_err *err)
-{
-    const struct model_info *model = forest_info(job->forest);
-    uint32_t at = 0, total = 0;
-
-    for (size_t i = 0; i < job->count; i++)
-        total += job->sources[i].band_count;
-    if (total != model->feature_count)
-        return tl_fail(err, TL_INVALID,
-                       "no band is called as a feature of the model (the first is \"%s\"), and %u "
-                       "bands cannot stand for %u features in order; name them with --features "
-                       "FILE, a JSON object of expressions such as {\"%s\": \"s1.b1 / 10000\"}",
-                       model->features[0], total, model->feature_count, model->features[0]);
-    for (size_t i = 0; i < job->count; i++) {
-        const struct prediction_source *source = &job->sources[i];
-
-        for (uint16_t b = 0; b < source->band_count; b++) {
-            features[at] = arena_printf(job->arena, "%s.%s", source->id, source->band_names[b]);
-            if (!features[at++])
-                return tl_fail(err, TL_NOMEM, "no memory for a feature");
-        }
-    }
-    return TL_OK;
-}
-
-static enum tl_code features_of_bands(struct stack_job *job, const char **features,
-                                      struct tl_err *err)
-{
-    const struct model_info *model = forest_info(job->forest);
-    const char *missing = NULL;
-    uint32_t found = 0;
-
-    for (uint32_t f = 0; f < model->feature_count; f++) {
-        TL_TRY(band_of_feature(job, model->features[f], &features[f], err));
-        found += features[f] != NULL;
-        if (!features[f] && !missing)
-            missing = model->features[f];
-    }
-    if (found == 0)
-        return bands_in_order(job, features, err);
-    return missing ? tl_fail(err, TL_INVALID,
-                             "no band is called \"%s\", a feature of the model; describe the "
-                             "bands (gdal_edit.py) or name them with --features FILE",
-                             missing)
-                   : TL_OK;
+    return (struct stack_inputs){.hrefs = wish->inputs,
+                                 .count = job->count,
+                                 .opened = job->opened,
+                                 .sources = job->sources,
+                                 .in_order = wish->in_order,
+                                 .quiet = wish->quiet};
 }
 
 static enum tl_code features_of_file(struct stack_job *job, const char *path, const char **features,
@@ -220,25 +120,55 @@ static enum tl_code open_model(struct stack_job *job, const char *href, struct t
     return forest_load(href, file, &job->forest, err);
 }
 
+static enum tl_code read_aoi(struct stack_job *job, const char *href, const struct grid *grid,
+                             struct area **ret_area, struct tl_err *err)
+{
+    const struct raster_env env = app_raster(job->app);
+    struct errand errand = errand_unbounded();
+    const struct area_outline *outline;
+    AUTO(blob) file = NULL;
+
+    TL_TRY(raster_read_object(&env, href, AOI_MAX_BYTES, &errand, &file, err));
+    TL_TRY(aoi_doc_parse(href, blob_bytes(file), blob_size(file), job->arena, &outline, err));
+    enum tl_code code = area_new(outline, grid, ret_area, err);
+    return code == TL_OK ? TL_OK : tl_context(err, code, "%s: ", href);
+}
+
+static bool fills_any(const struct feature_fill *fills, uint32_t count)
+{
+    for (uint32_t f = 0; f < count; f++)
+        if (fills[f].fills)
+            return true;
+    return false;
+}
+
 /* The first input's grid is the prediction's; the others are put onto it, nearest. */
-static enum tl_code open_prediction(struct stack_job *job, const char *const *features,
-                                    const struct feature_fill *fills, struct tl_err *err)
+static enum tl_code open_prediction(struct stack_job *job, const struct stack_wish *wish,
+                                    const char *const *features, const struct feature_fill *fills,
+                                    struct tl_err *err)
 {
     const struct pyramid *like = job->opened[0]->pyramid;
     const struct prediction_env env = {.pool = job->app->blocks};
-    const struct prediction_spec spec = {.id = "stack",
-                                         .grid = {.crs = like->crs,
-                                                  .affine = like->levels[0].affine,
-                                                  .width = like->levels[0].width,
-                                                  .height = like->levels[0].height},
-                                         .forest = job->forest,
-                                         .source_count = (uint32_t)job->count,
-                                         .sources = job->sources,
-                                         .features = features,
-                                         .fills = fills,
-                                         .more_count = job->band_count - 2,
-                                         .more = job->bands + 2};
+    AUTO(area) area = NULL;
+    struct prediction_spec spec = {.id = "stack",
+                                   .grid = {.crs = like->crs,
+                                            .affine = like->levels[0].affine,
+                                            .width = like->levels[0].width,
+                                            .height = like->levels[0].height},
+                                   .forest = job->forest,
+                                   .source_count = (uint32_t)job->count,
+                                   .sources = job->sources,
+                                   .features = features,
+                                   .fills = fills,
+                                   .more_count = job->band_count - 2,
+                                   .more = job->bands + 2};
 
+    const struct stack_inputs inputs = inputs_of(job, wish);
+    if (!fills_any(fills, forest_info(job->forest)->feature_count))
+        TL_TRY(stack_inputs_meet(&inputs, err));
+    if (wish->aoi)
+        TL_TRY(read_aoi(job, wish->aoi, &spec.grid, &area, err));
+    spec.area = area;
     return prediction_new(&env, &spec, &job->prediction, err);
 }
 
@@ -287,9 +217,11 @@ static enum tl_code fill(struct stack_job *job, const struct stack_wish *wish, s
         arena_zalloc(job->arena, forest_info(job->forest)->feature_count, sizeof(*fills));
     if (!features || !fills)
         return tl_fail(err, TL_NOMEM, "no memory to classify");
+    const struct stack_inputs inputs = inputs_of(job, wish);
     TL_TRY(wish->features ? features_of_file(job, wish->features, features, fills, err)
-                          : features_of_bands(job, features, err));
-    return open_prediction(job, features, fills, err);
+                          : stack_inputs_features(&inputs, forest_info(job->forest), job->arena,
+                                                  features, err));
+    return open_prediction(job, wish, features, fills, err);
 }
 
 enum tl_code stack_job_open(const struct app *app, const struct stack_wish *wish,

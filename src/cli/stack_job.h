@@ -10,6 +10,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct app;
@@ -22,13 +23,15 @@ struct stack_wish {
     const char *features;       /* a JSON object of expressions; NULL: bands by their names */
     const char *const *inputs;  /* files or hrefs: s1, s2, ... in expressions */
     size_t input_count;         /* at least 1 */
+    const char *aoi;            /* GeoJSON beyond which nothing is classified; NULL: everywhere */
     const char *const *outputs; /* names of the bands that are wanted */
     size_t output_count;
+    bool in_order, quiet; /* of stack_inputs */
 };
 
 /*
- * The grid is the first input's, the others are put onto it (nearest). A feature is the band
- * of its name; where no band has a feature's name, as many bands as features are in order.
+ * The grid is the first input's, the others are put onto it (nearest). What is which feature:
+ * stack_inputs.h. TL_INVALID where an input is nowhere on the grid and no feature is filled.
  */
 TL_MUST_CHECK enum tl_code stack_job_open(const struct app *app, const struct stack_wish *wish,
                                           struct stack_job **ret_job, struct tl_err *err);

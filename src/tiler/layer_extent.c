@@ -1,5 +1,6 @@
 #include "tiler/layer_extent.h"
 
+#include "geo/bbox.h"
 #include "geo/crs.h"
 #include "raster/block.h"
 #include "tiler/layer.h"
@@ -130,4 +131,21 @@ enum tl_code layer_extent_find(struct layer_view *view, int native_zoom, struct 
         return find_native_zoom(view, err);
     view->native_zoom = (uint8_t)native_zoom;
     return TL_OK;
+}
+
+enum tl_code layer_extent_lonlat(const struct pyramid *pyramid, struct bbox *ret_box,
+                                 struct tl_err *err)
+{
+    return extent_in(pyramid, "EPSG:4326", 180, ret_box, err);
+}
+
+bool layer_extents_meet(struct bbox a, struct bbox b)
+{
+    for (int turns = -2; turns <= 2; turns++) {
+        const struct bbox turned = {b.xmin + 360 * turns, b.ymin, b.xmax + 360 * turns, b.ymax};
+
+        if (bbox_intersects(a, turned))
+            return true;
+    }
+    return false;
 }

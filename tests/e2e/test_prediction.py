@@ -379,7 +379,7 @@ class Bands(OnScene):
         done = subprocess.run(list(map(str, line)), capture_output=True, text=True, timeout=120)
         self.assertEqual(done.returncode, 0, done.stderr)
         for name, plane in wanted.items():
-            label, plane = self.label, np.where(self.label == scene.NODATA, scene.NODATA, plane)
+            label, plane = self.label, np.where(self.label >= scene.MASKED, 255, plane)
             file = gdal.Open(str(files[name]))  # a band does not keep its file
             band = file.GetRasterBand(1)
             self.assertEqual(band.GetDescription(), name)
@@ -657,6 +657,32 @@ class AreaOfInterest(OnScene):
         self.assertGreater(here.sum(), 100000)
         np.testing.assert_array_equal(label[here], self.scene.raw[here])
 
+    def test_rasters_take_the_same_area(self):
+        """Of bare rasters what a layer over the same rasters shows: its tiles and its file."""
+        out, planes, grid = scene.temporary_folder(self), self.scene.features.astype(np.float32), self.scene.grid
+        scene.write_cog(out / "in.tif", planes, (grid.x, grid.y), 10, 6933, names=list(FEATURES))
+        (out / "farm.geojson").write_text(json.dumps(self.aoi))
+        line = [support.program(), "classify", out / "in.tif", "-m", self.scene.model, "-o", out / "l.tif", "--confidence",
+                out / "c.tif", "--aoi", out / "farm.geojson"]
+        done = subprocess.run(list(map(str, line)), capture_output=True, text=True, timeout=120)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        document = {"id": "bare", "kind": "prediction", "grid": {"like": "s"}, "model": {"href": str(self.scene.model)},
+                    "sources": {"s": {"href": str(out / "in.tif")}}, "aoi": str(out / "farm.geojson"),
+                    "features": {name: f"s.b{i + 1}" for i, name in enumerate(FEATURES)}}
+        label, sure = (gdal.Open(str(out / name)).ReadAsArray() for name in ("l.tif", "c.tif"))
+        np.testing.assert_array_equal(label, self.export(document))
+        np.testing.assert_array_equal(label == scene.MASKED, self.export(self.scene.layer("raw", post=[], aoi=self.aoi)) == scene.MASKED)
+        np.testing.assert_array_equal(sure == 255, label >= scene.MASKED)
+        tilth = self.serve(document)
+        for tile in scene.tiles_over(self.scene.bounds, 14)[::4]:
+            self.check_tile(tilth, "bare", tile, scene.nearest_tile(label, grid, tile))
+        for text, said in (('{"type": "Point", "coordinates": [0, 0]}', "Point"), ("{", "farm.geojson"), (json.dumps(
+                {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}), "farm.geojson: ")):
+            (out / "farm.geojson").write_text(text)
+            done = subprocess.run(list(map(str, line)), capture_output=True, text=True, timeout=120)
+            self.assertIn(said, done.stderr)
+            self.assertNotEqual(done.returncode, 0)
+
     def test_tiles_points_and_files_agree_whatever_the_steps(self):
         documents = [self.scene.layer("farm", aoi=self.aoi), self.scene.masked("both", aoi=self.aoi)]
         truth = self.scene.truth(self.scene.masked("behind"))
@@ -857,7 +883,9 @@ class Export(OnScene):
             self.assertRegex(done.stdout, rf" {value}  \w+ +{(label == value).sum()} px")
         classes, sure = (gdal.Open(str(self.out / name)) for name in ("whole.tif", "sure.tif"))
         np.testing.assert_array_equal(classes.ReadAsArray(), label)
-        np.testing.assert_array_equal(sure.ReadAsArray(), np.where(label == scene.NODATA, scene.NODATA, confidence))
+        np.testing.assert_array_equal(sure.ReadAsArray(), np.where(label >= scene.MASKED, 255, confidence))
+        self.assertTrue((label == scene.MASKED).any())
+        self.assertEqual(sure.GetRasterBand(1).GetNoDataValue(), 255)
         self.assertEqual(classes.GetMetadataItem("LAYOUT", "IMAGE_STRUCTURE"), "COG")
         self.assertEqual(classes.GetMetadataItem("class_3"), "grass")
         band = classes.GetRasterBand(1)
@@ -886,6 +914,56 @@ class Export(OnScene):
         for stack, *more in (["named.tif"], ["in order.tif"], ["in order.tif", "--features", self.out / "x.json"]):
             self.classify(self.out / stack, "-m", model, "-o", self.out / "out.tif", *more)
             np.testing.assert_array_equal(gdal.Open(str(self.out / "out.tif")).ReadAsArray(), wanted, stack)
+
+    def test_bands_are_taken_in_order_only_when_that_is_said_or_nothing_speaks_against_it(self):
+        model, planes, grid = self.scene.model, self.scene.features.astype(np.float32), self.scene.grid
+        origin, out = (grid.x - grid.dx / 2, grid.y - grid.dy / 2), self.out / "out.tif"
+        count = len(FEATURES)
+        names = {"none": (), "band": [f"Band {i + 1}" for i in range(count)], "speak": [f"B{i + 2}" for i in range(count)],
+                 "same": ["x"] * count, "shifted": ["b2", *[""] * (count - 1)]}
+        for name, descriptions in names.items():
+            scene.write_cog(self.out / f"{name}.tif", planes, origin, 10, 6933, names=descriptions)
+        wanted = None
+        for name, more in (("none", []), ("band", []), ("speak", ["--in-order"]), ("same", ["--in-order"]),
+                           ("shifted", ["--in-order"]), ("none", ["--in-order"])):
+            file = self.out / f"{name}.tif"
+            said = self.classify(file, "-m", model, "-o", out, *more).stderr
+            self.assertIn("bands are taken in order:", said)
+            for i, feature in enumerate(FEATURES):
+                own = f' "{names[name][i]}"' if names[name] and names[name][i] else ""
+                self.assertEqual(said.count(f"  {file}:{i + 1}{own} -> {feature}\n"), 1, said)
+            label = gdal.Open(str(out)).ReadAsArray()
+            wanted = label if wanted is None else wanted
+            np.testing.assert_array_equal(label, wanted, name)
+            self.assertEqual(self.classify(file, "-m", model, "-o", out, *more, "--quiet").stderr, "")
+        out.unlink()
+        for name in ("speak", "same", "shifted"):
+            said = self.classify(self.out / f"{name}.tif", "-m", model, "-o", out, status=2).stderr
+            self.assertIn("bands would be taken in order:", said)
+            self.assertIn(f'{name}.tif:1 "{names[name][0]}" -> {list(FEATURES)[0]}', said)
+            self.assertRegex(said, r"the bands have names.*--features FILE.*--in-order")
+        self.assertFalse(out.exists())
+        twice = [list(FEATURES)[0], *list(FEATURES)[:-1]]
+        scene.write_cog(self.out / "twice.tif", planes, origin, 10, 6933, names=twice)
+        self.assertIn("is the name of two bands, s1.", self.classify(self.out / "twice.tif", "-m", model, "-o", out, status=2).stderr)
+
+    def test_rasters_that_are_elsewhere_are_told_apart(self):
+        planes, grid = self.scene.features.astype(np.float32), self.scene.grid
+        origin, half = (grid.x - grid.dx / 2, grid.y - grid.dy / 2), len(FEATURES) // 2
+        here, there, out = (self.out / f"{name}.tif" for name in ("here", "there", "out"))
+        scene.write_cog(here, planes[:half], origin, 10, 6933, names=list(FEATURES)[:half])
+        scene.write_cog(there, planes[half:], (origin[0] + 1e6, origin[1]), 10, 6933, names=list(FEATURES)[half:])
+        said = self.classify(here, there, "-m", self.scene.model, "-o", out, status=2).stderr
+        self.assertRegex(said, r"there.tif covers \d+\.\d+,-?\d+\.\d+ to .* the grid, that of \S+here.tif, \d+.*nodata")
+        bands = [f"s1.{n}" for n in list(FEATURES)[:half]] + [f"s2.{n}" for n in list(FEATURES)[half:]]
+        filled = {name: {"expr": band, "fill": 0} for name, band in zip(FEATURES, bands)}
+        (self.out / "x.json").write_text(json.dumps(filled))
+        self.classify(here, there, "-m", self.scene.model, "-o", out, "--features", self.out / "x.json")
+        self.assertTrue((gdal.Open(str(out)).ReadAsArray() < scene.MASKED).any(), "what is filled may be elsewhere")
+        for line in (["--features", "x", "--in-order"], ["--season", "x"], ["--outputs", "probability=p.tif"]):
+            said = self.classify(here, "-m", self.scene.model, "-o", out, *line, status=2).stderr
+        self.assertIn("probability:CLASS=FILE", said)
+        self.assertIn("a layer's", self.classify("plain", "--aoi", "x.geojson", "-o", out, status=2).stderr)
 
     def test_what_does_not_fit_together_is_said(self):
         slope, model = self.scene.sources["slope"]["href"], self.scene.model
@@ -922,7 +1000,7 @@ class Export(OnScene):
         mine = self.out / "slope.tif"
         mine.write_bytes(pathlib.Path(slope).read_bytes())
         self.assertIn("is read here", self.classify(mine, "-m", self.scene.model, "-o", mine, status=2).stderr)
-        plain = self.scene.layer("plain", post=[])
+        plain = json.loads(json.dumps(self.scene.layer("plain", post=[])))  # the scene's sources stay as they are
         plain["sources"]["slope"]["href"] = str(mine)
         seasons = {"old": {}, "new": {"sources": {"slope": {"href": slope}}}}
         (self.out / "model.tif").write_bytes(pathlib.Path(plain["model"]["href"]).read_bytes())
