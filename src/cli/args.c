@@ -57,9 +57,9 @@ static enum tl_code refuse_option(const struct args *args, const char *key, stru
     if (!guess[0])
         config_nearest(key, guess);
     return tl_fail(err, TL_INVALID,
-                   "there is no option %s%.64s%s%s%s; `tilth %s --help` explains its own, `tilth "
+                   "there is no option %s%.64s%s%s%s `tilth %s --help` explains its own, `tilth "
                    "config` lists the settings that every command takes as options",
-                   key[1] ? "--" : "-", key, guess[0] ? "; did you mean --" : "", guess,
+                   key[1] ? "--" : "-", key, guess[0] ? "; did you mean --" : ";", guess,
                    guess[0] ? "?" : "", args->command->name);
 }
 

@@ -214,8 +214,13 @@ enum tl_code catalog_open(const struct catalog_options *options,
                                       .listener = options->listener};
     catalog->styles_dir = options->styles_dir;
     TL_TRY(open_notes(catalog, err));
-    TL_TRY(read_folder(catalog, options->styles_dir, read_style_document, &complaints, err));
-    TL_TRY(read_folder(catalog, options->layers_dir, read_layer_document, &complaints, err));
+    enum tl_code code =
+        read_folder(catalog, options->styles_dir, read_style_document, &complaints, err);
+    if (code != TL_OK)
+        return tl_context(err, code, "styles_dir ");
+    code = read_folder(catalog, options->layers_dir, read_layer_document, &complaints, err);
+    if (code != TL_OK)
+        return tl_context(err, code, "layers_dir ");
     *ret_catalog = TL_TAKE(catalog);
     return TL_OK;
 }
