@@ -59,7 +59,7 @@ static enum tl_code refuse_option(const struct args *args, const char *key, stru
     return tl_fail(err, TL_INVALID,
                    "there is no option %s%.64s%s%s%s `tilth %s --help` explains its own, `tilth "
                    "config` lists the settings that every command takes as options",
-                   key[1] ? "--" : "-", key, guess[0] ? "; did you mean --" : ";", guess,
+                   strlen(key) > 1 ? "--" : "-", key, guess[0] ? "; did you mean --" : ";", guess,
                    guess[0] ? "?" : "", args->command->name);
 }
 

@@ -55,8 +55,7 @@ static void print_sources(const struct layer *layer, const char *season, bool re
     uint32_t opened = 0, left = 0;
 
     for (uint32_t i = 0; layer_file_at(layer, i, &file); i++) {
-        if (strcmp(file.what, "model") == 0 || strcmp(file.what, "aoi") == 0 ||
-            strcmp(file.season, season) != 0)
+        if (!file.season || strcmp(file.season, season) != 0)
             continue;
         if (file.path || remote) {
             opened++;

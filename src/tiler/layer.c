@@ -476,7 +476,7 @@ static bool is_here(const char *href)
 bool layer_file_at(const struct layer *layer, uint32_t i, struct layer_file *ret_file)
 {
     const struct layer_doc *doc = &layer->doc;
-    struct layer_file file = {.season = ""};
+    struct layer_file file = {0};
 
     if (doc->model && i-- == 0) {
         file.what = "model";

@@ -18,7 +18,7 @@ struct layer;
 /* A file that a layer's document names. */
 struct layer_file {
     const char *what;   /* "model", "aoi", or a source's id, "" in a stored raster */
-    const char *season; /* of a source: label, "" when the layer has none */
+    const char *season; /* of a source: label, "" when the layer has none; else NULL */
     const char *href;
     const char *path; /* of a file of this machine; NULL: a store has it */
 };

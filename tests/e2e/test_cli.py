@@ -199,6 +199,9 @@ class CheckLayer(Cli):
         self.assertIn("s.b2", said)
         (self.folder / "crops.json").write_text(json.dumps({**layer, "features": {"a": "s.b1", "b": "s.b1"}}))
         self.assertIn("2 features, each with an expression", self.run_tilth("check", self.folder / "crops.json")[0])
+        called = {"grid": {"like": "model"}, "sources": {"model": {"href": "land.tif"}}, "features": {"a": "model.b1", "b": "model.b1"}}
+        (self.folder / "crops.json").write_text(json.dumps({**layer, **called}))
+        self.assertIn("\n1 source opened, bands and grids fit", self.run_tilth("check", self.folder / "crops.json")[0])
 
     def test_a_store_is_asked_when_it_is_said(self):
         with support.ObjectServer({"/land.tif": (self.folder / "land.tif").read_bytes()}) as store:
