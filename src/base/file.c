@@ -206,3 +206,8 @@ enum tl_code file_write(const char *path, const void *bytes, size_t size, struct
     free(target);
     return code;
 }
+
+enum tl_code file_seal(const char *path, struct tl_err *err)
+{
+    return chmod(path, 0444) == 0 ? TL_OK : refuse(err, "made read-only", path, errno);
+}

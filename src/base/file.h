@@ -29,5 +29,7 @@ bool file_same(const char *a, const char *b);
 /* Writes beside `path` (its file_target()) and renames over it. */
 TL_MUST_CHECK enum tl_code file_write(const char *path, const void *bytes, size_t size,
                                       struct tl_err *err);
+/* Takes everybody's permission to write: the file is only ever replaced from now on. */
+TL_MUST_CHECK enum tl_code file_seal(const char *path, struct tl_err *err);
 
 #endif

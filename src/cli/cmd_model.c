@@ -2,7 +2,7 @@
 
 #include "base/blob.h"
 #include "base/errand.h"
-#include "forest/forest.h"
+#include "forest/load.h"
 #include "store/store.h"
 
 #include <stdio.h>
@@ -38,16 +38,32 @@ static void print_class(const struct model_class *class)
         printf("  %3u  #%06X  %s\n", class->value, class->color, class->name);
 }
 
-static void print_info(const struct model_info *info)
+static void print_section(const struct forest_section *section)
 {
+    if (!section)
+        printf("compiled     no\n");
+    else if (section->unused)
+        printf("compiled     %zu bytes by tilth %s, not used: %s\n", section->bytes,
+               section->maker[0] ? section->maker : "?", section->unused);
+    else
+        printf("compiled     %zu bytes by tilth %s, form %u\n", section->bytes, section->maker,
+               section->version);
+}
+
+static void print_info(const struct forest *forest)
+{
+    const struct model_info *info = forest_info(forest);
+    const struct forest_section *section = forest_section(forest);
+    const char *replayed = section && !section->unused ? ", some of them replayed" : ", replayed";
     char hex[33];
 
     hash128_hex(info->fingerprint, hex);
     printf("name         %s\nkind         %s\nfingerprint  %s\n", info->name, info->kind, hex);
     printf("trees        %u, %llu nodes, depth %u\n", info->tree_count,
            (unsigned long long)info->node_count, info->max_depth);
-    printf("golden rows  %u%s%s\n", info->golden_rows, info->golden_rows ? ", replayed" : "",
+    printf("golden rows  %u%s%s\n", info->golden_rows, info->golden_rows ? replayed : "",
            info->golden_own ? ", made by tilth" : "");
+    print_section(section);
     printf("classes      %u\n", info->class_count);
     for (uint32_t i = 0; i < info->class_count; i++)
         print_class(&info->classes[i]);
@@ -63,7 +79,7 @@ static enum tl_code run_info(struct app *app, const struct args *args, struct tl
     AUTO(forest) forest = NULL;
 
     TL_TRY(model_load(app, args->positional[1], &forest, err));
-    print_info(forest_info(forest));
+    print_info(forest);
     return TL_OK;
 }
 
@@ -73,7 +89,9 @@ const struct model_verb model_verb_info = {
                         "\n"
                         "Says what a model is: name, kind, trees, golden rows, classes with their "
                         "values and\n"
-                        "colours, features in the order in which the trees use them, provenance.\n"
+                        "colours, features in the order in which the trees use them, provenance; "
+                        "whether it is "
+                        "compiled.\n"
                         "It is loaded as a layer would load it, golden rows and all.\n"
                         "\n"
                         "  tilth model info crops.tilth\n"},
@@ -83,7 +101,8 @@ const struct model_verb model_verb_info = {
 /* ---- the table ---- */
 
 static const struct model_verb *const verbs[] = {&model_verb_info, &model_verb_check,
-                                                 &model_verb_convert, &model_verb_bench};
+                                                 &model_verb_convert, &model_verb_compile,
+                                                 &model_verb_bench};
 
 /* "model check" is called by its second word. */
 static const char *word_of(const struct model_verb *verb)
@@ -94,8 +113,6 @@ static const char *word_of(const struct model_verb *verb)
 /* The verb is the first argument, so that it can say which options there are. */
 static const struct model_verb *find_verb(int argc, char **argv)
 {
-    if (argc > 0 && strcmp(argv[0], "compile") == 0)
-        return &model_verb_convert; /* docs/model-file.md, Loading: there is nothing to keep */
     for (size_t i = 0; argc > 0 && i < TL_COUNT(verbs); i++)
         if (strcmp(argv[0], word_of(verbs[i])) == 0)
             return verbs[i];
@@ -122,7 +139,7 @@ static int run(int argc, char **argv)
     struct tl_err err;
 
     if (!verb && argc > 0 && argv[0][0] != '-')
-        return cli_usage(&cmd_model, "the verbs are info, check, convert and bench");
+        return cli_usage(&cmd_model, "the verbs are info, check, convert, compile and bench");
     enum tl_code code = args_read(&args, command, argc, argv, &err);
     if (code != TL_OK)
         return cli_fail(command, code, &err);
@@ -138,11 +155,12 @@ const struct command cmd_model = {
     .name = "model",
     .summary = "say what a model is, prove it, or write it as a file of tilth's own",
     .help =
-        "usage: tilth model info|check|convert|bench FILE|URL ...\n"
+        "usage: tilth model info|check|convert|compile|bench FILE|URL ...\n"
         "\n"
         "  info      its classes, its features in the order the trees use them, its origin\n"
         "  check     ok, or why not; and whether a layer's document fits it\n"
         "  convert   the same model as a file of tilth's own, with names and golden rows\n"
+        "  compile   the same, and with it what makes it load at once\n"
         "  bench     what it costs per pixel on this machine\n"
         "\n"
         "`tilth model VERB --help` explains the options of each. All read tilth's own model file\n"

@@ -19,7 +19,7 @@ struct model_verb {
 };
 
 extern const struct model_verb model_verb_info, model_verb_check, model_verb_convert,
-    model_verb_bench;
+    model_verb_compile, model_verb_bench;
 
 /* The bytes of a model of at most 1 GiB, or of a smaller document beside it. */
 TL_MUST_CHECK enum tl_code model_fetch(const struct app *app, const char *href,

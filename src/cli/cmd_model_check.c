@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "base/nearest.h"
 #include "cli/check_document.h"
-#include "forest/forest.h"
+#include "forest/load.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -186,6 +186,29 @@ static void print_verdict(const char *href, const struct model_info *info)
                info->golden_rows);
 }
 
+/* All of it: the model as it is, and then its compiled form in its place. */
+static enum tl_code check_model(const struct app *app, const char *href, struct forest **ret_forest,
+                                struct tl_err *err)
+{
+    AUTO(blob) file = NULL;
+    AUTO(forest) forest = NULL;
+    AUTO(forest) compiled = NULL;
+
+    TL_TRY(model_fetch(app, href, &file, err));
+    TL_TRY(forest_load_as(href, file, FOREST_MODEL, &forest, err));
+    print_verdict(href, forest_info(forest));
+    const struct forest_section *section = forest_section(forest);
+    if (section && section->unused) {
+        printf("not used: the compiled form by tilth %s: %s; compile the model again\n",
+               section->maker[0] ? section->maker : "?", section->unused);
+    } else if (section) {
+        TL_TRY(forest_load_as(href, file, FOREST_SECTION, &compiled, err));
+        printf("ok: its compiled form gives the same on all of them\n");
+    }
+    *ret_forest = TL_TAKE(forest);
+    return TL_OK;
+}
+
 static enum tl_code run_check(struct app *app, const struct args *args, struct tl_err *err)
 {
     AUTO(forest) forest = NULL;
@@ -193,8 +216,7 @@ static enum tl_code run_check(struct app *app, const struct args *args, struct t
 
     if (!arena)
         return tl_fail(err, TL_NOMEM, "no memory to check a model");
-    TL_TRY(model_load(app, args->positional[1], &forest, err));
-    print_verdict(args->positional[1], forest_info(forest));
+    TL_TRY(check_model(app, args->positional[1], &forest, err));
     for (size_t i = 0; options[i]; i++) {
         const char *href = args_value(args, options[i]);
         struct given given = {0};

@@ -4,10 +4,11 @@
 #include "base/blob.h"
 #include "base/buf.h"
 #include "base/hash.h"
-#include "forest/forest.h"
+#include "forest/load.h"
 #include "forest/output.h"
 #include "model/file_private.h"
 #include "model/rows.h"
+#include "model/section.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -421,7 +422,7 @@ static bool same_outputs(const struct conversion *c, const struct model_info *fr
 }
 
 /* Loads what was written, which replays its golden rows, and holds it against the source. */
-static enum tl_code prove(struct conversion *c, const struct buf *made)
+static enum tl_code prove(struct conversion *c, const struct buf *made, enum forest_form form)
 {
     uint32_t features = c->model.info.feature_count;
     size_t count = (size_t)COMPARED_SIDE * COMPARED_SIDE;
@@ -434,9 +435,9 @@ static enum tl_code prove(struct conversion *c, const struct buf *made)
 
     if (!blob || !planes || !values || !model_rows_open(&c->model, COMPARED_SEED, c->arena, &rows))
         return no_memory(c);
-    enum tl_code code = forest_load(c->name, blob, &result, c->err);
+    enum tl_code code = forest_load_as(c->name, blob, form, &result, c->err);
     if (code != TL_OK)
-        return tl_context(c->err, code, "as converted, ");
+        return tl_context(c->err, code, "as %s, ", form == FOREST_MODEL ? "converted" : "compiled");
     for (uint32_t f = 0; f < features; f++)
         planes[f] = values + f * count;
     model_rows_tile(&rows, TILE_NOISY, COMPARED_SIDE, COMPARED_SIDE, planes);
@@ -445,7 +446,7 @@ static enum tl_code prove(struct conversion *c, const struct buf *made)
     if (same_outputs(c, forest_info(c->source), &from, &to))
         return TL_OK;
     return tl_fail(c->err, TL_INTERNAL,
-                   "%s: the converted model gives other outputs than its source; please report it "
+                   "%s: the new file gives other outputs than its source; please report it "
                    "with the model",
                    c->name);
 }
@@ -469,22 +470,71 @@ static enum tl_code convert(struct conversion *c, struct buf *ret_file)
     TL_TRY(set_golden_labels(c, &before));
     TL_TRY(set_provenance(c));
     TL_TRY(model_write_file(c->name, &c->model, &made, c->err));
-    TL_TRY(prove(c, &made));
+    TL_TRY(prove(c, &made, FOREST_MODEL));
     buf_append(ret_file, made.bytes, made.size);
     return buf_failed(ret_file) ? no_memory(c) : TL_OK;
 }
 
-enum tl_code model_convert(const char *name, const struct blob *file,
-                           const struct convert_wish *wish, struct buf *ret_file,
-                           struct tl_err *err)
+/* What `make` makes of a model that is loaded as its file has it. */
+static enum tl_code with_source(const char *name, const struct blob *file,
+                                const struct convert_wish *wish, struct buf *ret_file,
+                                enum tl_code (*make)(struct conversion *, struct buf *),
+                                struct tl_err *err)
 {
     AUTO(arena) arena = arena_new();
     struct conversion c = {.name = name, .file = file, .wish = wish, .arena = arena, .err = err};
 
     if (!arena)
         return no_memory(&c);
-    TL_TRY(forest_load(name, file, &c.source, err));
-    enum tl_code code = convert(&c, ret_file);
+    TL_TRY(forest_load_as(name, file, FOREST_MODEL, &c.source, err));
+    enum tl_code code = make(&c, ret_file);
     forest_unref(c.source);
     return code;
+}
+
+enum tl_code model_convert(const char *name, const struct blob *file,
+                           const struct convert_wish *wish, struct buf *ret_file,
+                           struct tl_err *err)
+{
+    return with_source(name, file, wish, ret_file, convert, err);
+}
+
+/* ---- compiled ---- */
+
+/* A file of tilth's own, with a section. */
+static enum tl_code compile(struct conversion *c, struct buf *ret_file)
+{
+    AUTO_BUF section = {0};
+    AUTO_BUF made = {0};
+    struct hash128 tensors;
+
+    TL_TRY(
+        model_read(c->name, blob_bytes(c->file), blob_size(c->file), c->arena, &c->model, c->err));
+    TL_TRY(model_hash_tensors(c->name, c->file, &tensors, c->err));
+    forest_write_section(c->source, tensors, &section);
+    if (buf_failed(&section))
+        return no_memory(c);
+    TL_TRY(model_write_section(c->name, c->file, &section, &made, c->err));
+    TL_TRY(prove(c, &made, FOREST_SECTION));
+    buf_append(ret_file, made.bytes, made.size);
+    return buf_failed(ret_file) ? no_memory(c) : TL_OK;
+}
+
+enum tl_code model_compile(const char *name, const struct blob *file,
+                           const struct convert_wish *wish, struct buf *ret_file,
+                           struct tl_err *err)
+{
+    bool as_it_is = model_is_file(blob_bytes(file), blob_size(file)) && !wish->name &&
+                    !wish->features && !wish->classes && !wish->class_names;
+    AUTO(blob) converted = NULL;
+    AUTO_BUF made = {0};
+
+    if (!as_it_is) {
+        TL_TRY(model_convert(name, file, wish, &made, err));
+        converted = buf_blob(&made);
+        if (!converted)
+            return tl_fail(err, TL_NOMEM, "%s: no memory to compile the model", name);
+        file = converted;
+    }
+    return with_source(name, file, wish, ret_file, compile, err);
 }

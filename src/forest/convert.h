@@ -40,4 +40,12 @@ TL_MUST_CHECK enum tl_code model_convert(const char *name, const struct blob *fi
                                          const struct convert_wish *wish, struct buf *ret_file,
                                          struct tl_err *err);
 
+/*
+ * The same with the model's compiled form in it. A file of tilth's own whose names are as wished
+ * keeps its bytes but for the header's; any other is converted first.
+ */
+TL_MUST_CHECK enum tl_code model_compile(const char *name, const struct blob *file,
+                                         const struct convert_wish *wish, struct buf *ret_file,
+                                         struct tl_err *err);
+
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "forest/flat_private.h"
 #include "forest/oblivious.h"
 #include "forest/shallow.h"
 #include "forest/walk.h"
@@ -360,11 +361,15 @@ static void choose_landing(struct flat *flat, const int *pure)
             flat->base_class = c;
 }
 
+uint32_t flat_row_stride(uint32_t width)
+{
+    return width <= 2 ? 2 : width <= 4 ? 4 : (width + 7) / 8 * 8;
+}
+
 static bool make_rows(struct flat *flat, struct arena *arena)
 {
     const struct model *model = flat->model;
-    uint32_t width = model->leaf_width;
-    uint32_t stride = width <= 2 ? 2 : width <= 4 ? 4 : (width + 7) / 8 * 8;
+    uint32_t width = model->leaf_width, stride = flat_row_stride(width);
     double *rows = arena_zalloc(arena, model->leaf_count, stride * sizeof(*rows));
     uint8_t *exact = arena_alloc(arena, model->leaf_count, sizeof(*exact));
 
@@ -381,7 +386,7 @@ static bool make_rows(struct flat *flat, struct arena *arena)
     return true;
 }
 
-static bool make_vote_tables(struct flat *flat, struct arena *arena)
+bool flat_make_vote_tables(struct flat *flat, struct arena *arena)
 {
     size_t entries = (size_t)flat->model->info.tree_count + 1;
     uint8_t *percent = arena_alloc(arena, entries, sizeof(*percent));
@@ -490,24 +495,6 @@ static void copy_leaf(const struct flat_leaves *leaves, const double *from, uint
         }
 }
 
-static bool fill_leaves(struct flat_leaves *leaves, const struct model *model,
-                        const struct numbering *numbering, struct arena *arena)
-{
-    size_t item = leaves->number == NUMBER_DOUBLE ? sizeof(double) : sizeof(float);
-    uint32_t width = model->leaf_width;
-
-    leaves->stride = leaf_stride(width, leaves->number);
-    leaves->most = numbering->most;
-    leaves->id_bytes = numbering->most <= 1U << 8 ? 1 : numbering->most <= 1U << 16 ? 2 : 4;
-    void *values =
-        arena_zalloc(arena, (size_t)numbering->count + FLAT_FEW_LEAVES, leaves->stride * item);
-    for (size_t i = 0; values && i < numbering->count; i++)
-        copy_leaf(leaves, model->leaf_values + (size_t)numbering->leaf[i] * width, width, values,
-                  i * leaves->stride);
-    leaves->values = values;
-    return values;
-}
-
 /* As fine as the sum over all trees, each at most 1, fits 30 bits. Each tree is half a unit off,
  * and the library's own additions round sums of at most T: T * T * 2^-53. */
 static void choose_unit(struct flat_leaves *fixed, uint32_t trees)
@@ -520,19 +507,50 @@ static void choose_unit(struct flat_leaves *fixed, uint32_t trees)
     fixed->slack = count * fixed->unit / 2 + count * count * 0x1p-53;
 }
 
+bool flat_has_fixed(const struct model *model)
+{
+    return model->output == OUTPUT_MEAN && model->leaf_width >= FIXED_WIDTH &&
+           model->info.tree_count >= FIXED_TREES;
+}
+
+void flat_leaves_init(struct flat_leaves *leaves, const struct model *model, bool fixed,
+                      uint32_t most)
+{
+    leaves->number = fixed                                    ? NUMBER_FIXED
+                     : model->arithmetic == ARITHMETIC_DOUBLE ? NUMBER_DOUBLE
+                                                              : NUMBER_FLOAT;
+    leaves->stride = leaf_stride(model->leaf_width, leaves->number);
+    leaves->most = most;
+    leaves->id_bytes = most <= 1U << 8 ? 1 : most <= 1U << 16 ? 2 : 4;
+    if (fixed)
+        choose_unit(leaves, model->info.tree_count);
+}
+
+static bool fill_leaves(struct flat_leaves *leaves, const struct model *model,
+                        const struct numbering *numbering, struct arena *arena)
+{
+    size_t item = flat_number_bytes(leaves->number);
+    uint32_t width = model->leaf_width, few = FLAT_FEW_LEAVES;
+
+    leaves->rows = (size_t)numbering->count + (numbering->shared ? few : TL_MAX(few, leaves->most));
+    void *values = arena_zalloc(arena, leaves->rows, leaves->stride * item);
+    for (size_t i = 0; values && i < numbering->count; i++)
+        copy_leaf(leaves, model->leaf_values + (size_t)numbering->leaf[i] * width, width, values,
+                  i * leaves->stride);
+    leaves->values = values;
+    return values;
+}
+
 static bool make_leaves(struct flat *flat, const struct numbering *numbering, struct arena *arena)
 {
     const struct model *model = flat->model;
-    bool wide = model->arithmetic == ARITHMETIC_DOUBLE;
 
-    flat->leaves.number = wide ? NUMBER_DOUBLE : NUMBER_FLOAT;
+    flat_leaves_init(&flat->leaves, model, false, numbering->most);
     if (!fill_leaves(&flat->leaves, model, numbering, arena))
         return false;
-    if (model->output != OUTPUT_MEAN || model->leaf_width < FIXED_WIDTH ||
-        model->info.tree_count < FIXED_TREES)
+    if (!flat_has_fixed(model))
         return true;
-    flat->fixed.number = NUMBER_FIXED;
-    choose_unit(&flat->fixed, model->info.tree_count);
+    flat_leaves_init(&flat->fixed, model, true, numbering->most);
     return fill_leaves(&flat->fixed, model, numbering, arena);
 }
 
@@ -648,7 +666,7 @@ static bool compile_nodes(struct flat *flat, const struct plane_map *map, struct
     flat->max_depth = model->info.max_depth;
     if (flat->by_leaf)
         return make_leaves(flat, &c.leaves, arena);
-    return (!flat->has_rows || make_rows(flat, arena)) && make_vote_tables(flat, arena);
+    return (!flat->has_rows || make_rows(flat, arena)) && flat_make_vote_tables(flat, arena);
 }
 
 /* ---- guide ---- */

@@ -70,6 +70,8 @@ struct flat_leaves {
     uint32_t stride;  /* in numbers, */
     uint32_t most;    /* leaves of the largest tree */
     uint8_t id_bytes; /* of a leaf's number: 1, 2 or 4 */
+    size_t rows;      /* that there is memory of: from any tree's first leaf on `most`, and
+                       * FLAT_FEW_LEAVES */
     double unit;      /* NUMBER_FIXED: int32 multiples of it, */
     double slack;     /* and what a sum over all trees may be off */
     const void *values;

@@ -29,12 +29,14 @@ struct forest_codes;
 struct forest_output;
 
 /*
- * Parses, validates and proves. `name` (path or href) goes into messages: a refusal says
- * which tree, node, feature or golden row, in the words of whoever trained it.
- * TL_CORRUPT damaged, TL_UNSUPPORTED understood but not served, TL_LIMIT over a cap.
+ * Parses, validates and proves; of a compiled file (load.h) the forest keeps the bytes. `name`
+ * (path or href) goes into messages: a refusal says which tree, node, feature or golden row, in the
+ * words of whoever trained it. TL_CORRUPT damaged, TL_UNSUPPORTED understood but not served,
+ * TL_LIMIT over a cap.
  */
 TL_MUST_CHECK enum tl_code forest_load(const char *name, const struct blob *file,
                                        struct forest **ret_forest, struct tl_err *err);
+
 struct forest *forest_ref(struct forest *forest);
 void forest_unref(struct forest *forest);
 const struct model_info *forest_info(const struct forest *forest);
@@ -66,7 +68,7 @@ TL_MUST_CHECK enum tl_code forest_run(const struct forest *forest,
                                       struct tl_err *err);
 
 /* The oracle: one pixel, one tree, one node at a time, in the source library's arithmetic.
- * Takes planes alone. */
+ * Takes planes alone. Of a forest that has its nodes: of a compiled file, FOREST_MODEL. */
 void forest_run_scalar(const struct forest *forest, const struct forest_pixels *pixels,
                        const struct forest_output *output);
 

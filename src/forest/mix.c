@@ -16,11 +16,6 @@ enum {
 };
 _Static_assert(MAX_VALUES >= MODEL_MAX_FEATURES && MAX_VALUES >= NET_MAX_WIDTH, "so many");
 
-static uint32_t part_count(const struct model *model)
-{
-    return model->part_count ? model->part_count : 1;
-}
-
 /* A vote, for oracle and kernel. values: [member][class]. The sums over the members, which
  * mean() divides. */
 static void mean_sums(const struct model_part *part, uint32_t classes, const double *values,
@@ -207,68 +202,6 @@ void mix_walk(const struct model *model, const struct forest_pixels *pixels,
             walk_part(&walk, p);
         walk_last(&walk, pixels->count, output);
     }
-}
-
-/* ---- compile ---- */
-
-/* Multiples of 2^-20: sums of a whole forest are exact in any order. */
-static bool sums_in_any_order(const struct model *model)
-{
-    size_t count = (size_t)model->leaf_count * model->leaf_width;
-
-    for (size_t i = 0; i < count; i++)
-        if (model->leaf_values[i] * 0x1p20 != floor(model->leaf_values[i] * 0x1p20))
-            return false;
-    return true;
-}
-
-/* The ensemble as it runs: one whose probabilities others build on gives its sums in the library's
- * order. */
-static const struct model *exact_model(const struct model *model, bool read, struct arena *arena)
-{
-    if (!read || model->output != OUTPUT_MEAN || sums_in_any_order(model))
-        return model;
-    struct model *scores = arena_alloc(arena, 1, sizeof(*scores));
-    if (!scores)
-        return NULL;
-    *scores = *model;
-    scores->output = OUTPUT_SCORES;
-    return scores;
-}
-
-/* `read`: its probabilities are, by other parts. */
-static enum tl_code compile_trees(const struct model *model, bool read, struct arena *arena,
-                                  struct mix_part *part, struct tl_err *err)
-{
-    const struct model *runs = exact_model(model, read, arena);
-
-    if (!runs)
-        return tl_fail(err, TL_NOMEM, "no memory to compile the parts of a model");
-    TL_TRY(flat_compile(runs, arena, &part->flat, err));
-    part->plan = run_plan(&part->flat, sweep_kernel(cpu_isa()));
-    return TL_OK;
-}
-
-enum tl_code mix_compile(const struct model *model, struct arena *arena, struct mix *ret_mix,
-                         struct tl_err *err)
-{
-    uint32_t count = part_count(model);
-    struct mix mix = {.model = model, .part_count = count, .walk_below = WALK_BELOW_PX};
-
-    mix.parts = arena_zalloc(arena, count, sizeof(*mix.parts));
-    if (!mix.parts)
-        return tl_fail(err, TL_NOMEM, "no memory to compile the parts of a model");
-    for (uint32_t p = 0; p < count; p++) {
-        const struct model_part *part = model->part_count ? &model->parts[p] : NULL;
-        bool read = p + 1 < count && !part->gives_label;
-
-        if (!part || part->kind == PART_TREES)
-            TL_TRY(compile_trees(part ? part->model : model, read, arena, &mix.parts[p], err));
-        else if (part->kind == PART_NET)
-            TL_TRY(dense_compile(part->net, arena, &mix.parts[p].dense, err));
-    }
-    *ret_mix = mix;
-    return TL_OK;
 }
 
 /* ---- features that come as codes ---- */

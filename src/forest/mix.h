@@ -20,6 +20,9 @@
 #include "forest/run.h"
 #include "forest/table.h"
 
+struct buf;
+struct model_section;
+
 struct mix_part {
     struct flat flat; /* PART_TREES; else empty */
     struct run_plan plan;
@@ -33,9 +36,22 @@ struct mix {
     uint32_t walk_below; /* of every part's plan */
 };
 
-/* `model` is borrowed and must outlive the mix. */
-TL_MUST_CHECK enum tl_code mix_compile(const struct model *model, struct arena *arena,
+/* `model` is borrowed and must outlive the mix. section: NULL, or where its flat forms are, which
+ * is then TL_CORRUPT unless they are as flat_file_open() wants them. */
+TL_MUST_CHECK enum tl_code mix_compile(const struct model *model,
+                                       const struct model_section *section, struct arena *arena,
                                        struct mix *ret_mix, struct tl_err *err);
+
+/* The flat forms as a section: flat_file_write(). */
+void mix_write(const struct mix *mix, struct hash128 tensors, struct buf *ret_section);
+
+/*
+ * Whether the library that trained it takes NaN: whatever looks at features is trees, of which
+ * some split has a rule for it. A forest that refuses NaN only ever compares.
+ */
+bool mix_takes_nan(const struct mix *mix);
+/* Splits on the longest path of any tree. */
+uint32_t mix_depth(const struct mix *mix);
 
 /*
  * The ensembles that read a feature, for a table of its codes. False where a table would not do:

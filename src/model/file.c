@@ -152,9 +152,12 @@ enum tl_code file_take(struct file_reader *reader, const char *key, const char *
     return TL_OK;
 }
 
-void *file_copy(const struct file_reader *reader, const struct file_tensor *tensor)
+const void *file_numbers(const struct file_reader *reader, const struct file_tensor *tensor)
 {
     size_t size = (size_t)(tensor->end - tensor->begin);
+
+    if (reader->in_place)
+        return reader->data + tensor->begin;
     void *copy = arena_alloc(reader->arena, TL_MAX(size, (size_t)1), 1);
 
     if (copy)
@@ -177,9 +180,9 @@ static enum tl_code read_golden(struct file_reader *reader)
     if (p->shape[0] != x->shape[0] || label->shape[0] != x->shape[0])
         return file_corrupt(reader, "golden_x",
                             "golden_p or golden_label has another number of rows");
-    reader->model->golden_x = file_copy(reader, x);
-    reader->model->golden_p = file_copy(reader, p);
-    reader->model->golden_label = file_copy(reader, label);
+    reader->model->golden_x = file_numbers(reader, x);
+    reader->model->golden_p = file_numbers(reader, p);
+    reader->model->golden_label = file_numbers(reader, label);
     if (!reader->model->golden_x || !reader->model->golden_p || !reader->model->golden_label)
         return file_no_memory(reader);
     info->golden_rows = (uint32_t)x->shape[0];
@@ -289,9 +292,8 @@ static enum tl_code read_forest(struct file_reader *reader)
     return TL_OK;
 }
 
-static enum tl_code read_file(struct file_reader *reader, const uint8_t *bytes, size_t size)
+enum tl_code file_open(struct file_reader *reader, const uint8_t *bytes, size_t size)
 {
-    AUTO_JSON document = NULL;
     uint64_t header;
 
     if (size < sizeof(header))
@@ -300,30 +302,53 @@ static enum tl_code read_file(struct file_reader *reader, const uint8_t *bytes, 
     memcpy(&header, bytes, sizeof(header));
     if (header % 8 != 0 || header > HEADER_MAX_BYTES || header > size - sizeof(header))
         return refuse_container(reader->name, bytes, size, header, reader->err);
-    TL_TRY(
-        json_parse(reader->name, bytes + sizeof(header), (size_t)header, &document, reader->err));
+    TL_TRY(json_parse(reader->name, bytes + sizeof(header), (size_t)header, &reader->document,
+                      reader->err));
     reader->data = bytes + sizeof(header) + header;
     reader->data_size = size - sizeof(header) - (size_t)header;
-    TL_TRY(read_header(reader, document));
-    TL_TRY(check_checksum(reader));
+    return read_header(reader, reader->document);
+}
+
+void file_close(struct file_reader *reader)
+{
+    json_decref(reader->document);
+    json_decref(reader->manifest);
+}
+
+enum tl_code file_read_model(struct file_reader *reader)
+{
     TL_TRY(read_golden(reader));
     return reader->format == 1 ? read_forest(reader) : file_read_parts(reader);
+}
+
+struct file_reader *file_reader_new(const char *name, struct arena *arena, struct model *model,
+                                    struct tl_err *err)
+{
+    struct file_reader *reader = arena_zalloc(arena, 1, sizeof(*reader));
+
+    if (!reader)
+        return NULL;
+    reader->name = name;
+    reader->arena = arena;
+    reader->model = model;
+    reader->err = err;
+    return reader;
 }
 
 enum tl_code model_read_file(const char *name, const uint8_t *bytes, size_t size,
                              struct arena *arena, struct model *ret_model, struct tl_err *err)
 {
     struct model model = {0};
-    struct file_reader *reader = arena_zalloc(arena, 1, sizeof(*reader));
+    struct file_reader *reader = file_reader_new(name, arena, &model, err);
 
     if (!reader)
         return tl_fail(err, TL_NOMEM, "%s: no memory for the model", name);
-    reader->name = name;
-    reader->arena = arena;
-    reader->model = &model;
-    reader->err = err;
-    enum tl_code code = read_file(reader, bytes, size);
-    json_decref(reader->manifest);
+    enum tl_code code = file_open(reader, bytes, size);
+    if (code == TL_OK)
+        code = check_checksum(reader);
+    if (code == TL_OK)
+        code = file_read_model(reader);
+    file_close(reader);
     if (code == TL_OK)
         *ret_model = model;
     return code;

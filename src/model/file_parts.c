@@ -86,7 +86,7 @@ static enum tl_code read_doubles(const struct part_reader *r, const char *key, u
     TL_TRY(file_take(r->file, key, "F64", 0, &tensor));
     if (tensor->shape[0] != count)
         return file_corrupt(r->file, key, "it has another length than the manifest asks for");
-    *ret_numbers = file_copy(r->file, tensor);
+    *ret_numbers = file_numbers(r->file, tensor);
     return *ret_numbers ? TL_OK : file_no_memory(r->file);
 }
 
@@ -222,7 +222,7 @@ static enum tl_code read_layer(const struct part_reader *r, const char *key, con
     if (weights->shape[0] < 1 || weights->shape[0] > NET_MAX_WIDTH)
         return file_corrupt(r->file, key, "it has no row, or more than 1024");
     layer->output_count = (uint32_t)weights->shape[0];
-    layer->weights = file_copy(r->file, weights);
+    layer->weights = file_numbers(r->file, weights);
     if (!layer->weights)
         return file_no_memory(r->file);
     return read_doubles(r, bias_key, layer->output_count, false, &layer->bias);

@@ -44,7 +44,9 @@ struct file_reader {
     struct arena *arena;
     struct model *model;
     struct tl_err *err;
-    json_t *manifest; /* owned */
+    json_t *document, *manifest; /* owned; the manifest is a text in the document */
+    /* section.h: numbers stay in the file, and nodes, which go without. */
+    bool in_place;
     int64_t format;
     bool has_crc;
     uint32_t crc;   /* of `data`, as the manifest has it */
@@ -52,6 +54,15 @@ struct file_reader {
     size_t tensor_count;
     struct file_tensor tensors[FILE_MAX_TENSORS];
 };
+
+/* NULL without memory. */
+struct file_reader *file_reader_new(const char *name, struct arena *arena, struct model *model,
+                                    struct tl_err *err);
+/* Reads the header: manifest and tensors. To be closed in any case. */
+TL_MUST_CHECK enum tl_code file_open(struct file_reader *reader, const uint8_t *bytes, size_t size);
+void file_close(struct file_reader *reader);
+/* What is behind the header. */
+TL_MUST_CHECK enum tl_code file_read_model(struct file_reader *reader);
 
 /* Bytes of one number of a tensor; 0 for a dtype that no tensor has. */
 size_t file_dtype_bytes(const char *dtype);
@@ -74,8 +85,8 @@ const struct file_tensor *file_find(const struct file_reader *reader, const char
 /* The same, of this dtype and shape; `columns` 0 means one dimension. */
 TL_MUST_CHECK enum tl_code file_take(struct file_reader *reader, const char *key, const char *dtype,
                                      uint64_t columns, const struct file_tensor **ret_tensor);
-/* In the arena; NULL when memory is out. */
-void *file_copy(const struct file_reader *reader, const struct file_tensor *tensor);
+/* Its numbers, in the arena or where they lie; NULL when memory is out. */
+const void *file_numbers(const struct file_reader *reader, const struct file_tensor *tensor);
 
 /* Names that are all different, into the model's info; classes in the order of probabilities. */
 TL_MUST_CHECK enum tl_code file_read_features(struct file_reader *reader, struct json_at at);

@@ -18,7 +18,7 @@ static enum tl_code read_tree_offsets(struct file_reader *reader, struct model *
     if (tensor->shape[0] - 1 > MODEL_MAX_TREES)
         return tl_fail(reader->err, TL_LIMIT, "%s: %ju trees, at most %d", reader->name,
                        (uintmax_t)(tensor->shape[0] - 1), MODEL_MAX_TREES);
-    uint32_t *offsets = file_copy(reader, tensor);
+    const uint32_t *offsets = file_numbers(reader, tensor);
     if (!offsets)
         return file_no_memory(reader);
     info->tree_count = (uint32_t)(tensor->shape[0] - 1);
@@ -162,8 +162,8 @@ static enum tl_code read_sets(struct file_reader *reader, struct model *model)
     TL_TRY(file_take(reader, "set_offsets", "U32", 0, &from));
     TL_TRY(file_take(reader, "set_bounds", "F32", 0, &numbers));
     uint64_t count = from->shape[0], all = numbers->shape[0];
-    const uint32_t *offsets = file_copy(reader, from);
-    const float *bounds = file_copy(reader, numbers);
+    const uint32_t *offsets = file_numbers(reader, from);
+    const float *bounds = file_numbers(reader, numbers);
     struct model_set *sets = arena_alloc(reader->arena, count + 1, sizeof(*sets));
     if (!offsets || !bounds || !sets)
         return file_no_memory(reader);
@@ -232,7 +232,7 @@ static enum tl_code read_leaf_values(struct file_reader *reader, struct model *m
     if (!mean && tensor && tensor->rank == 2 && tensor->shape[1] == 1)
         model->leaf_width = 1;
     TL_TRY(file_take(reader, "leaf_values", "F64", model->leaf_width, &tensor));
-    model->leaf_values = file_copy(reader, tensor);
+    model->leaf_values = file_numbers(reader, tensor);
     model->leaf_count = tensor->shape[0];
     if (!model->leaf_values)
         return file_no_memory(reader);
@@ -253,7 +253,7 @@ static enum tl_code read_tree_scores(struct file_reader *reader, struct model *m
     if (tensor->shape[0] != model->info.tree_count || model->leaf_width != 1)
         return file_corrupt(reader, "tree_scores",
                             "it has not one number per tree, or leaves have several");
-    const uint32_t *from = file_copy(reader, tensor);
+    const uint32_t *from = file_numbers(reader, tensor);
     uint16_t *scores = arena_alloc(reader->arena, model->info.tree_count, sizeof(*scores));
     if (!from || !scores)
         return file_no_memory(reader);
@@ -274,7 +274,7 @@ static enum tl_code take_doubles(struct file_reader *reader, const char *key, ui
     const struct file_tensor *tensor;
 
     TL_TRY(file_take(reader, key, "F64", 0, &tensor));
-    const double *numbers = file_copy(reader, tensor);
+    const double *numbers = file_numbers(reader, tensor);
     if (!numbers)
         return file_no_memory(reader);
     if (tensor->shape[0] != count)
@@ -294,7 +294,7 @@ static enum tl_code read_terms(struct file_reader *reader, struct model *model, 
     TL_TRY(file_take(reader, "term_feature", "U32", 0, &tensor));
     uint64_t count = tensor->shape[0];
     TL_TRY(take_doubles(reader, "term_coefficient", count, &coefficients));
-    const uint32_t *features = file_copy(reader, tensor);
+    const uint32_t *features = file_numbers(reader, tensor);
     struct model_term *terms = arena_alloc(reader->arena, count + 1, sizeof(*terms));
     if (!features || !terms)
         return file_no_memory(reader);
@@ -324,7 +324,7 @@ static enum tl_code read_lines(struct file_reader *reader, struct model *model)
     TL_TRY(read_terms(reader, model, &terms));
     TL_TRY(take_doubles(reader, "line_constant", model->leaf_count, &constants));
     TL_TRY(file_take(reader, "line_offsets", "U32", 0, &tensor));
-    const uint32_t *offsets = file_copy(reader, tensor);
+    const uint32_t *offsets = file_numbers(reader, tensor);
     struct model_line *lines = arena_alloc(reader->arena, model->leaf_count + 1, sizeof(*lines));
     if (!offsets || !lines)
         return file_no_memory(reader);
@@ -345,13 +345,14 @@ static enum tl_code read_lines(struct file_reader *reader, struct model *model)
 enum tl_code file_read_trees(struct file_reader *reader, struct model *model)
 {
     TL_TRY(read_tree_offsets(reader, model));
-    TL_TRY(read_nodes(reader, model));
-    if (reader->format > 1)
+    if (!reader->in_place)
+        TL_TRY(read_nodes(reader, model));
+    if (!reader->in_place && reader->format > 1)
         TL_TRY(read_sets(reader, model));
     TL_TRY(read_leaf_values(reader, model));
     if (reader->format > 1) {
         TL_TRY(read_tree_scores(reader, model));
         TL_TRY(read_lines(reader, model));
     }
-    return model_check_trees(reader->name, model, reader->err);
+    return reader->in_place ? TL_OK : model_check_trees(reader->name, model, reader->err);
 }

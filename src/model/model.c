@@ -221,34 +221,6 @@ static enum tl_code check_part(const char *name, const struct model *model, uint
     return TL_OK;
 }
 
-static bool trees_take_nan(const struct model *model)
-{
-    for (uint32_t i = 0; i < model->tree_offsets[model->info.tree_count]; i++)
-        if (model->nodes[i].left >= 0 && model->nodes[i].missing != MISSING_COMPARE)
-            return true;
-    return false;
-}
-
-static bool part_takes_nan(const struct model *model, const struct model_part *part)
-{
-    if (part->kind == PART_TREES)
-        return trees_take_nan(part->model);
-    for (uint32_t i = 0; i < part->input_count; i++)
-        if (!part->inputs || part->inputs[i] < model->info.feature_count)
-            return false;
-    return true;
-}
-
-bool model_takes_nan(const struct model *model)
-{
-    if (!model->part_count)
-        return trees_take_nan(model);
-    for (uint32_t p = 0; p < model->part_count; p++)
-        if (!part_takes_nan(model, &model->parts[p]))
-            return false;
-    return true;
-}
-
 enum tl_code model_check_parts(const char *name, struct model *model, struct tl_err *err)
 {
     if (model->part_count < 1 || model->part_count > MODEL_MAX_PARTS)

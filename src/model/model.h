@@ -218,12 +218,6 @@ static inline uint32_t model_tree_score(const struct model *model, uint32_t tree
     return model->tree_scores ? model->tree_scores[tree] : tree % model->score_count;
 }
 
-/*
- * Whether the library that trained it takes NaN: whatever looks at features is trees, of which
- * some split has a rule for it. A forest that refuses NaN only ever compares.
- */
-bool model_takes_nan(const struct model *model);
-
 /* The largest float32 not above x: x <= threshold decides every float32 alike. */
 float model_floor(double x);
 
@@ -236,6 +230,8 @@ TL_MUST_CHECK enum tl_code model_read(const char *name, const uint8_t *bytes, si
                                       struct tl_err *err);
 /* "LightGBM text": the format that model_read() takes the bytes for. */
 const char *model_format(const uint8_t *bytes, size_t size);
+/* Whether that is model_read_file()'s. */
+bool model_is_file(const uint8_t *bytes, size_t size);
 
 /* The file formats. */
 TL_MUST_CHECK enum tl_code model_read_file(const char *name, const uint8_t *bytes, size_t size,

@@ -67,6 +67,11 @@ const char *model_format(const uint8_t *bytes, size_t size)
     return readers[reader_of(bytes, size)].format;
 }
 
+bool model_is_file(const uint8_t *bytes, size_t size)
+{
+    return readers[reader_of(bytes, size)].read == model_read_file;
+}
+
 enum tl_code model_read(const char *name, const uint8_t *bytes, size_t size, struct arena *arena,
                         struct model *ret_model, struct tl_err *err)
 {

@@ -13,6 +13,7 @@
 
 #include <stdatomic.h>
 
+struct blob;
 struct fetch;
 struct href;
 struct range_cache;
@@ -34,6 +35,9 @@ struct object_ops {
     /* One range into `dst`, by whatever cache suits. */
     enum tl_code (*copy)(struct object *object, struct range range, struct errand *errand,
                          void *dst, struct tl_err *err);
+    /* All of it where it lies, of a file that nobody writes to; NULL where it is to be read. May be
+     * NULL itself. */
+    struct blob *(*map)(struct object *object);
     enum tl_code (*revalidate)(struct object *object, struct errand *errand, struct tl_err *err);
     void (*close)(struct object *object); /* frees the object itself too */
 };

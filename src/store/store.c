@@ -124,7 +124,12 @@ static enum tl_code read_once(struct store *store, const char *href, size_t max_
     if (object->size > max_bytes)
         return tl_fail(err, TL_LIMIT, "%.300s: %llu bytes, at most %zu are read here", href,
                        (unsigned long long)object->size, max_bytes);
-    AUTO(blob) blob = blob_new((size_t)object->size);
+    AUTO(blob) blob = object->ops->map ? object->ops->map(object) : NULL;
+    if (blob) {
+        *ret_blob = TL_TAKE(blob);
+        return TL_OK;
+    }
+    blob = blob_new((size_t)object->size);
     if (!blob)
         return tl_fail(err, TL_NOMEM, "no memory for %.300s", href);
     TL_TRY(read_pieces(object, errand, blob_writable(blob), err));

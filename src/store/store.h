@@ -125,7 +125,8 @@ TL_MUST_CHECK enum tl_code object_read_cached(struct object *object, struct rang
 TL_MUST_CHECK enum tl_code object_revalidate(struct object *object, struct errand *errand,
                                              struct tl_err *err);
 
-/* Whole small objects: models and documents. More than `max_bytes` is TL_LIMIT. */
+/* Whole small objects: models and documents. More than `max_bytes` is TL_LIMIT. A local file that
+ * nobody has permission to write to is mapped, not read: it is replaced by renaming another. */
 TL_MUST_CHECK enum tl_code store_read_all(struct store *store, const char *href, size_t max_bytes,
                                           struct errand *errand, struct blob **ret_blob,
                                           struct tl_err *err);

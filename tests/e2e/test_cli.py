@@ -50,7 +50,7 @@ class Help(Cli):
             self.assertTrue(teaching.startswith(f"usage: tilth {command}"), teaching)
             self.assertGreater(len(teaching.splitlines()), 4, teaching)
             self.assertEqual(self.run_tilth(command, "-h")[0], teaching)
-        for verb in ("info", "check", "convert", "bench"):
+        for verb in ("info", "check", "convert", "compile", "bench"):
             teaching, _ = self.run_tilth("model", verb, "--help")
             self.assertTrue(teaching.startswith(f"usage: tilth model {verb} "), teaching)
             for option in set(re.findall(r"[\[ ](--?[a-z-]+)", teaching.split("\n\n")[0])) - {"--styles-dir"}:
@@ -269,6 +269,31 @@ class Model(Cli):
         self.assertFalse((self.folder / "x").exists())
         _, said = self.run_tilth("model", "convert", self.LIGHTGBM, status=FAILED)
         self.assertIn("-o OUT.tilth", said)
+
+    def test_a_compiled_model_says_so_and_is_the_model_to_any_tilth(self):
+        from tilth import container
+        made, spoilt = self.folder / "compiled.tilth", self.folder / "spoilt.tilth"
+        self.assertIn("compiled     no\n", self.run_tilth("model", "info", self.GOLDEN)[0])
+        self.run_tilth("model", "compile", self.GOLDEN, "-o", made)
+        self.assertEqual(made.stat().st_mode & 0o777, 0o444)
+        version = self.run_tilth("--version")[0].split()[1]
+        info, _ = self.run_tilth("model", "info", made)
+        self.assertRegex(info, rf"(?m)^compiled     \d+ bytes by tilth {version}, form \d+$")
+        self.assertIn("some of them replayed", info)
+        checked, _ = self.run_tilth("model", "check", made)
+        self.assertIn("ok: its compiled form gives the same on all of them\n", checked)
+        manifest, tensors = container.read(self.GOLDEN)
+        whole = container.read(made)[1]
+        for name, numbers in tensors.items():
+            self.assertEqual(numbers.tobytes(), whole[name].tobytes(), name)
+        # Its section in another model's file, which has a golden row less.
+        rows = len(tensors["golden_label"]) - 1
+        fewer = {name: numbers[:rows] if name.startswith("golden_") else numbers for name, numbers in tensors.items()}
+        container.write(spoilt, manifest, {**fewer, "compiled": whole["compiled"]})
+        info, _ = self.run_tilth("model", "info", spoilt)
+        self.assertRegex(info, r"(?m)^compiled     (no|.*not used: it was made of another model)$")
+        self.assertIn(f"golden rows  {rows}, replayed", info)
+        self.run_tilth("model", "compile", made, "-o", made, status=FAILED)
 
     def test_bench_measures_what_it_is_asked_to_and_adds_up(self):
         out, _ = self.run_tilth("model", "bench", self.LIGHTGBM, "--pixels", 3000, "--rounds", 3, "--isa", "all",

@@ -1,15 +1,18 @@
 /*
  * Every model reader, told apart by the first bytes as in production. What is accepted is
  * run, in the kernel and in the oracle, and must come out alike; written as a file of tilth's own
- * it gives the same, unless its names do not go into one.
+ * it gives the same, unless its names do not go into one, and so it does compiled. Of a file that
+ * is compiled already the section is taken for undamaged, whatever it says.
  */
 #include "base/arena.h"
 #include "base/blob.h"
 #include "base/buf.h"
 #include "base/check.h"
 #include "forest/convert.h"
-#include "forest/forest.h"
+#include "forest/flat_file.h"
+#include "forest/load.h"
 #include "forest/output.h"
+#include "model/section.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,7 +22,8 @@ enum { PIXELS = 70 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void run_both(const struct forest *forest, const uint8_t *data, size_t size)
+/* checked: by the oracle. */
+static void run(const struct forest *forest, const uint8_t *data, size_t size, bool checked)
 {
     const struct model_info *info = forest_info(forest);
     AUTO(arena) arena = arena_new();
@@ -38,31 +42,60 @@ static void run_both(const struct forest *forest, const uint8_t *data, size_t si
         planes[f] = values + f;
     struct forest_pixels pixels = {.planes = planes, .count = PIXELS};
     TL_CHECK(forest_run(forest, &pixels, NULL, arena, &swept, &err) == TL_OK);
+    if (!checked)
+        return;
     forest_run_scalar(forest, &pixels, &walked);
     TL_CHECK(memcmp(got, expected, PIXELS) == 0);
     TL_CHECK(memcmp(sure, sure_expected, PIXELS) == 0);
 }
 
-/* model_convert() compares what it wrote with the source: TL_INTERNAL where they differ. */
+/* Both compare what they wrote with the source: TL_INTERNAL where they differ. */
 static void convert(const struct blob *file)
 {
     const struct convert_wish wish = {.golden_rows = 4};
-    AUTO_BUF made = {0};
     struct tl_err err;
 
-    enum tl_code code = model_convert("fuzz", file, &wish, &made, &err);
-    TL_CHECK(code == TL_OK || code == TL_INVALID || code == TL_UNSUPPORTED || code == TL_LIMIT);
+    for (int i = 0; i < 2; i++) {
+        AUTO_BUF made = {0};
+        enum tl_code code = i ? model_compile("fuzz", file, &wish, &made, &err)
+                              : model_convert("fuzz", file, &wish, &made, &err);
+
+        TL_CHECK(code == TL_OK || code == TL_INVALID || code == TL_UNSUPPORTED || code == TL_LIMIT);
+    }
+}
+
+/* The file with a section that is as its head says. */
+static struct blob *sealed(const uint8_t *data, size_t size)
+{
+    AUTO(blob) file = blob_copy(data, size);
+    AUTO(arena) arena = arena_new();
+    struct model_section section;
+    struct model model;
+    struct tl_err err;
+
+    if (!file || !arena ||
+        model_read_section("fuzz", file, arena, &model, &section, &err) != TL_OK ||
+        !flat_file_head(&section))
+        return NULL;
+    uint8_t *bytes = blob_writable(file) + (section.bytes - blob_bytes(file));
+    ((struct flat_file_head *)(void *)bytes)->tensors = section.tensors;
+    flat_file_seal(bytes, section.size);
+    return TL_TAKE(file);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     AUTO(blob) file = blob_copy(data, size);
+    AUTO(blob) compiled = sealed(data, size);
     AUTO(forest) forest = NULL;
+    AUTO(forest) served = NULL;
     struct tl_err err;
 
-    if (file && forest_load("fuzz", file, &forest, &err) == TL_OK) {
-        run_both(forest, data, size);
+    if (file && forest_load_as("fuzz", file, FOREST_MODEL, &forest, &err) == TL_OK) {
+        run(forest, data, size, true);
         convert(file);
     }
+    if (compiled && forest_load("fuzz", compiled, &served, &err) == TL_OK)
+        run(served, data, size, false);
     return 0;
 }

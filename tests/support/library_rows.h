@@ -201,7 +201,7 @@ static inline void library_check_mix(const struct library_case *c, const struct 
     struct tl_err err;
     struct mix mix;
 
-    assert_ok(mix_compile(model, arena, &mix, &err));
+    assert_ok(mix_compile(model, NULL, arena, &mix, &err));
     mix.walk_below = 0;
     mix_walk(model, &pixels, &walked);
     assert_ok(mix_run(&mix, &task, &err));

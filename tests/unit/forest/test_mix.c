@@ -167,7 +167,7 @@ static struct outputs check_set(struct setting *s, unsigned set)
     struct mix mix;
 
     assert_ok(model_check_parts("made up", &s->whole, &err));
-    assert_ok(mix_compile(&s->whole, s->memory, &mix, &err));
+    assert_ok(mix_compile(&s->whole, NULL, s->memory, &mix, &err));
     mix_walk(&s->whole, &pixels, &from_walk);
     for (mix.walk_below = 0; mix.walk_below < 5; mix.walk_below += 4) {
         AUTO(arena) scratch = arena_new();

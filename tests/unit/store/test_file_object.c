@@ -244,6 +244,62 @@ static int make_folder(void **state)
     return 0;
 }
 
+static bool is_mapped(const char *name)
+{
+    FILE *maps = fopen("/proc/self/maps", "r");
+    char line[512];
+    bool found = false;
+
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps))
+        found |= strstr(line, name) != NULL;
+    fclose(maps);
+    return found;
+}
+
+static struct blob *read_whole(struct store *store, const char *name)
+{
+    struct errand errand = errand_unbounded();
+    struct blob *blob = NULL;
+    struct tl_err err;
+
+    assert_ok(store_read_all(store, name, 1 << 20, &errand, &blob, &err));
+    return blob;
+}
+
+static void write_many(const char *name, int byte, size_t size)
+{
+    FILE *file = fopen(name, "w");
+
+    assert_non_null(file);
+    for (size_t i = 0; i < size; i++)
+        fputc(byte, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+TEST(a_large_file_that_nobody_may_write_to_is_mapped_and_outlives_its_name)
+{
+    enum { SIZE = 128 * 1024 };
+    AUTO(store) store = any_store();
+    char sealed[160], other[160];
+
+    snprintf(sealed, sizeof(sealed), "%s/sealed", folder);
+    snprintf(other, sizeof(other), "%s/other", folder);
+    write_many(sealed, 'a', SIZE);
+    AUTO(blob) copied = read_whole(store, sealed);
+    assert_false(is_mapped(sealed));
+    assert_int_equal(chmod(sealed, 0444), 0);
+    AUTO(blob) mapped = read_whole(store, sealed);
+    bool near = is_mapped(sealed);
+    write_many(other, 'b', SIZE / 2);
+    assert_int_equal(rename(other, sealed), 0);
+    assert_int_equal(blob_size(mapped), SIZE);
+    assert_memory_equal(blob_bytes(mapped), blob_bytes(copied), SIZE);
+    unlink(sealed);
+    if (!near)
+        skip(); /* a file system that is not known to be near */
+}
+
 static int remove_folder(void **state)
 {
     (void)state;
@@ -258,4 +314,5 @@ RUN_BETWEEN(make_folder, remove_folder, T(ranges_of_a_file_are_read_and_charged)
             T(a_renamed_file_with_another_link_is_noticed_by_revalidation),
             T(a_shortened_file_never_gives_short_bytes),
             T(what_is_no_readable_file_is_refused_by_name), T(a_whole_file_is_read_up_to_the_limit),
-            T(an_errand_past_its_deadline_reads_nothing))
+            T(an_errand_past_its_deadline_reads_nothing),
+            T(a_large_file_that_nobody_may_write_to_is_mapped_and_outlives_its_name))
