@@ -438,6 +438,15 @@ static void one_class_each(struct model *model)
     model->leaf_width = 1;
 }
 
+/* What a small file may do; of its own rows it would become large. */
+static void share_leaves(struct model *model)
+{
+    for (uint64_t n = 0; n < model->info.node_count; n++)
+        if (model->nodes[n].left < 0)
+            model->nodes[n].right = 0;
+    model->leaf_count = 1;
+}
+
 TEST(what_is_nearly_oblivious_is_swept)
 {
     check_not(change_threshold, 3);
@@ -446,9 +455,31 @@ TEST(what_is_nearly_oblivious_is_swept)
     check_not(cut_branch, 3);
     check_not(add_in_float, 3);
     check_not(one_class_each, 3);
+    check_not(share_leaves, 3);
+}
+
+TEST(a_tree_of_seventeen_levels_is_swept)
+{
+    struct made made;
+
+    make_model(&(struct wish){.seed = 57,
+                              .features = 4,
+                              .scores = 2,
+                              .trees = 1,
+                              .least_depth = OBLIVIOUS_MAX_DEPTH + 1,
+                              .most_depth = OBLIVIOUS_MAX_DEPTH + 1,
+                              .thresholds = 20,
+                              .output = OUTPUT_SCORES},
+               &made);
+    compile(&made, false);
+    struct run_plan plan = run_plan(&made.flat, sweep_kernel(cpu_isa()));
+    struct expected expected = walk(&made, 65);
+    check_run(&made, &plan, &expected, NULL);
+    expected_free(&expected);
+    arena_free(made.arena);
 }
 
 RUN(T(leaves_of_every_width_add_up_as_in_the_oracle), T(a_binary_model_adds_up_as_in_the_oracle),
     T(trees_of_any_depth_stand_side_by_side), T(ranks_of_two_bytes_and_floats_answer_too),
     T(every_number_of_pixels_is_classified), T(codes_answer_as_their_values_do),
-    T(what_is_nearly_oblivious_is_swept))
+    T(what_is_nearly_oblivious_is_swept), T(a_tree_of_seventeen_levels_is_swept))
