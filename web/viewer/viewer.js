@@ -316,6 +316,11 @@ function remember() {
   history.replaceState(null, '', '#' + parts.join('&'));
 }
 
+/* Of a link that was cut or mistyped: what cannot be read is taken as it stands. */
+function decoded(text) {
+  try { return decodeURIComponent(text); } catch { return text; }
+}
+
 function recall() {
   const found = { layers: new Map() };
   for (const part of location.hash.slice(1).split('&')) {
@@ -324,11 +329,11 @@ function recall() {
       const [z, lat, lng] = value.split('/').map(Number);
       if ([z, lat, lng].every(Number.isFinite)) found.view = { z, lat, lng };
     } else if (key === 'swipe') {
-      const [at, left, right] = value.split(',').map(decodeURIComponent);
+      const [at, left, right] = value.split(',').map(decoded);
       if (layers.has(left) && layers.has(right)) found.swipe = { on: true, at: Math.min(100, Math.max(0, Number(at) || 0)), left, right };
     } else if (key === 'l') {
       const [id, ...rest] = value.split(';');
-      found.layers.set(decodeURIComponent(id), new Map(rest.map((r) => [r.slice(0, 1), decodeURIComponent(r.slice(2))])));
+      found.layers.set(decoded(id), new Map(rest.map((r) => [r.slice(0, 1), decoded(r.slice(2))])));
     }
   }
   return found;
@@ -340,7 +345,7 @@ function recalled(layer, said) {
   if (said.has('o')) change.opacity = Math.min(100, Math.max(0, Number(said.get('o')) || 0));
   if ((layer.info.styles || []).includes(said.get('s'))) change.style = said.get('s');
   if ((layer.info.seasons || []).includes(said.get('t'))) change.season = said.get('t');
-  if (said.get('h')) change.hidden = new Set(said.get('h').split(',').map(Number));
+  if (said.get('h')) change.hidden = new Set(said.get('h').split(',').map(Number).filter(Number.isInteger));
   return change;
 }
 
@@ -355,8 +360,10 @@ async function restore() {
     if (said) await layer.set(recalled(layer, said));
     else if (layer.shown) await layer.set({ shown: false });
   }
-  if (!link.layers.size) {
-    const ids = wanted.get('layer') ? [wanted.get('layer')]
+  const asked = link.layers.size ? [...link.layers.keys()] : wanted.get('layer') ? [wanted.get('layer')] : [];
+  const unknown = asked.filter((id) => !layers.has(id));
+  if (!link.layers.size || asked.length === unknown.length) {
+    const ids = asked.length ? asked
       : ['baseline', 'prediction'].map((k) => ([...layers.values()].reverse().find((l) => l.info.kind === k) || {}).id);
     const chosen = ids.filter((id) => layers.has(id)), style = wanted.get('style'), season = wanted.get('season');
     for (const id of chosen.length ? chosen : [...layers.keys()].slice(-1)) {
@@ -369,6 +376,8 @@ async function restore() {
   swipe.on = false;
   setSwipe(link.swipe || {});
   if (!link.view) startView();
+  $('absent').hidden = !unknown.length; // a line of its own: tiles that load have the other
+  $('absent').textContent = unknown.length ? `This server has no layer ${unknown.join(', ')}.` : '';
   quiet = false;
   remember();
 }
