@@ -1,4 +1,5 @@
 """The bundled viewer is one page that asks no other host, and its parts are all there."""
+import base64
 import http.server
 import json
 import pathlib
@@ -8,17 +9,20 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LEAFLET = pathlib.Path("/usr/share/javascript/leaflet/leaflet.min.js")
 CHROMIUM = shutil.which("chromium")
+PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
     """A server of two layers and no tiles; its page is what the test bundled."""
     protocol_version = "HTTP/1.1"
     page = b""
+    asked = set()  # tiles that were refused once
     layers = [{"id": "old", "title": "Old", "kind": "baseline", "styles": ["plain"], "seasons": []},
               {"id": "new", "title": "New", "kind": "prediction", "styles": ["plain", "margin"], "seasons": []}]
 
@@ -26,14 +30,20 @@ class Answers(http.server.BaseHTTPRequestHandler):
         path = self.path.split("?")[0]
         known = any(path.startswith(f"/layers/{layer['id']}/") for layer in self.layers)
         if path.startswith("/viewer"):
-            self.answer(200, self.page, "text/html")
+            self.answer(200, self.page + b'<img src="/late" hidden>', "text/html")
+        elif path == "/late":  # the page counts as loaded, and is looked at, when this has come
+            time.sleep(5)
+            self.answer(200, PIXEL, "image/png")
         elif path == "/layers":
             self.answer(200, {"layers": self.layers})
         elif known and path.endswith("tilejson.json"):
             self.answer(200, {"minzoom": 2, "maxzoom": 9, "bounds": [30, -18, 31, -17], "center": [30.5, -17.5, 8]})
         elif known and path.endswith("legend.json"):
             self.answer(200, {"type": "classes", "classification:classes": [{"value": 7, "name": "maize", "color_hint": "FFCC00"}]})
+        elif "/tiles/" in path and path in self.asked:
+            self.answer(200, PIXEL, "image/png")
         else:
+            self.asked.add(path)
             self.answer(404, {"title": "there is none"})
 
     def answer(self, status, body, kind="application/json"):
@@ -102,13 +112,20 @@ class Links(unittest.TestCase):
         cls.server.shutdown()
         cls.server.server_close()
 
-    def open(self, rest):
-        """Which layers are shown, and what the page says of those that there are not."""
+    def setUp(self):
+        Answers.asked.clear()
+
+    def dump(self, rest):
+        """The page as it stands when everything has come."""
         with tempfile.TemporaryDirectory() as profile:
-            page = subprocess.run(
-                [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}", "--virtual-time-budget=8000",
+            return subprocess.run(
+                [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}",
                  "--dump-dom", f"http://127.0.0.1:{self.server.server_address[1]}/viewer{rest}"],
                 check=True, capture_output=True, text=True, timeout=120).stdout
+
+    def open(self, rest):
+        """Which layers are shown, and what the page says of those that there are not."""
+        page = self.dump(rest)
         cards = re.findall(r'(?s)<section class="layer".*?</section>', page)
         shown = [re.search(r'class="title">([^<]*)', card)[1] for card in cards
                  if not re.search(r'<div class="settings"[^>]*\bhidden', card)]
@@ -126,6 +143,24 @@ class Links(unittest.TestCase):
 
     def test_a_link_that_is_cut_short_still_opens(self):
         self.assertEqual(self.open("#map=8/-17.5/30.5&l=new;h=x,7;s=%E0%A4%A"), (["New"], ""))
+
+    def test_a_tile_that_did_not_come_is_asked_for_again_when_the_map_moves(self):
+        link, whole = "#map=8/-17.5/30.5&l=new", Answers.page
+        tiles, said = self.tiles(link)
+        self.assertEqual((tiles.count(False) > 3, tiles.count(True), "a tile did not come" in said), (True, 0, True))
+        Answers.asked.clear()
+        try:
+            Answers.page = whole + b"<script>setTimeout(() => { location.hash = '#map=8/-17.501/30.501&l=new'; }, 3000)</script>"
+            tiles, said = self.tiles(link)
+        finally:
+            Answers.page = whole
+        self.assertEqual((tiles.count(True) > 3, tiles.count(False), said), (True, 0, ""))
+
+    def tiles(self, rest):
+        """Of each tile whether it has come, and what is said below the map's layers."""
+        page = self.dump(rest)
+        return ["leaflet-tile-loaded" in classes for classes in re.findall(r'<img[^>]*class="(leaflet-tile[^"]*)"', page)], \
+            re.search(r'(?s)<p id="status"[^>]*>(.*?)</p>', page)[1]
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ function query(parameters) {
 class Layer {
   constructor(info) {
     Object.assign(this, { info, id: info.id, shown: false, opacity: 100, style: (info.styles || [])[0] || '',
-      season: (info.seasons || [])[0] || '', hidden: new Set(), legend: null, tiles: null, tilejson: null });
+      season: (info.seasons || [])[0] || '', hidden: new Set(), legend: null, tiles: null, tilejson: null, failed: new Set() });
     this.path = `layers/${encodeURIComponent(info.id)}`;
     this.card = $('layer-template').content.cloneNode(true).firstElementChild;
     this.fill();
@@ -119,10 +119,20 @@ class Layer {
     const t = this.tilejson;
     const tiles = L.tileLayer(this.url(), { minZoom: t.minzoom, maxNativeZoom: t.maxzoom, maxZoom: 20, pane: this.pane(),
       bounds: this.bounds(), attribution: (this.info.synthetic ? 'synthetic · ' : '') + escapeHtml(this.info.attribution || '') });
-    tiles.on('tileerror', () => say(`${this.info.title}: a tile did not come; it is asked for again when the map moves`, true));
-    tiles.on('load', () => { if (!$('status').classList.contains('error')) say(''); });
+    const failed = this.failed;
+    const done = () => say(failed.size ? `${this.info.title}: a tile did not come; it is asked for again when the map moves` : '', failed.size);
+    tiles.on('tileerror', (e) => { failed.add(e.tile); done(); });
+    tiles.on('tileload', (e) => { if (failed.delete(e.tile)) done(); });
+    tiles.on('tileunload', (e) => failed.delete(e.tile));
+    tiles.on('load', done);
     tiles.on('loading', () => say('Loading tiles…'));
     return tiles;
+  }
+
+  /* What did not come is asked for again; Leaflet itself takes a tile that failed for one that is there. */
+  retry() {
+    for (const tile of this.failed) tile.src = String(tile.src);
+    if (!quiet && this.shown && !this.tilejson) this.set({});
   }
 
   /* A pane of its own, so that a swipe can clip it. */
@@ -398,6 +408,7 @@ function setupMap() {
   map.on('click', (e) => askPoint(e.latlng));
   map.on('move zoom resize', clip);
   map.on('moveend zoomend', () => { arrange(); remember(); });
+  map.on('moveend', () => { for (const layer of layers.values()) layer.retry(); });
   map.getContainer().addEventListener('keydown', (e) => {
     if (e.key === 'Enter' && e.target === map.getContainer()) askPoint(map.getCenter());
   });
