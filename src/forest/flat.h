@@ -1,7 +1,8 @@
 /*
  * flat: the compiled form of an ensemble. Every split becomes "value of a plane <= cut",
  * every rule about missing values and every set of categories a plane of its own, every float
- * a rank (docs/forest.md).
+ * a rank (docs/forest.md). Compiled files hold it as it is here: what changes in it, or in what it
+ * means, raises FLAT_FILE_VERSION (flat_file.h).
  *
  * Threads  immutable once made
  * Memory   everything lives in the arena that flat_compile() was given
