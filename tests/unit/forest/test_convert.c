@@ -243,14 +243,15 @@ TEST(two_classes_can_change_names)
 TEST(what_the_source_says_of_its_origin_is_kept)
 {
     AUTO(forest) before = convert_with("tilth_vote.tilth", &plain);
-    struct convert_wish wish = {.class_names = "maize=Mais", .golden_rows = 1};
+    struct convert_wish wish = {.class_names = "maize=Mais: Korn:#102030", .golden_rows = 1};
     AUTO(forest) forest = convert_with("tilth_vote.tilth", &wish);
 
     assert_true(forest_info(forest)->golden_rows > 1);
     assert_int_equal(forest_info(forest)->golden_rows, forest_info(before)->golden_rows);
     assert_false(forest_info(forest)->golden_own);
     assert_non_null(strstr(forest_info(forest)->provenance, "scikit-learn"));
-    assert_string_equal(forest_info(forest)->classes[1].name, "Mais");
+    assert_string_equal(forest_info(forest)->classes[1].name, "Mais: Korn");
+    assert_int_equal(forest_info(forest)->classes[1].color, 0x102030);
 }
 
 TEST(names_that_do_not_fit_the_model_are_refused)
@@ -264,6 +265,8 @@ TEST(names_that_do_not_fit_the_model_are_refused)
 
     assert_refused(refuse_with(&(struct convert_wish){.features = "a\nb\n"}, &err), TL_INVALID,
                    "the list of features has 2 names, m.txt has 4 features");
+    assert_refused(refuse_with(&(struct convert_wish){.features = "a\nb\nc\nd\ne"}, &err),
+                   TL_INVALID, "the list of features has 5 names, m.txt has 4 features");
     assert_refused(refuse_with(&(struct convert_wish){.features = "a\nb\na\nc\n"}, &err),
                    TL_INVALID, "the name a is there twice");
     assert_refused(refuse_with(&(struct convert_wish){.classes = "[\"a\"]"}, &err), TL_INVALID,
@@ -281,6 +284,8 @@ TEST(names_that_do_not_fit_the_model_are_refused)
                    "names no class");
     assert_refused(refuse_with(&(struct convert_wish){.class_names = "0=maize:#FFCC0"}, &err),
                    TL_INVALID, "six hex digits");
+    assert_refused(refuse_with(&(struct convert_wish){.class_names = "0=maize:#FFCC000"}, &err),
+                   TL_INVALID, "a colour is six hex digits");
     assert_refused(refuse_with(&(struct convert_wish){.features = "a\nb\nc\n\xff\n"}, &err),
                    TL_UNSUPPORTED, "the name of feature 3 is not UTF-8");
 }
