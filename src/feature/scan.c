@@ -113,7 +113,7 @@ static size_t range_size(const char *text, struct scan_name *name)
         return 0;
     name->first = (unsigned)strtoul(text + 1, NULL, 10);
     name->last = (unsigned)strtoul(text + from + 3, NULL, 10);
-    name->width = text[1] == '0' ? (int)from : 0;
+    name->width = (int)from; /* of "01"; what follows "8" is wider by itself */
     return from + to + 4;
 }
 

@@ -2,12 +2,15 @@
  * The kernel of shallow.h. Besides VECTOR_BYTES, le_u8 and le_u16 (kernel.h) an instruction set
  * defines
  *
- *   join_bits(to, bits, step, count)   bit b of to[i] = bit i of bits[b * step], b < count, 64
- * bytes
+ *   join_bits(to, bits, step, count)       bit b of to[i] = bit i of bits[b * step], for b < count
+ *                                          and 64 bytes
  *
- * and, where there is an instruction for it, SELECT_BITS(which, ones, zeros): bits of `ones` where
- * `which` has ones, else of `zeros`. It defines the two functions of sweep_kernel.shallow. Included
- * by sweep_<isa>.c and by nobody else, hence no guard against a second inclusion.
+ * and, where there is an instruction for it,
+ *
+ *   SELECT_BITS(which, ones, zeros)        bits of `ones` where `which` has ones, else of `zeros`
+ *
+ * It defines the two functions of sweep_kernel.shallow. Included by sweep_<isa>.c and by nobody
+ * else, hence no guard against a second inclusion.
  */
 #include "forest/shallow.h"
 #include "forest/sweep.h"

@@ -1,7 +1,7 @@
 /*
  * Rings become edges. Each edge is halved in longitude and latitude until the middle of it lies
- * where the middle of its straight image is; it is walked from its lesser end to its greater one,
- * so that two polygons that share it get the same numbers, whichever way round they go.
+ * where the middle of its straight image is. Halves are the same from either end, so that two
+ * polygons that share an edge get the same numbers, whichever way round they go.
  */
 #include "base/buf.h"
 #include "geo/area_impl.h"
@@ -95,7 +95,6 @@ static enum tl_code follow(struct tracing *t, const struct vertex *a, const stru
 static enum tl_code trace_edge(struct tracing *t, struct area_point p, struct area_point q,
                                struct tl_err *err)
 {
-    bool turn = q.lon < p.lon || (q.lon == p.lon && q.lat < p.lat);
     struct vertex a, b;
 
     if (p.lon == q.lon && p.lat == q.lat)
@@ -105,8 +104,8 @@ static enum tl_code trace_edge(struct tracing *t, struct area_point p, struct ar
                        "an edge of the area goes from longitude %.9g to %.9g: cut it where it "
                        "crosses the antimeridian (RFC 7946, 3.1.9), or put points between",
                        p.lon, q.lon);
-    TL_TRY(place(t, turn ? q : p, &a, err));
-    TL_TRY(place(t, turn ? p : q, &b, err));
+    TL_TRY(place(t, p, &a, err));
+    TL_TRY(place(t, q, &b, err));
     return follow(t, &a, &b, DEEPEST, err);
 }
 

@@ -526,16 +526,26 @@ static uint8_t *world_inside(const struct world *w)
     return inside;
 }
 
+/* 1 for each pixel of the land that neither the area nor the mask leaves out. */
+static uint8_t *world_wanted(const struct world *w)
+{
+    uint8_t *wanted = world_inside(w);
+
+    for (uint32_t i = 0; w->spec.mask.source && i < LAND_PIXELS; i++)
+        wanted[i] &= land_baseline(i % LAND_WIDTH, i / LAND_WIDTH) == 4;
+    return wanted;
+}
+
 static struct raster classify_land(const struct world *w)
 {
-    uint8_t *inside = world_inside(w);
+    uint8_t *wanted = world_wanted(w);
     struct raster raster = raster_new(LAND_WIDTH, LAND_HEIGHT, 1 + w->spec.more_count);
 
     for (uint32_t y = 0, i = 0; y < LAND_HEIGHT; y++) {
         for (uint32_t x = 0; x < LAND_WIDTH; x++, i++) {
             float b = land_sample(BAND_B, x, y);
 
-            if (!inside[i] || (w->spec.mask.source && land_baseline(x, y) != 4))
+            if (!wanted[i])
                 raster.label[i] = CLASS_MASKED;
             else if (land_valid(x, y)) {
                 float sum = land_sample(BAND_A, x, y);
@@ -548,7 +558,7 @@ static struct raster classify_land(const struct world *w)
             }
         }
     }
-    free(inside);
+    free(wanted);
     return raster;
 }
 
@@ -572,13 +582,6 @@ static void filter_land(struct raster *raster, const struct post *post)
     assert_ok(post_run(post, &frame, scratch, raster->label, raster->width, &err));
     free(framed);
     free(confidence);
-}
-
-static bool land_votes(const struct world *w, int64_t x, int64_t y)
-{
-    return x >= 0 && y >= 0 && x < LAND_WIDTH && y < LAND_HEIGHT &&
-           land_valid((uint32_t)x, (uint32_t)y) &&
-           (!w->spec.mask.source || land_baseline((uint32_t)x, (uint32_t)y) == 4);
 }
 
 /* The mean of the votes around a pixel, [class][pixel]: from them, and from those that count. */
@@ -638,15 +641,15 @@ static struct raster smooth_land(const struct world *w, unsigned times)
     struct raster raster = raster_new(LAND_WIDTH, LAND_HEIGHT, 1 + w->spec.more_count);
     float *p = calloc((size_t)8 * LAND_PIXELS, sizeof(*p)),
           *next = calloc((size_t)8 * LAND_PIXELS, sizeof(*next));
-    uint8_t *votes = malloc(LAND_PIXELS);
+    uint8_t *votes = world_wanted(w);
     double mean[8];
 
     for (uint32_t i = 0; i < LAND_PIXELS; i++) {
         uint32_t x = i % LAND_WIDTH, y = i / LAND_WIDTH;
 
-        votes[i] = land_votes(w, x, y);
-        if (w->spec.mask.source && land_baseline(x, y) != 4)
+        if (!votes[i])
             raster.label[i] = CLASS_MASKED;
+        votes[i] &= land_valid(x, y);
         for (unsigned c = 0; c < 8; c++)
             p[(size_t)c * LAND_PIXELS + i] =
                 vote_probability(c, land_sample(BAND_A, x, y), land_sample(BAND_B, x, y));

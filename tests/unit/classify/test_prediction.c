@@ -158,6 +158,18 @@ TEST(any_partition_gives_the_whole_raster_smoothed_before_other_steps)
     assert_any_partition(&post, true, 16);
 }
 
+TEST(any_partition_gives_the_whole_raster_smoothed_within_an_area)
+{
+    const struct post often = smoothed(8);
+    const struct post post = {.count = 3,
+                              .steps = {{.op = POST_SMOOTH, .size = 2},
+                                        {.op = POST_MAJORITY, .size = 5},
+                                        {.op = POST_SIEVE, .size = 20, .connect = 8}}};
+
+    assert_any_partition_of(&often, AREA, 17, TL_COUNT(land_more));
+    assert_any_partition_of(&post, AREA | MASK, 18, TL_COUNT(land_more));
+}
+
 TEST(single_pixels_and_lines_of_them_are_the_whole_rasters_smoothed)
 {
     static const uint32_t corners[] = {0, 1, 510, 511, 512, 513, 1023, 1024, 1098, 1099, 1299};
@@ -226,6 +238,29 @@ TEST(a_smoothing_classifies_what_it_reaches_and_no_more)
         for (uint32_t x = 0; x < LAND_WIDTH; x++)
             assert_int_equal(atomic_load(&fake.seen[y * LAND_WIDTH + x]),
                              x >= 509 && x < 595 && y < 17 && land_valid(x, y));
+    world_release(&w);
+}
+
+TEST(a_smoothing_reaches_nothing_outside_of_the_area)
+{
+    struct world w;
+    unsigned seen = 0;
+
+    world_init(&w, 0, false);
+    world_area(&w);
+    w.spec.post = smoothed(3);
+    world_open(&w, NULL);
+    uint8_t *inside = world_inside(&w);
+    for (uint32_t i = 0; i < 9; i++)
+        block_unref(read_block(w.prediction, whole_block(0, i % 3, i / 3)));
+    for (uint32_t i = 0; i < LAND_PIXELS; i++) {
+        bool valid = inside[i] && land_valid(i % LAND_WIDTH, i / LAND_WIDTH);
+
+        assert_int_equal(atomic_load(&fake.seen[i]) > 0, valid);
+        seen += valid;
+    }
+    assert_true(seen > 10000);
+    free(inside);
     world_release(&w);
 }
 
@@ -1069,7 +1104,7 @@ TEST(a_point_of_a_layer_that_smooths_tells_what_its_block_shows)
         assert_ok(prediction_point(w.prediction, cells[i], &errand, arena, &point, &err));
         assert_int_equal(point.label, raster.label[at]);
         assert_int_equal(point.confidence, raster.confidence[at]);
-        assert_int_equal(point.probability != NULL, land_votes(&w, x, y));
+        assert_int_equal(point.probability != NULL, land_valid(x, y) && land_baseline(x, y) == 4);
         if (!point.probability)
             continue;
         classified++;
@@ -1097,9 +1132,11 @@ RUN(T(any_partition_gives_the_whole_raster_within_an_area),
     T(any_partition_gives_the_whole_raster_after_a_chain_of_steps),
     T(any_partition_gives_the_whole_raster_smoothed),
     T(any_partition_gives_the_whole_raster_smoothed_before_other_steps),
+    T(any_partition_gives_the_whole_raster_smoothed_within_an_area),
     T(single_pixels_and_lines_of_them_are_the_whole_rasters_smoothed),
     T(a_smoothed_feature_that_is_not_a_number_weighs_nothing),
     T(a_smoothing_classifies_what_it_reaches_and_no_more),
+    T(a_smoothing_reaches_nothing_outside_of_the_area),
     T(only_pixels_that_were_asked_for_are_classified_and_only_once),
     T(masked_pixels_and_nodata_never_reach_the_forest),
     T(what_is_outside_the_area_is_neither_fetched_nor_classified),

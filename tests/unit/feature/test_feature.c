@@ -250,6 +250,7 @@ TEST(a_refusal_says_the_column_and_what_was_expected)
     assert_refused(refused("a < b < a"), TL_INVALID, "column 7: comparisons do not chain");
     assert_refused(refused("1e99"), TL_INVALID, "column 1: 1e99 is too large for float32");
     assert_refused(refused("2a"), TL_INVALID, "column 2: expected an operator after the number");
+    assert_refused(refused("2_"), TL_INVALID, "column 2: expected an operator after the number");
     assert_refused(refused("a = b"), TL_INVALID, "column 3: expected an operator, not \"=\"");
     assert_refused(refused("a + \x01"), TL_INVALID,
                    "column 5: expected a number, a band or \"(\", "
@@ -297,6 +298,8 @@ TEST(a_name_with_a_range_is_a_series)
                    "column 14: a name has one range");
     assert_refused(refused_with("max(t{1..129}.v)", find_step), TL_LIMIT,
                    "a range of 129 names; the limit is 128");
+    assert_refused(refused_with("max(t{9990..10005}.v)", find_step), TL_INVALID,
+                   "column 6: a range of names is written {1..12}");
     assert_refused(refused_with("slope(t1.v)", find_step), TL_INVALID,
                    "column 1: slope() is of at least 2 values");
     assert_refused(refused("{1..2}"), TL_INVALID, "expected a number");
@@ -426,6 +429,23 @@ TEST(text_beyond_the_limit_is_refused_and_at_the_limit_taken)
     assert_too_large("a+", 2048, "a", "more than 4096 characters");
 }
 
+/* Of numbers and of the names of a range: one character decides. */
+TEST(a_number_of_63_characters_and_a_name_of_255_are_the_longest)
+{
+    assert_too_large("0", 62, ".5", "a number of 64 characters; the limit is 63");
+    for (size_t more = 0; more < 2; more++) {
+        char *number = repeated("0", 60 + more, ".5"), *name = repeated("n", 253 + more, "");
+        char series[300];
+
+        snprintf(series, sizeof(series), "max(%s.{1..2})", name);
+        enum tl_code of_number = refused(number), of_name = refused_with(series, find_any);
+        free(number);
+        free(name);
+        assert_int_equal(of_number, TL_OK);
+        assert_int_equal(of_name, more ? TL_LIMIT : TL_OK);
+    }
+}
+
 TEST(nesting_beyond_the_limit_is_refused)
 {
     assert_too_large("(", 65, "a", "nested deeper than 64");
@@ -446,4 +466,5 @@ RUN(T(every_operator_gives_the_bits_that_numpy_gives),
     T(a_text_may_end_anywhere), T(what_a_document_may_cost_is_bounded),
     T(what_is_alive_at_a_time_is_bounded),
     T(text_beyond_the_limit_is_refused_and_at_the_limit_taken),
+    T(a_number_of_63_characters_and_a_name_of_255_are_the_longest),
     T(nesting_beyond_the_limit_is_refused))

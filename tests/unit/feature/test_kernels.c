@@ -29,8 +29,11 @@ static void check_op(enum cpu_isa isa, unsigned op, const float *const *in)
                      (double)in[0][i], (double)in[1][i], (double)got[i], (double)expected[i]);
 }
 
-TEST(every_operation_gives_the_same_bits_on_every_processor)
+/* The plain ones are held against numpy, in test_feature.c. */
+TEST(every_operation_gives_the_bits_of_the_plain_one)
 {
+    if (feature_kernels(cpu_isa()) == feature_kernels(ISA_SCALAR))
+        skip(); /* this processor has no others */
     float strips[3][FEATURE_STRIP];
     const float *const in[] = {strips[0], strips[1], strips[2]};
 
@@ -40,9 +43,9 @@ TEST(every_operation_gives_the_same_bits_on_every_processor)
         strips[1][i] = edges[i % 16];
         strips[2][i] = (float)i;
     }
-    for (enum cpu_isa isa = ISA_SCALAR; isa <= cpu_isa(); isa++)
+    for (enum cpu_isa isa = ISA_AVX2; isa <= cpu_isa(); isa++)
         for (unsigned op = 0; op < FEATURE_STORE; op++)
             check_op(isa, op, in);
 }
 
-RUN(T(every_operation_gives_the_same_bits_on_every_processor))
+RUN(T(every_operation_gives_the_bits_of_the_plain_one))

@@ -251,6 +251,8 @@ static void check_ways(const struct made *made, size_t count, const struct run_t
 
                 /* Where it pays is not asked: what it gives is. */
                 plan.shallow = made->flat.shallow && plan.kernel->shallow[made->flat.type];
+                assert_int_equal(plan.shallow,
+                                 made->flat.shallow && plan.kernel->isa != ISA_SCALAR);
                 plan.sorted = b % 2;
                 plan.block_px = blocks[b];
                 plan.unit_px = b % 2 ? 65536 : 1000;
@@ -373,6 +375,7 @@ TEST(more_questions_than_a_group_has_room_for_are_asked_in_several)
     for (uint32_t g = 0; g < shallow->group_count; g++)
         trees += shallow->groups[g].tree_count;
     assert_int_equal(trees, wish.trees);
+    assert_false(run_plan(&made.flat, sweep_kernel(cpu_isa())).shallow);
     check_ways(&made, MAX_PX, &(struct run_task){.planes = made.planes});
     arena_free(made.arena);
 }
@@ -394,6 +397,9 @@ TEST(a_question_that_many_trees_ask_is_answered_once)
         thresholds += made.flat.rankers[p].count;
     assert_int_equal(made.flat.shallow->group_count, 1);
     assert_int_equal(made.flat.shallow->most_tests, thresholds);
+    for (enum cpu_isa isa = ISA_SCALAR; isa <= cpu_isa(); isa++)
+        assert_int_equal(run_plan(&made.flat, sweep_kernel(isa)).shallow,
+                         sweep_kernel(isa)->isa != ISA_SCALAR);
     arena_free(made.arena);
 }
 

@@ -165,13 +165,15 @@ static void assert_window(const struct area *area, struct area_window window)
 
 static struct area_window random_window(uint32_t *seed)
 {
-    uint8_t level = (uint8_t)(next_random(seed) % 4);
+    uint8_t level = (uint8_t)(next_random(seed) % 6);
     uint32_t width = (WIDTH + (1u << level) - 1) >> level;
     uint32_t height = (HEIGHT + (1u << level) - 1) >> level;
     uint32_t x = next_random(seed) % width, y = next_random(seed) % height;
 
-    return (struct area_window){level, x, y, 1 + next_random(seed) % (width - x),
-                                1 + next_random(seed) % (height - y)};
+    /* Half of them small: most of those meet no edge, and one pixel speaks for all. */
+    uint32_t most = next_random(seed) % 2 ? 3 : WIDTH;
+    return (struct area_window){level, x, y, 1 + next_random(seed) % TL_MIN(width - x, most),
+                                1 + next_random(seed) % TL_MIN(height - y, most)};
 }
 
 /* Rings anywhere, on the grid and around it, crossing themselves and each other. Every eighth is
@@ -216,7 +218,7 @@ TEST(every_pixel_is_where_whole_numbers_say_in_any_window_of_any_level)
             continue;
         }
         near++;
-        for (int i = 0; i < 4; i++)
+        for (int i = 0; i < 16; i++)
             assert_window(area, random_window(&seed));
         area_unref(area);
     }
@@ -310,6 +312,46 @@ TEST(a_window_far_from_all_edges_is_not_touched_or_all_inside)
     assert_true(area_touches(area, &land));
     assert_true(area_touches(area, &edge));
     area_unref(area);
+}
+
+/* Edges between two columns of centres, and on one; a corner at the height of a row. */
+TEST(each_pixel_inside_is_a_window_that_is_touched)
+{
+    static const int boxes[][4] = {{5 * FINE + 12, 80, 640, 640}, {800, 80, 1200, 648}};
+
+    begin();
+    add_box(0, boxes[0]);
+    add_box(1, boxes[1]);
+    begin_ring(2);
+    add_fine(96, 1200);
+    add_fine(0, 100 * FINE + 8);
+    add_fine(96, 2000);
+    add_fine(3000, 2000);
+    add_fine(3000, 1200);
+    end_ring();
+    struct area *area = open_area(&plain);
+    for (uint32_t i = 0; i < PIXELS; i++)
+        assert_window(area, (struct area_window){0, i % WIDTH, i / WIDTH, 1, 1});
+    area_unref(area);
+}
+
+/* Where a row's last crossing is too far to the right to be kept, it is missed, not another's. */
+TEST(a_polygon_that_ends_far_to_the_right_goes_on_to_the_last_column)
+{
+    static const int boxes[][4] = {{1600, 160, 9 * WIDTH * FINE, 1600}, {320, 320, 640, 640}};
+
+    begin();
+    add_box(0, boxes[0]);
+    add_box(1, boxes[1]);
+    struct area *area = open_area(&plain);
+    assert_window(area, (struct area_window){0, 0, 0, WIDTH, HEIGHT});
+    begin();
+    add_box(0, boxes[1]);
+    add_box(1, boxes[0]);
+    struct area *other = open_area(&plain);
+    assert_window(other, (struct area_window){0, 0, 0, WIDTH, HEIGHT});
+    area_unref(area);
+    area_unref(other);
 }
 
 /* ---- polygons side by side ---- */
@@ -416,6 +458,35 @@ TEST(a_parallel_is_followed_to_a_sixteenth_of_a_pixel)
     area_unref(area);
 }
 
+/* About the crossing of the equator and the central meridian the map is the same turned round: the
+ * middle of an edge through it lies where a straight one has it, and its quarters do not. */
+TEST(an_edge_that_bends_both_ways_is_what_its_hundred_pieces_are)
+{
+    const struct grid grid = {utm, {200000, 10330000, 100, 100}, 6000, 6600};
+    uint8_t *inside[2];
+
+    for (int cut = 0; cut < 2; cut++) {
+        begin();
+        begin_ring(0);
+        for (int i = 0; i <= 100; i += cut ? 1 : 100)
+            add_point(30.5 + 0.05 * i, -2.5 + 0.05 * i);
+        add_point(30.5, 2.5);
+        end_ring();
+        struct area *area = open_area(&grid);
+        inside[cut] = fill(area, (struct area_window){0, 0, 0, grid.width, grid.height});
+        area_unref(area);
+    }
+    size_t pixels = (size_t)grid.width * grid.height, other = 0, both = 0;
+    for (size_t i = 0; i < pixels; i++) {
+        other += inside[0][i] != inside[1][i];
+        both += inside[0][i] & inside[1][i];
+    }
+    free(inside[0]);
+    free(inside[1]);
+    assert_true(both > pixels / 4);
+    assert_true(other < grid.width / 8); /* a sixteenth of a pixel on either side */
+}
+
 static void add_degrees(uint32_t polygon, double west, double east)
 {
     begin_ring(polygon);
@@ -477,6 +548,10 @@ TEST(what_cannot_lie_on_the_grid_is_refused)
     begin();
     add_degrees(0, -17, -15);
     assert_refused(area_new(&outline, &plain, &area, &err), TL_INVALID, "longitude comes first");
+    static const int west[4] = {-900, 100, -100, 800};
+    begin();
+    add_box(0, west);
+    assert_refused(area_new(&outline, &plain, &area, &err), TL_INVALID, "longitude comes first");
     begin();
     add_degrees(0, -100, 100);
     assert_refused(area_new(&outline, &plain, &area, &err), TL_INVALID, "antimeridian");
@@ -517,8 +592,11 @@ RUN_BETWEEN(before_all, after_all,
             T(an_edge_through_centres_gives_them_to_what_is_right_of_it_and_below),
             T(a_polygon_smaller_than_a_pixel_has_it_where_it_holds_the_centre),
             T(a_window_far_from_all_edges_is_not_touched_or_all_inside),
+            T(each_pixel_inside_is_a_window_that_is_touched),
+            T(a_polygon_that_ends_far_to_the_right_goes_on_to_the_last_column),
             T(polygons_that_share_vertices_share_no_pixel_and_leave_none_out),
             T(a_parallel_is_followed_to_a_sixteenth_of_a_pixel),
+            T(an_edge_that_bends_both_ways_is_what_its_hundred_pieces_are),
             T(a_grid_over_the_antimeridian_has_both_sides_of_a_cut_polygon),
             T(thousands_of_polygons_in_a_row_are_filled_a_few_rows_at_a_time),
             T(what_cannot_lie_on_the_grid_is_refused),

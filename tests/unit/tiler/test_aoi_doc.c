@@ -54,6 +54,9 @@ TEST(every_kind_of_area_is_read)
     assert_rings("{\"type\":\"FeatureCollection\",\"crs\":{\"type\":\"name\",\"properties\":"
                  "{\"name\":\"urn:ogc:def:crs:OGC:1.3:CRS84\"}},\"features\":[" FEATURE "]}",
                  0, 0);
+    assert_rings("{\"type\":\"FeatureCollection\",\"crs\":{\"type\":\"name\",\"properties\":"
+                 "{\"name\":\"EPSG:4326\"}},\"features\":[" FEATURE "]}",
+                 0, 0);
 }
 
 #define BAD_RING(ring) "{\"type\":\"Polygon\",\"coordinates\":[" RING_A "," ring "]}"
@@ -75,6 +78,10 @@ TEST(a_refusal_says_where)
                    "coordinates[1]: a ring ends where it begins, at 1, 2; this is 1, 3");
     assert_refused(parse(BAD_RING("[[179,2],[-179,2],[-179,3],[179,2]]")), TL_INVALID,
                    "coordinates[1][1]: from longitude 179 to -179: cut polygons");
+    assert_refused(parse(BAD_RING("[[179,2],[179,4],[-179,3],[179,2]]")), TL_INVALID,
+                   "coordinates[1][2]: from longitude 179 to -179");
+    assert_refused(parse(BAD_RING("[[179,2],[0,4],[-1.5,3],[179,2]]")), TL_INVALID,
+                   "coordinates[1][3]: from longitude -1.5 to 179");
     assert_refused(parse(BAD_RING("[[1,2],[2,2],[2,1e999],[1,2]]")), TL_INVALID, "aoi.geojson:1:");
     assert_refused(parse(BAD_RING("7")), TL_INVALID, "coordinates[1]");
 }
@@ -124,6 +131,9 @@ TEST(a_million_points_are_the_most)
     assert_int_equal(outline->rings[0].count, AREA_MAX_POINTS);
     many.size = before_last;
     buf_puts(&many, ",[1,1],[0,1]]]}");
+    assert_refused(parse_bytes(many.bytes, many.size), TL_LIMIT, "more than 1000000 points");
+    many.size = before_last;
+    buf_puts(&many, ",[0,1]],[[0,0],[1,0],[1,1],[0,0]]]}");
     assert_refused(parse_bytes(many.bytes, many.size), TL_LIMIT, "more than 1000000 points");
 }
 
