@@ -29,5 +29,5 @@ set(TILTH_LEFT_OUT
   image/encode raster/block_read raster/codec raster/cog raster/gdal_source raster/raster
   raster/resample raster/slab raster/taint raster/tiff raster/warp raster/warp_gdal raster/warp_worldcover
   store/fetch store/file_object store/href store/remote_object store/s3 store/sigv4
-  tiler/layer_open tiler/render tiler/tiler
+  tiler/layer_bands tiler/layer_open tiler/render tiler/tiler
   fuzz/tiff fuzz/block fuzz/path)
