@@ -18,7 +18,7 @@ enum {
     RULES = 2 * MISSING_COUNT,
     /* Leaves are kept by number where one in so many is not pure: votes are counted sooner, rows
      * are added later. */
-    ROWS_FOR_LEAVES = 8,
+    ROWS_FOR_LEAVES = 32,
     /* Leaves of so many numbers are copied for every tree that has them: they take less than the
      * nodes, some times over. Wider ones, of which a file may share few among all its trees, are
      * numbered as they are there; so are those that have lines. */

@@ -84,6 +84,8 @@ TEST(forests_of_every_flat_type_give_the_same_bits_everywhere)
          0xee4a9b3271a3b3c4},
         {{.seed = 4, .features = 3, .classes = 7, .trees = 300, .splits = 12, .pure_percent = 90},
          0xf48afdbc465622d0},
+        {{.seed = 5, .features = 3, .classes = 7, .trees = 300, .splits = 12, .pure_percent = 98},
+         0xd8c5da7a773290b1},
     };
 
     for (size_t c = 0; c < TL_COUNT(cases); c++) {
