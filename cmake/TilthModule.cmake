@@ -81,23 +81,30 @@ function(tilth_unit_tests name)
   endforeach()
 endfunction()
 
-# tilth_fuzz(<module> <target>): tests/fuzz/fuzz_<target>.c as a libFuzzer program under the
-# fuzz preset, and everywhere as a replay of tests/fuzz/corpus/<target>/.
+# tilth_fuzz(<module> <target> [SOURCE <name>] [DEFINE ..]): tests/fuzz/fuzz_<name>.c, as the target
+# is called when not said otherwise, as a libFuzzer program under the fuzz preset, and everywhere as a
+# replay of tests/fuzz/corpus/<target>/.
 function(tilth_fuzz module target)
+  cmake_parse_arguments(F "" "SOURCE" "DEFINE" ${ARGN})
   if(NOT TARGET tilth_${module} OR fuzz/${target} IN_LIST TILTH_LEFT_OUT)
     return()
   endif()
-  set(source ${PROJECT_SOURCE_DIR}/tests/fuzz/fuzz_${target}.c)
+  if(NOT F_SOURCE)
+    set(F_SOURCE ${target})
+  endif()
+  set(source ${PROJECT_SOURCE_DIR}/tests/fuzz/fuzz_${F_SOURCE}.c)
   if(NOT EXISTS ${source})
     return()
   endif()
   if(TILTH_FUZZ)
     add_executable(fuzz_${target} ${source})
+    target_compile_definitions(fuzz_${target} PRIVATE ${F_DEFINE})
     target_link_options(fuzz_${target} PRIVATE -fsanitize=fuzzer)
     target_link_libraries(fuzz_${target} PRIVATE tilth_${module} tilth_flags m)
   endif()
   if(TILTH_TESTS)
     add_executable(replay_${target} ${source} ${PROJECT_SOURCE_DIR}/tests/fuzz/replay.c)
+    target_compile_definitions(replay_${target} PRIVATE ${F_DEFINE})
     target_link_libraries(replay_${target} PRIVATE tilth_${module} tilth_flags m)
     add_test(NAME fuzz.${target}
              COMMAND replay_${target} ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${target})

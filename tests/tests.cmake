@@ -1,9 +1,13 @@
 # Tests that are not the unit tests of one folder (those: tests/unit/<folder>/test_*.c).
 
-# Fuzz targets: tests/fuzz/fuzz_<name>.c. One line each, module first.
+# Fuzz targets: tests/fuzz/fuzz_<name>.c. One line each, module first; the readers of models share one.
 tilth_fuzz(raster tiff)
 tilth_fuzz(raster block)
-tilth_fuzz(forest model)
+tilth_fuzz(forest lightgbm SOURCE model DEFINE TILTH_FUZZ_FORMAT="LightGBM text")
+tilth_fuzz(forest xgboost SOURCE model DEFINE TILTH_FUZZ_FORMAT="XGBoost")
+tilth_fuzz(forest catboost SOURCE model DEFINE TILTH_FUZZ_FORMAT="CatBoost JSON")
+tilth_fuzz(forest onnx SOURCE model DEFINE TILTH_FUZZ_FORMAT="ONNX")
+tilth_fuzz(forest model_file SOURCE model DEFINE TILTH_FUZZ_FORMAT="tilth model file")
 tilth_fuzz(feature feature)
 tilth_fuzz(base config)
 tilth_fuzz(store range_reply)

@@ -1,8 +1,8 @@
 /*
- * Every model reader, told apart by the first bytes as in production. What is accepted is
- * run, in the kernel and in the oracle, and must come out alike; written as a file of tilth's own
- * it gives the same, unless its names do not go into one, and so it does compiled. Of a file that
- * is compiled already the section is taken for undamaged, whatever it says.
+ * A model reader, that of TILTH_FUZZ_FORMAT, told by the first bytes as in production. What is
+ * accepted is run, in the kernel and in the oracle, and must come out alike; written as a file of
+ * tilth's own it gives the same, unless its names do not go into one, and so it does compiled. Of a
+ * file that is compiled already the section is taken for undamaged, whatever it says.
  */
 #include "base/arena.h"
 #include "base/blob.h"
@@ -12,6 +12,7 @@
 #include "forest/flat_file.h"
 #include "forest/load.h"
 #include "forest/output.h"
+#include "model/model.h"
 #include "model/section.h"
 
 #include <stdint.h>
@@ -85,6 +86,8 @@ static struct blob *sealed(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    if (strcmp(model_format(data, size), TILTH_FUZZ_FORMAT) != 0)
+        return 0;
     AUTO(blob) file = blob_copy(data, size);
     AUTO(blob) compiled = sealed(data, size);
     AUTO(forest) forest = NULL;
