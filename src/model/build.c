@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Copies of shared nodes: no file costs much more than its size. */
-enum { COPIES = 16, COPIES_FREE = 1 << 16 };
+enum { COPIES = 16, COPIES_FREE = 1 << 13 };
 
 /* A node that waits to be appended. */
 struct waiting {
@@ -27,6 +27,7 @@ void build_release(struct model_build *build)
     buf_release(&build->lines);
     buf_release(&build->terms);
     buf_release(&build->stack);
+    buf_release(&build->seen);
 }
 
 int32_t build_leaf(struct model_build *build, const double *values, uint32_t width)
@@ -83,6 +84,40 @@ void build_exact(float *values, size_t count, struct buf *bounds)
         /* -infinity has nothing below it; of no use as a category either. */
         build_run(bounds, nextafterf(x, -INFINITY), x);
     }
+}
+
+enum tl_code build_values(const struct model_build *build, struct doc_value list,
+                          struct build_values *ret_values)
+{
+    struct build_values made = {.count = (uint32_t)doc_count(list)};
+    struct doc_items items = doc_items(list);
+    struct doc_value item;
+    struct doc_text key;
+    double number;
+
+    if (list.kind != DOC_ARRAY)
+        return TL_OK;
+    made.values = arena_alloc(build->arena, made.count + 1UL, sizeof(*made.values));
+    if (!made.values)
+        return build_no_memory(build);
+    for (uint32_t i = 0; i < made.count && doc_next(&items, &key, &item); i++) {
+        if (item.kind != DOC_NUMBER || !doc_double(item, &number)) {
+            made.words = true;
+            break;
+        }
+        float near = (float)number;
+        made.values[i] = (double)near == number ? near : NAN;
+    }
+    *ret_values = made;
+    return TL_OK;
+}
+
+enum tl_code build_refuse_words(const struct model_build *build, uint32_t feature)
+{
+    return tl_fail(build->err, TL_UNSUPPORTED,
+                   "%s: tree %u: the categories of feature %s are words; a raster has numbers: "
+                   "encode them before training",
+                   build->name, build->tree, build->model->info.features[feature]);
 }
 
 enum tl_code build_set(struct model_build *build, const struct buf *bounds, uint32_t *ret_set)
@@ -144,12 +179,14 @@ static enum tl_code check_waiting(const struct model_build *build, const struct 
                        "%s: tree %u is deeper than %d; train with a smaller max_depth", build->name,
                        build->tree, MODEL_MAX_DEPTH);
     uint64_t nodes = node_count(build) - first;
-    if (!from->shared && nodes >= from->count)
-        return refuse_node(build, at->source, "it is reached twice");
+    if (!from->shared && build->seen.bytes[at->source]++)
+        return refuse_node(build, at->source, "it is its own ancestor, or the child of two nodes");
     if (first + nodes >= build->sourced * COPIES + COPIES_FREE)
-        return tl_fail(build->err, TL_LIMIT,
-                       "%s: tree %u shares so many nodes that they would be %ju spread out",
-                       build->name, build->tree, (uintmax_t)(first + nodes));
+        return tl_fail(
+            build->err, TL_LIMIT,
+            "%s: tree %u shares so many nodes that they would be %ju spread out; export a "
+            "tree of which no node has two parents",
+            build->name, build->tree, (uintmax_t)(first + nodes));
     if (nodes >= MODEL_MAX_TREE_NODES || first + nodes >= MODEL_MAX_NODES)
         return tl_fail(build->err, TL_LIMIT, "%s: more than %u nodes in tree %u, or %ju in all",
                        build->name, MODEL_MAX_TREE_NODES, build->tree, (uintmax_t)MODEL_MAX_NODES);
@@ -192,6 +229,12 @@ enum tl_code build_tree(struct model_build *build, const struct build_source *fr
                        MODEL_MAX_TREES);
     build->sourced += from->own ? from->own : from->count;
     buf_clear(&build->stack);
+    buf_clear(&build->seen);
+    uint8_t *seen = from->shared ? NULL : buf_extend(&build->seen, from->count);
+    if (seen)
+        memset(seen, 0, from->count);
+    else if (!from->shared)
+        return build_no_memory(build);
     push(build, (struct waiting){from->root, UINT32_MAX, 1, false});
     if (buf_failed(&build->stack))
         return build_no_memory(build);

@@ -9,6 +9,7 @@
 #define TILTH_MODEL_BUILD_H
 
 #include "base/buf.h"
+#include "model/doc.h"
 #include "model/model.h"
 
 /* Leaves within this leave 1e5 of them far from float32's infinity. */
@@ -24,7 +25,7 @@ struct model_build {
     uint64_t sourced; /* nodes that trees had in the file, so far */
     struct buf nodes, leaves, offsets, scores, sets;
     struct buf lines, terms; /* one line per leaf, or none at all */
-    struct buf stack;        /* of build_tree() */
+    struct buf stack, seen;  /* of build_tree(); a byte per node of its source */
 };
 
 /* A tree as its file has it: nodes by number, `left` < 0 in a leaf, whose `right` is then a
@@ -71,6 +72,18 @@ void build_run(struct buf *bounds, float above, float upto);
 
 /* Appends the runs of exactly these floats, which it sorts; before any other run. NaN is none. */
 void build_exact(float *values, size_t count, struct buf *bounds);
+
+/* What the numbers 0, 1, .. of a feature's categories stood for in the training table. */
+struct build_values {
+    bool words;     /* some is no number */
+    uint32_t count; /* 0: they are numbers by themselves */
+    float *values;  /* NaN where no float32 is the number; none of words */
+};
+/* The items of a list; where it is none, nothing. */
+TL_MUST_CHECK enum tl_code build_values(const struct model_build *build, struct doc_value list,
+                                        struct build_values *ret_values);
+/* TL_UNSUPPORTED: of the tree at hand, a split asks for a feature's words. */
+enum tl_code build_refuse_words(const struct model_build *build, uint32_t feature);
 
 /* Keeps the bounds as a set of its own; its number. TL_LIMIT when there are too many. */
 TL_MUST_CHECK enum tl_code build_set(struct model_build *build, const struct buf *bounds,

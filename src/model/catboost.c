@@ -235,7 +235,8 @@ static enum tl_code read_levels(struct reader *reader, struct doc_value list,
 
     for (; doc_next(&items, &key, &split); count++) {
         if (count == MAX_LEVELS)
-            return tl_fail(reader->build->err, TL_LIMIT, "%s: tree %u is deeper than %d",
+            return tl_fail(reader->build->err, TL_LIMIT,
+                           "%s: tree %u is deeper than %d; train with a smaller depth",
                            reader->build->name, reader->build->tree, MAX_LEVELS);
         TL_TRY(read_split(reader, split, &levels[count]));
     }
@@ -313,10 +314,13 @@ static enum tl_code read_oblivious(struct reader *reader, struct doc_value tree)
 static enum tl_code read_branch(struct reader *reader, struct doc_value branch, struct buf *nodes,
                                 uint32_t *ret_number)
 {
-    struct doc_value split = doc_find(branch, "split"), value = doc_find(branch, "value");
+    struct doc_value split = {0}, value = {0}, below = {0}, above = {0};
+    const struct doc_wanted wanted[] = {
+        {"split", &split}, {"value", &value}, {"left", &below}, {"right", &above}};
     struct model_node node = {.left = -1};
     uint32_t here = (uint32_t)(nodes->size / sizeof(node)), left, right;
 
+    doc_find_all(branch, wanted, TL_COUNT(wanted));
     if (split.kind != DOC_OBJECT) {
         struct doc_items items = doc_items(value);
         double one;
@@ -335,8 +339,8 @@ static enum tl_code read_branch(struct reader *reader, struct doc_value branch, 
     TL_TRY(read_split(reader, split, &node));
     buf_append(nodes, &node, sizeof(node));
     /* As deep as the document nests: 64 at most. */
-    TL_TRY(read_branch(reader, doc_find(branch, "left"), nodes, &left));
-    TL_TRY(read_branch(reader, doc_find(branch, "right"), nodes, &right));
+    TL_TRY(read_branch(reader, below, nodes, &left));
+    TL_TRY(read_branch(reader, above, nodes, &right));
     if (buf_failed(nodes))
         return build_no_memory(reader->build);
     struct model_node *kept = (struct model_node *)(void *)nodes->bytes + here;

@@ -77,16 +77,25 @@ uint64_t doc_count(struct doc_value container)
     return count;
 }
 
-struct doc_value doc_find(struct doc_value object, const char *key)
+void doc_find_all(struct doc_value object, const struct doc_wanted *wanted, size_t count)
 {
-    struct doc_value found = {0}, value;
+    struct doc_items items = {0};
+    struct doc_value value;
     struct doc_text here;
 
-    if (object.kind != DOC_OBJECT)
-        return found;
-    for (struct doc_items items = doc_items(object); doc_next(&items, &here, &value);)
-        if (doc_equals(here, key))
-            found = value;
+    if (object.kind == DOC_OBJECT)
+        items = doc_items(object);
+    while (doc_next(&items, &here, &value))
+        for (size_t i = 0; i < count; i++)
+            if (doc_equals(here, wanted[i].key))
+                *wanted[i].to = value;
+}
+
+struct doc_value doc_find(struct doc_value object, const char *key)
+{
+    struct doc_value found = {0};
+
+    doc_find_all(object, &(struct doc_wanted){key, &found}, 1);
     return found;
 }
 

@@ -75,6 +75,12 @@ bool doc_next(struct doc_items *items, struct doc_text *ret_key, struct doc_valu
 uint64_t doc_count(struct doc_value container);
 /* Of an object; of keys that are there twice the last. O(bytes of the object). */
 struct doc_value doc_find(struct doc_value object, const char *key);
+/* Several keys in one walk; what is not there is left alone. */
+struct doc_wanted {
+    const char *key;
+    struct doc_value *to;
+};
+void doc_find_all(struct doc_value object, const struct doc_wanted *wanted, size_t count);
 bool doc_equals(struct doc_text text, const char *word);
 
 /* False unless it is a number; a string that holds one counts too, and a bool as 0 or 1. */

@@ -25,11 +25,11 @@ struct reader {
     size_t paragraph; /* where the header, or the tree at hand, begins; before that is no tree */
     bool in_tree;
     locale_t plain; /* numbers have a point, whatever the process speaks */
-    struct text feature_infos;
+    struct text feature_infos, tree_sizes;
     struct doc pandas; /* the values of pandas's categories, a list per column; open if .bytes */
-    uint64_t columns, lists;  /* categorical features; such lists */
-    struct doc_value *values; /* [feature_count]: a feature's list; NULL without pandas */
-    bool linear;              /* some tree is */
+    uint64_t columns, lists;     /* categorical features; such lists */
+    struct build_values *values; /* [feature_count]; NULL without pandas */
+    bool linear;                 /* some tree is */
 };
 
 /* Values of the keys of one paragraph; absent ones have size 0. */
@@ -81,6 +81,17 @@ static enum tl_code corrupt(const struct reader *reader, const char *key, const 
     return tl_fail(reader->build.err, TL_CORRUPT,
                    "%s: tree %u, line %zu: %s: %s; save the model again", reader->build.name,
                    reader->build.tree, line, key, what);
+}
+
+/* One number of a list of the tree at hand, from 0. */
+static enum tl_code corrupt_item(const struct reader *reader, const char *key, uint32_t number,
+                                 const char *what)
+{
+    return tl_fail(
+        reader->build.err, TL_CORRUPT,
+        "%s: tree %u, line %zu: %s: number %u of it is missing, or not %s; save the model "
+        "again",
+        reader->build.name, reader->build.tree, line_of(reader, key), key, number, what);
 }
 
 /* ---- the header ---- */
@@ -194,7 +205,8 @@ static enum tl_code read_header(struct reader *reader, bool *ret_average)
     for (struct text ahead = reader->rest;
          text_line(&ahead, &line) && !text_starts(line, "Tree=");) {
         read_header_line(line, &header);
-        (void)text_value(line, "feature_infos", &reader->feature_infos);
+        (void)(text_value(line, "feature_infos", &reader->feature_infos) ||
+               text_value(line, "tree_sizes", &reader->tree_sizes));
         reader->rest = ahead;
     }
     if (!text_equals(header.version, "v2") && !text_equals(header.version, "v3") &&
@@ -220,6 +232,7 @@ static enum tl_code assign_lists(struct reader *reader)
     struct doc_items lists = doc_items(doc_root(&reader->pandas));
     uint32_t count = reader->build.model->info.feature_count;
     struct text infos = reader->feature_infos, info;
+    struct doc_value list;
     struct doc_text key;
 
     reader->lists = doc_count(doc_root(&reader->pandas));
@@ -229,7 +242,8 @@ static enum tl_code assign_lists(struct reader *reader)
     for (uint32_t f = 0; f < count && text_word(&infos, &info); f++)
         if (is_categorical(info)) {
             reader->columns++;
-            (void)doc_next(&lists, &key, &reader->values[f]);
+            if (doc_next(&lists, &key, &list))
+                TL_TRY(build_values(&reader->build, list, &reader->values[f]));
         }
     return TL_OK;
 }
@@ -254,11 +268,9 @@ static enum tl_code read_pandas(struct reader *reader, struct text text)
 
 /* ---- categories ---- */
 
-/* The pandas values of a feature's categories; none where they are numbers by themselves. */
-static enum tl_code find_values(struct reader *reader, uint32_t feature,
-                                struct doc_value *ret_values)
+/* Which columns the lists of pandas are of is only known when there are as many. */
+static enum tl_code check_lists(const struct reader *reader)
 {
-    *ret_values = reader->lists ? reader->values[feature] : (struct doc_value){0};
     if (reader->lists == 0 || reader->lists == reader->columns)
         return TL_OK;
     return tl_fail(reader->build.err, TL_UNSUPPORTED,
@@ -268,25 +280,14 @@ static enum tl_code find_values(struct reader *reader, uint32_t feature,
 }
 
 /* The runs of the values that the bits number. Values that are no float32 no pixel has. */
-static enum tl_code add_values(struct reader *reader, uint32_t feature, struct doc_value list,
+static enum tl_code add_values(struct reader *reader, const struct build_values *known,
                                const uint32_t *words, uint32_t word_count, struct buf *bounds)
 {
-    struct doc_items items = doc_items(list);
     AUTO_BUF wanted = {0};
-    struct doc_value value;
-    struct doc_text key;
-    double number;
 
-    for (uint64_t i = 0; i / 32 < word_count && doc_next(&items, &key, &value); i++) {
-        if (value.kind != DOC_NUMBER || !doc_double(value, &number))
-            return tl_fail(reader->build.err, TL_UNSUPPORTED,
-                           "%s: the categories of feature %s are words; a raster has numbers: "
-                           "encode them before training",
-                           reader->build.name, reader->build.model->info.features[feature]);
-        float near = (float)number;
-        if (words[i / 32] >> i % 32 & 1 && (double)near == number)
-            buf_append(&wanted, &near, sizeof(near));
-    }
+    for (uint32_t i = 0; i / 32 < word_count && i < known->count; i++)
+        if (words[i / 32] >> i % 32 & 1)
+            buf_append(&wanted, &known->values[i], sizeof(*known->values));
     if (buf_failed(&wanted))
         return build_no_memory(&reader->build);
     build_exact((float *)(void *)wanted.bytes, wanted.size / sizeof(float), bounds);
@@ -308,7 +309,7 @@ static enum tl_code read_set(struct reader *reader, struct categories *categorie
                              struct model_node *node)
 {
     AUTO_BUF bounds = {0};
-    struct doc_value values;
+    const struct build_values *known = reader->values ? &reader->values[node->feature] : NULL;
 
     if (!(node->threshold >= 0 && node->threshold < categories->count))
         return corrupt(reader, "threshold", "a categorical split has no set");
@@ -318,9 +319,11 @@ static enum tl_code read_set(struct reader *reader, struct categories *categorie
     if (count > categories->unread)
         return corrupt(reader, "threshold", "two splits have the same set");
     categories->unread -= count;
-    TL_TRY(find_values(reader, node->feature, &values));
-    if (values.kind == DOC_ARRAY)
-        TL_TRY(add_values(reader, node->feature, values, words, count, &bounds));
+    TL_TRY(check_lists(reader));
+    if (known && known->words)
+        return build_refuse_words(&reader->build, node->feature);
+    if (known && known->values)
+        TL_TRY(add_values(reader, known, words, count, &bounds));
     else
         add_numbers(words, count, &bounds);
     node->threshold = 0;
@@ -427,9 +430,9 @@ static enum tl_code read_lines(struct reader *reader, struct tree_text lists, ui
 
         if (!text_next_double(reader->plain, constants, &line.constant) ||
             !(fabs(line.constant) <= BUILD_MAX_LEAF))
-            return corrupt(reader, "leaf_const", "there are not num_leaves numbers within 1e100");
+            return corrupt_item(reader, "leaf_const", i, "a number within 1e100");
         if (linear && !text_next_int(&lists.num_features, 0, MODEL_MAX_FEATURES, &count))
-            return corrupt(reader, "num_features", "there are not num_leaves numbers");
+            return corrupt_item(reader, "num_features", i, "a number of features");
         TL_TRY(read_terms(reader, &lists, count));
         line.count = (uint32_t)count;
         buf_append(&reader->build.lines, &line, sizeof(line));
@@ -447,7 +450,7 @@ static enum tl_code read_leaves(struct reader *reader, struct text values, uint3
         double value;
 
         if (!text_next_double(reader->plain, &values, &value) || !(fabs(value) <= BUILD_MAX_LEAF))
-            return corrupt(reader, "leaf_value", "there are not num_leaves numbers within 1e100");
+            return corrupt_item(reader, "leaf_value", i, "a number within 1e100");
         leaves[i] = (struct model_node){.left = -1, .right = build_leaf(&reader->build, &value, 1)};
     }
     return text_at_end(values) ? TL_OK
@@ -485,15 +488,13 @@ static enum tl_code read_splits(struct reader *reader, struct tree_text tree, ui
         int64_t feature, left, right;
 
         if (!text_next_int(&tree.split_feature, 0, last_feature, &feature))
-            return corrupt(reader, "split_feature", "there are not num_leaves - 1 features");
+            return corrupt_item(reader, "split_feature", i, "the number of a feature");
         if (!text_next_int(&tree.left_child, -(int64_t)leaves, leaves - 2, &left))
-            return corrupt(reader, "left_child",
-                           "there are not num_leaves - 1 children that exist");
+            return corrupt_item(reader, "left_child", i, "a node of the tree");
         if (!text_next_int(&tree.right_child, -(int64_t)leaves, leaves - 2, &right))
-            return corrupt(reader, "right_child",
-                           "there are not num_leaves - 1 children that exist");
+            return corrupt_item(reader, "right_child", i, "a node of the tree");
         if (!text_next_double(reader->plain, &tree.threshold, &node.threshold))
-            return corrupt(reader, "threshold", "there are not num_leaves - 1 numbers");
+            return corrupt_item(reader, "threshold", i, "a number");
         node.feature = (uint16_t)feature;
         TL_TRY(read_decision(reader, &tree.decision_type, categories, &node));
         node.left = child_node(left, leaves);
@@ -519,7 +520,7 @@ static enum tl_code read_tree(struct reader *reader, const struct tree_text *tre
         return corrupt(reader, "is_linear", "it is not 0 or 1");
     /* Each leaf takes two bytes of the file, at least. */
     if ((size_t)count > tree->leaf_value.size)
-        return corrupt(reader, "leaf_value", "there are not num_leaves numbers within 1e100");
+        return corrupt(reader, "leaf_value", "there are not num_leaves numbers");
     arena_reset(scratch);
     uint32_t leaves = (uint32_t)count;
     struct model_node *nodes = arena_alloc(scratch, 2 * (size_t)leaves - 1, sizeof(*nodes));
@@ -534,11 +535,25 @@ static enum tl_code read_tree(struct reader *reader, const struct tree_text *tre
                       reader->build.tree % reader->build.model->score_count);
 }
 
+/* The header has the size of each tree. */
+static enum tl_code check_count(const struct reader *reader)
+{
+    struct text rest = reader->tree_sizes, word;
+    uint32_t count = 0;
+
+    while (text_word(&rest, &word))
+        count++;
+    return count == 0 || count == reader->build.tree
+               ? TL_OK
+               : corrupt(reader, "tree_sizes", "there are other trees than it has sizes");
+}
+
 /* Leaves the reader behind the trees. */
 static enum tl_code read_trees(struct reader *reader)
 {
     AUTO(arena) scratch = arena_new();
-    struct text line;
+    struct text line, number;
+    int64_t same;
 
     if (!scratch)
         return build_no_memory(&reader->build);
@@ -547,12 +562,15 @@ static enum tl_code read_trees(struct reader *reader)
 
         if (text_equals(line, "end of trees")) {
             reader->in_tree = false;
-            return TL_OK;
+            return check_count(reader);
         }
         if (!text_starts(line, "Tree="))
             continue;
         reader->in_tree = true;
         reader->paragraph = (size_t)(line.at - reader->whole.at);
+        if (!text_value(line, "Tree", &number) ||
+            !text_int(number, reader->build.tree, reader->build.tree, &same))
+            return corrupt(reader, "Tree", "the trees are not numbered 0, 1, ..: one is missing");
         if (!read_tree_text(reader, &tree))
             return corrupt(reader, "num_leaves", "it is missing");
         TL_TRY(read_tree(reader, &tree, scratch));

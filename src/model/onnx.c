@@ -32,12 +32,12 @@ enum {
     TENSOR_STRINGS = 6
 };
 
+enum { MAX_OUTPUTS = 64 };
+
 struct reader {
     struct onnx_graph graph;
-    const char *classes[MODEL_MAX_CLASSES];
-    uint32_t class_count;           /* 0: the graph does not say */
-    const struct onnx_node *answer; /* makes the probabilities */
-    bool argmax;                    /* the label is their greatest */
+    struct onnx_answer answer;
+    const struct onnx_node *maker; /* of the probabilities */
     const struct onnx_node *made_by[MODEL_MAX_PARTS];
     struct model_part parts[MODEL_MAX_PARTS];
     uint32_t part_count;
@@ -77,28 +77,6 @@ static enum tl_code check_opset(const struct onnx_graph *graph, struct wire_byte
 
 /* ---- classes ---- */
 
-/* Names in place of those that were known; an empty list changes nothing. */
-static enum tl_code name_classes(struct reader *reader, struct wire_bytes list, uint32_t strings,
-                                 const struct buf *numbers)
-{
-    size_t ints = wire_count(numbers);
-    struct arena *arena = reader->graph.arena;
-    struct wire_field field;
-    uint32_t count = 0;
-
-    for (; count < ints && count < MODEL_MAX_CLASSES; count++)
-        reader->classes[count] = arena_printf(arena, "%.0f", wire_real(numbers, count));
-    while (!ints && count < MODEL_MAX_CLASSES && wire_next(&list, &field))
-        if (field.number == strings && field.wire == WIRE_BYTES)
-            reader->classes[count++] =
-                arena_printf(arena, "%.*s", wire_shown(field.bytes), wire_text(field.bytes));
-    for (uint32_t i = 0; i < count; i++)
-        if (!reader->classes[i])
-            return onnx_no_memory(&reader->graph);
-    reader->class_count = count ? count : reader->class_count;
-    return TL_OK;
-}
-
 static enum tl_code name_by_zipmap(struct reader *reader, const struct onnx_node *node)
 {
     struct wire_bytes words = onnx_attribute(node->bytes, "classlabels_strings");
@@ -107,7 +85,7 @@ static enum tl_code name_by_zipmap(struct reader *reader, const struct onnx_node
     if (!wire_ints(onnx_attribute(node->bytes, "classlabels_int64s"), ATTRIBUTE_INTS, &ints) &&
         !words.at)
         return onnx_corrupt(&reader->graph, "ZipMap", "its classes are damaged");
-    return name_classes(reader, words, ATTRIBUTE_STRINGS, &ints);
+    return onnx_names(&reader->graph, words, ATTRIBUTE_STRINGS, &ints, &reader->answer.names);
 }
 
 /* ArrayFeatureExtractor takes the label out of a constant list. */
@@ -121,7 +99,7 @@ static enum tl_code name_by_list(struct reader *reader, const struct onnx_node *
         return onnx_refuse(&reader->graph, node, "it takes the label out of no constant list");
     if (!wire_tensor(list, &type, &ints))
         buf_clear(&ints);
-    return name_classes(reader, list, TENSOR_STRINGS, &ints);
+    return onnx_names(&reader->graph, list, TENSOR_STRINGS, &ints, &reader->answer.names);
 }
 
 /* ---- from the graph's outputs to what they are made of ---- */
@@ -131,7 +109,7 @@ static enum tl_code check_argmax(struct reader *reader, const struct onnx_node *
     uint64_t axis = wire_number(onnx_attribute(node->bytes, "axis"), ATTRIBUTE_I, 0);
     uint64_t last = wire_number(onnx_attribute(node->bytes, "select_last_index"), ATTRIBUTE_I, 0);
 
-    reader->argmax = true;
+    reader->answer.argmax = true;
     return (axis == 1 || axis == UINT64_MAX) && last == 0
                ? TL_OK
                : onnx_refuse(&reader->graph, node, "it is not over the classes, the first first");
@@ -182,23 +160,27 @@ static bool divides(const struct onnx_graph *graph, const struct onnx_node *shar
     return shares->op == OP_NORMALIZER && onnx_maker(graph, onnx_input(shares, 0)) == node;
 }
 
-static enum tl_code find_answer(struct reader *reader)
+static enum tl_code find_maker(struct reader *reader)
 {
     struct wire_bytes rest = reader->graph.bytes;
     struct wire_field field;
+    uint32_t outputs = 0;
 
     while (wire_next(&rest, &field)) {
         const struct onnx_node *node = NULL;
 
         if (field.number != GRAPH_OUTPUT || field.wire != WIRE_BYTES)
             continue;
+        if (outputs++ == MAX_OUTPUTS)
+            return tl_fail(reader->graph.err, TL_LIMIT, "%s: its graph has more than %d outputs",
+                           reader->graph.name, MAX_OUTPUTS);
         TL_TRY(trace(reader, wire_bytes(field.bytes, INFO_NAME), &node));
-        if (!reader->answer || divides(&reader->graph, node, reader->answer))
-            reader->answer = node;
-        else if (reader->answer != node && !divides(&reader->graph, reader->answer, node))
+        if (!reader->maker || divides(&reader->graph, node, reader->maker))
+            reader->maker = node;
+        else if (reader->maker != node && !divides(&reader->graph, reader->maker, node))
             return onnx_refuse(&reader->graph, node, "the outputs are of two models");
     }
-    return reader->answer ? TL_OK : onnx_corrupt(&reader->graph, "graph", "it has no output");
+    return reader->maker ? TL_OK : onnx_corrupt(&reader->graph, "graph", "it has no output");
 }
 
 /* ---- parts ---- */
@@ -218,13 +200,6 @@ static enum tl_code take_part(struct reader *reader, const struct onnx_node *nod
     return TL_OK;
 }
 
-static struct onnx_answer answer_of(const struct reader *reader)
-{
-    return (struct onnx_answer){.classes = reader->class_count ? reader->classes : NULL,
-                                .class_count = reader->class_count,
-                                .argmax = reader->argmax};
-}
-
 static enum tl_code read_trees(struct reader *reader, const struct onnx_node *node,
                                uint32_t *ret_part)
 {
@@ -237,8 +212,7 @@ static enum tl_code read_trees(struct reader *reader, const struct onnx_node *no
     TL_TRY(onnx_read_table(graph, onnx_input(node, 0), &table));
     if (table.normalized)
         return onnx_refuse(graph, node, "a Normalizer in front of trees mixes their features");
-    struct onnx_answer answer = answer_of(reader);
-    TL_TRY(onnx_read_trees(graph, node, &table, &answer, model));
+    TL_TRY(onnx_read_trees(graph, node, &table, &reader->answer, model));
     struct model_part part = {
         .kind = PART_TREES, .model = model, .input_count = graph->feature_count};
     return take_part(reader, node, part, ret_part);
@@ -247,10 +221,9 @@ static enum tl_code read_trees(struct reader *reader, const struct onnx_node *no
 static enum tl_code read_net(struct reader *reader, const struct onnx_node *node,
                              uint32_t *ret_part)
 {
-    struct onnx_answer answer = answer_of(reader);
     struct model_part part = {0};
 
-    TL_TRY(onnx_read_net(&reader->graph, node, &answer, &part));
+    TL_TRY(onnx_read_net(&reader->graph, node, &reader->answer, &part));
     return take_part(reader, node, part, ret_part);
 }
 
@@ -353,13 +326,13 @@ static enum tl_code read_all(struct reader *reader, struct model *ret_model)
 {
     uint32_t last;
 
-    TL_TRY(find_answer(reader));
-    TL_TRY(read_part(reader, reader->answer, 0, &last));
+    TL_TRY(find_maker(reader));
+    TL_TRY(read_part(reader, reader->maker, 0, &last));
     if (reader->part_count > 1 || reader->parts[0].kind == PART_NET)
         return finish_parts(reader, ret_model);
     TL_CHECK(reader->part_count == 1 && reader->parts[0].model); /* a mean has a member */
     *ret_model = *reader->parts[0].model;
-    if (reader->argmax)
+    if (reader->answer.argmax)
         ret_model->winner_by_score = false;
     return TL_OK;
 }

@@ -41,32 +41,18 @@ struct trees {
 
 static enum tl_code read_classes(struct onnx_ensemble *reader)
 {
-    const char *names[MODEL_MAX_CLASSES];
-    struct wire_bytes rest = reader->lists.labels;
-    bool text = reader->lists.text_labels;
-    struct arena *arena = reader->build->arena;
-    struct wire_field field;
+    const struct onnx_names *graph = &reader->answer->names;
+    struct wire_bytes list = reader->lists.labels;
+    struct onnx_names names = {.count = 0};
     AUTO_BUF ints = {0};
-    uint64_t count = 0;
 
-    if (!text && !wire_ints(rest, ATTRIBUTE_INTS, &ints))
-        return onnx_bad_list(reader, "classlabels", "they are damaged");
-    for (size_t i = 0; i < wire_count(&ints) && count < MODEL_MAX_CLASSES; i++)
-        names[count++] = arena_printf(arena, "%.0f", wire_real(&ints, i));
-    while (text && wire_next(&rest, &field) && count < MODEL_MAX_CLASSES)
-        if (field.number == ATTRIBUTE_STRINGS && field.wire == WIRE_BYTES)
-            names[count++] =
-                arena_printf(arena, "%.*s", wire_shown(field.bytes), wire_text(field.bytes));
-    for (uint64_t i = 0; i < count; i++)
-        if (!names[i])
-            return build_no_memory(reader->build);
-    TL_TRY(build_classes(reader->build, names, count));
-    if (reader->answer->class_count && reader->answer->class_count != count)
-        return onnx_bad_list(reader, "classlabels",
+    if (!reader->lists.text_labels && !wire_ints(list, ATTRIBUTE_INTS, &ints))
+        return onnx_bad_list(reader, "classlabels_int64s", "it is no list of numbers");
+    TL_TRY(onnx_names(reader->graph, list, ATTRIBUTE_STRINGS, &ints, &names));
+    if (graph->count && graph->count != names.count)
+        return onnx_bad_list(reader, "classlabels_*",
                              "the graph has other classes than its ensemble");
-    return reader->answer->class_count
-               ? build_classes(reader->build, reader->answer->classes, count)
-               : TL_OK;
+    return build_classes(reader->build, graph->count ? graph->at : names.at, names.count);
 }
 
 /* One column for two classes, as onnxruntime reads it. */
@@ -182,9 +168,6 @@ static enum tl_code index_trees(struct trees *trees)
 
     for (uint32_t i = 1; i < trees->node_count; i++)
         count += onnx_int(&c->tree, i) != onnx_int(&c->tree, i - 1);
-    if (count > MODEL_MAX_TREES)
-        return tl_fail(trees->build->err, TL_LIMIT, "%s: more than %d trees", trees->build->name,
-                       MODEL_MAX_TREES);
     trees->ranges = arena_alloc(trees->scratch, count, sizeof(*trees->ranges));
     trees->tree_ids = arena_alloc(trees->scratch, count, sizeof(*trees->tree_ids));
     trees->numbers = arena_alloc(trees->scratch, trees->node_count, sizeof(*trees->numbers));
@@ -242,11 +225,8 @@ static enum tl_code choose_width(struct trees *trees)
         tree->only_class = id;
     }
     trees->width = model->leaf_width = narrow ? 1 : model->score_count;
-    /* Wide rows are for leaves that fill them: no file costs much more than its size. */
-    if ((uint64_t)trees->node_count * trees->width > 16 * ((uint64_t)entries + 4096))
-        return tl_fail(trees->build->err, TL_LIMIT,
-                       "%s: leaves of %u classes with weights for a few of them",
-                       trees->build->name, trees->width);
+    if (!onnx_may_be_wide((uint64_t)trees->node_count * trees->width, trees->node_count + entries))
+        return onnx_too_wide(trees->reader, trees->width);
     trees->rows = arena_zalloc(trees->scratch, (size_t)trees->node_count * trees->width,
                                sizeof(*trees->rows));
     trees->given = arena_zalloc(trees->scratch, (size_t)trees->node_count * trees->width, 1);
@@ -322,7 +302,8 @@ static enum tl_code make_split(struct trees *trees, const struct tree_range *tre
 
     if (split.mode == MODE_OTHER)
         return tl_fail(trees->build->err, TL_UNSUPPORTED,
-                       "%s: tree %jd, node %jd: its mode is not BRANCH_LEQ, LT, GTE, GT, EQ or NEQ",
+                       "%s: tree %jd, node %jd: its mode is not BRANCH_LEQ, LT, GTE, GT, EQ, NEQ "
+                       "or LEAF",
                        trees->build->name, (intmax_t)split.tree, (intmax_t)split.node);
     if (split.mode == MODE_EQ && !trees->absorbed[i]) {
         no = follow_chain(trees, tree, i, &values);
@@ -331,11 +312,13 @@ static enum tl_code make_split(struct trees *trees, const struct tree_range *tre
         split.members = (double *)(void *)values.bytes;
         split.member_count = wire_count(&values);
     }
-    if (yes == UINT32_MAX || no == UINT32_MAX || feature < 0 ||
-        feature >= trees->reader->table->count)
+    if (yes == UINT32_MAX || no == UINT32_MAX)
         return tl_fail(trees->build->err, TL_CORRUPT,
-                       "%s: tree %jd, node %jd: a child or its feature does not exist",
-                       trees->build->name, (intmax_t)split.tree, (intmax_t)split.node);
+                       "%s: tree %jd, node %jd: its %s branch is no node of the tree; export the "
+                       "model again",
+                       trees->build->name, (intmax_t)split.tree, (intmax_t)split.node,
+                       yes == UINT32_MAX ? "true" : "false");
+    TL_TRY(onnx_check_feature(trees->reader, &split, feature));
     split.yes = (int32_t)yes;
     split.no = (int32_t)no;
     return onnx_make_split(trees->build, &trees->reader->table->columns[feature], &split, node);
@@ -414,6 +397,8 @@ enum tl_code onnx_read_classifier(struct onnx_ensemble *reader)
 
     if (!read_modes(onnx_attribute(reader->node->bytes, "nodes_modes"), &c->modes))
         return onnx_bad_list(reader, "nodes_modes", "it is no list of words");
+    if (buf_failed(&c->modes))
+        return onnx_no_memory(reader->graph);
     size_t nodes = reader->node_count, entries = wire_count(&c->class_tree);
     if (nodes == 0 || !onnx_as_long(&c->tree, nodes) || !onnx_as_long(&c->node, nodes) ||
         !onnx_as_long(&c->yes, nodes) || !onnx_as_long(&c->no, nodes) ||

@@ -24,9 +24,10 @@ static enum tl_code choose_targets(struct onnx_ensemble *reader)
                               "export a TreeEnsembleClassifier");
     if (targets < 2)
         return onnx_bad_trees(reader, "one target gives no class; export one for each class");
-    if (reader->answer->class_count && reader->answer->class_count != targets)
+    if (reader->answer->names.count && reader->answer->names.count != targets)
         return onnx_bad_list(reader, "n_targets", "there are other classes than targets");
-    TL_TRY(build_classes(reader->build, reader->answer->classes, targets));
+    TL_TRY(build_classes(reader->build,
+                         reader->answer->names.count ? reader->answer->names.at : NULL, targets));
     model->output = OUTPUT_SCORES;
     model->arithmetic = reader->table->wide ? ARITHMETIC_DOUBLE : ARITHMETIC_ONNX;
     model->score_count = (uint32_t)targets;
@@ -79,10 +80,12 @@ static enum tl_code ensemble_node(struct onnx_ensemble *reader, uint32_t i, size
 
     if (split.mode >= MODE_LEAF)
         return onnx_bad_list(reader, "nodes_modes", "one is not 0 to 6");
-    if (yes == UINT32_MAX || no == UINT32_MAX || feature < 0 || feature >= reader->table->count)
+    if (yes == UINT32_MAX || no == UINT32_MAX)
         return tl_fail(reader->build->err, TL_CORRUPT,
-                       "%s: node %u: a child or its feature does not exist", reader->build->name,
-                       i);
+                       "%s: node %u: its %s branch is neither a node nor a leaf; export the model "
+                       "again",
+                       reader->build->name, i, yes == UINT32_MAX ? "true" : "false");
+    TL_TRY(onnx_check_feature(reader, &split, feature));
     if (split.mode == MODE_MEMBER) {
         split.value = 0;
         TL_TRY(take_members(reader, member, &split));
@@ -146,17 +149,17 @@ enum tl_code onnx_read_ensemble(struct onnx_ensemble *reader)
 
     AUTO_BUF modes = {0};
     size_t nodes = reader->node_count, leaves = wire_count(&c->class_id);
-    if (!onnx_read_numbers(reader, onnx_attribute(reader->node->bytes, "nodes_modes"), &modes) ||
-        nodes == 0 || !onnx_as_long(&modes, nodes) || !onnx_as_long(&c->yes, nodes) ||
+    bool whole =
+        onnx_read_numbers(reader, onnx_attribute(reader->node->bytes, "nodes_modes"), &modes);
+    if (buf_failed(&modes))
+        return onnx_no_memory(reader->graph);
+    if (!whole || nodes == 0 || !onnx_as_long(&modes, nodes) || !onnx_as_long(&c->yes, nodes) ||
         !onnx_as_long(&c->no, nodes) || !onnx_as_long(&c->yes_leaf, nodes) ||
         !onnx_as_long(&c->no_leaf, nodes) || !onnx_as_long(&c->values, nodes) ||
         (c->missing.size && !onnx_as_long(&c->missing, nodes)))
         return onnx_bad_list(reader, "nodes_*", "the lists are not equally long, or empty");
     if (leaves == 0 || !onnx_as_long(&c->weights, leaves) || c->roots.size == 0)
         return onnx_bad_list(reader, "leaf_*", "the lists are not equally long, or empty");
-    if (nodes + leaves > MODEL_MAX_NODES || wire_count(&c->roots) > MODEL_MAX_TREES)
-        return tl_fail(reader->build->err, TL_LIMIT, "%s: more than %ju nodes or %d trees",
-                       reader->build->name, (uintmax_t)MODEL_MAX_NODES, MODEL_MAX_TREES);
     for (size_t i = 0; i < nodes; i++) {
         int64_t mode = onnx_int(&modes, i);
         uint8_t kept = mode >= 0 && mode <= MODE_MEMBER ? (uint8_t)mode : MODE_OTHER;
@@ -167,8 +170,7 @@ enum tl_code onnx_read_ensemble(struct onnx_ensemble *reader)
         return build_no_memory(reader->build);
     TL_TRY(choose_targets(reader));
     reader->build->model->leaf_width = reader->build->model->score_count;
-    if ((uint64_t)leaves * reader->build->model->leaf_width > 16 * ((uint64_t)nodes + 65536))
-        return tl_fail(reader->build->err, TL_LIMIT, "%s: too many leaves of too many targets",
-                       reader->build->name);
+    if (!onnx_may_be_wide((uint64_t)leaves * reader->build->model->leaf_width, nodes + leaves))
+        return onnx_too_wide(reader, reader->build->model->leaf_width);
     return ensemble_trees(reader);
 }

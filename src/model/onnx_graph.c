@@ -5,6 +5,7 @@
 #include "model/onnx_trees.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Field numbers of onnx.proto. */
@@ -28,7 +29,12 @@ enum {
     TENSOR_NAME = 8
 };
 
-enum { MAX_GRAPH_NODES = 256, MAX_VALUES = 8192, MAX_FIELDS = 8192 /* of a node */ };
+enum {
+    MAX_NAME = 256,
+    MAX_GRAPH_NODES = 256,
+    MAX_VALUES = 2048,
+    MAX_FIELDS = 8192 /* of a node */
+};
 
 static const char *const operators[OP_COUNT] = {
     [OP_CLASSIFIER] = "TreeEnsembleClassifier",
@@ -78,6 +84,33 @@ void onnx_say(const struct onnx_graph *graph, const struct onnx_node *node, cons
                attribute ? "; export the model again" : "");
 }
 
+const char *onnx_copy(const struct onnx_graph *graph, struct wire_bytes text)
+{
+    return arena_printf(graph->arena, "%.*s", (int)TL_MIN(text.size, (size_t)MAX_NAME),
+                        wire_text(text));
+}
+
+enum tl_code onnx_names(const struct onnx_graph *graph, struct wire_bytes list, uint32_t strings,
+                        const struct buf *numbers, struct onnx_names *ret_names)
+{
+    struct onnx_names names = {.count = 0};
+    struct wire_field field;
+
+    if (buf_failed(numbers))
+        return onnx_no_memory(graph);
+    for (; names.count < wire_count(numbers) && names.count < MODEL_MAX_CLASSES; names.count++)
+        names.at[names.count] = arena_printf(graph->arena, "%.0f", wire_real(numbers, names.count));
+    while (!numbers->size && names.count < MODEL_MAX_CLASSES && wire_next(&list, &field))
+        if (field.number == strings && field.wire == WIRE_BYTES)
+            names.at[names.count++] = onnx_copy(graph, field.bytes);
+    for (uint32_t i = 0; i < names.count; i++)
+        if (!names.at[i])
+            return onnx_no_memory(graph);
+    if (names.count)
+        *ret_names = names;
+    return TL_OK;
+}
+
 static bool is_trees(const struct onnx_node *node)
 {
     return node->op == OP_CLASSIFIER || node->op == OP_ENSEMBLE;
@@ -87,6 +120,8 @@ static bool is_trees(const struct onnx_node *node)
 
 static enum tl_code add_value(struct onnx_graph *graph, struct onnx_value value)
 {
+    if (value.name.size == 0) /* an output that nobody wants */
+        return TL_OK;
     if (graph->value_count == MAX_VALUES)
         return tl_fail(graph->err, TL_LIMIT, "%s: more than %d values in its graph", graph->name,
                        MAX_VALUES);
@@ -134,6 +169,33 @@ static enum tl_code add_node(struct onnx_graph *graph, struct wire_bytes bytes)
     return add_outputs(graph, &graph->nodes[graph->node_count++]);
 }
 
+/* Of what begins with its name, a struct wire_bytes. */
+static int compare_names(const void *a, const void *b)
+{
+    const struct wire_bytes *x = a, *y = b;
+    size_t both = TL_MIN(x->size, y->size);
+    int order = both ? memcmp(x->at, y->at, both) : 0;
+
+    return order ? order : (x->size > y->size) - (x->size < y->size);
+}
+
+/* By name, so that links are found at once. A graph gives every name once. */
+static enum tl_code sort_values(const struct onnx_graph *graph)
+{
+    struct onnx_value *values = graph->values;
+
+    if (graph->value_count)
+        qsort(values, graph->value_count, sizeof(*values), compare_names);
+    for (uint32_t i = 1; i < graph->value_count; i++)
+        if (wire_same(values[i - 1].name, values[i].name))
+            return tl_fail(
+                graph->err, TL_CORRUPT,
+                "%s: ONNX: two values of the graph are called \"%.*s\"; export the model "
+                "again",
+                graph->name, wire_shown(values[i].name), wire_text(values[i].name));
+    return TL_OK;
+}
+
 static enum tl_code read_nodes(struct onnx_graph *graph)
 {
     struct wire_bytes rest = graph->bytes;
@@ -149,7 +211,7 @@ static enum tl_code read_nodes(struct onnx_graph *graph)
         else if (field.number == GRAPH_INITIALIZER && field.wire == WIRE_BYTES)
             TL_TRY(add_value(graph, (struct onnx_value){wire_bytes(field.bytes, TENSOR_NAME),
                                                         field.bytes, NULL}));
-    return rest.at ? TL_OK : onnx_corrupt(graph, "graph", "it is damaged");
+    return rest.at ? sort_values(graph) : onnx_corrupt(graph, "graph", "it is damaged");
 }
 
 struct wire_bytes onnx_input(const struct onnx_node *node, uint32_t n)
@@ -176,10 +238,9 @@ struct wire_bytes onnx_attribute(struct wire_bytes node, const char *name)
 
 static const struct onnx_value *find_value(const struct onnx_graph *graph, struct wire_bytes name)
 {
-    for (uint32_t i = 0; i < graph->value_count; i++)
-        if (wire_same(graph->values[i].name, name))
-            return &graph->values[i];
-    return NULL;
+    return name.size && graph->value_count ? bsearch(&name, graph->values, graph->value_count,
+                                                     sizeof(*graph->values), compare_names)
+                                           : NULL;
 }
 
 const struct onnx_node *onnx_maker(const struct onnx_graph *graph, struct wire_bytes value)
@@ -232,9 +293,8 @@ static enum tl_code name_features(struct onnx_graph *graph, struct wire_bytes in
         return tl_fail(graph->err, TL_LIMIT, "%s: %ju features; a model has 1 to %d", graph->name,
                        (uintmax_t)width + graph->feature_count, MODEL_MAX_FEATURES);
     for (uint64_t i = 0; i < width; i++) {
-        const char *name =
-            width == 1 ? arena_printf(graph->arena, "%.*s", wire_shown(input), wire_text(input))
-                       : arena_printf(graph->arena, "f%u", graph->feature_count);
+        const char *name = width == 1 ? onnx_copy(graph, input)
+                                      : arena_printf(graph->arena, "f%u", graph->feature_count);
         if (!name)
             return onnx_no_memory(graph);
         graph->features[graph->feature_count++] = name;
@@ -242,74 +302,66 @@ static enum tl_code name_features(struct onnx_graph *graph, struct wire_bytes in
     return TL_OK;
 }
 
-struct input {
-    struct wire_bytes name, type;
-    uint64_t width;
-};
-
-/* The next of the graph's inputs; old files list their constants among them. */
-static bool next_input(const struct onnx_graph *graph, struct wire_bytes *rest,
-                       struct input *ret_input)
+/* One of the graph's inputs; its columns are the next features. */
+static enum tl_code add_input(struct onnx_graph *graph, struct wire_bytes info, uint64_t most)
 {
-    struct wire_field field;
+    struct wire_bytes type = wire_bytes(wire_bytes(info, INFO_TYPE), 1);
+    struct onnx_input input = {wire_bytes(info, INFO_NAME), wire_number(type, 1, 0),
+                               graph->feature_count, 0};
+    uint64_t width = input_width(type);
 
-    while (wire_next(rest, &field)) {
-        if (field.number != GRAPH_INPUT || field.wire != WIRE_BYTES)
-            continue;
-        struct wire_bytes name = wire_bytes(field.bytes, INFO_NAME);
-        struct wire_bytes type = wire_bytes(wire_bytes(field.bytes, INFO_TYPE), 1);
-
-        if (onnx_constant(graph, name).at)
-            continue;
-        *ret_input = (struct input){name, type, input_width(type)};
-        return true;
-    }
-    return false;
+    if (graph->input_count == MODEL_MAX_FEATURES)
+        return tl_fail(graph->err, TL_LIMIT, "%s: more than %d inputs of its graph", graph->name,
+                       MODEL_MAX_FEATURES);
+    TL_TRY(name_features(graph, input.name, width ? width : most));
+    input.width = graph->feature_count - input.begin;
+    graph->inputs[graph->input_count++] = input;
+    return TL_OK;
 }
 
-/* The graph's inputs are the features, one behind the other. */
+/* The graph's inputs are the features, one behind the other; old files list their constants among
+ * them. */
 static enum tl_code read_inputs(struct onnx_graph *graph)
 {
     struct wire_bytes rest = graph->bytes;
-    struct input input;
+    struct wire_field field;
+    uint64_t most;
 
-    while (next_input(graph, &rest, &input)) {
-        if (input.width == 0)
-            TL_TRY(count_columns(graph, &input.width));
-        TL_TRY(name_features(graph, input.name, input.width));
-    }
+    graph->inputs = arena_alloc(graph->scratch, MODEL_MAX_FEATURES, sizeof(*graph->inputs));
+    if (!graph->inputs)
+        return onnx_no_memory(graph);
+    TL_TRY(count_columns(graph, &most));
+    while (wire_next(&rest, &field))
+        if (field.number == GRAPH_INPUT && field.wire == WIRE_BYTES &&
+            !onnx_constant(graph, wire_bytes(field.bytes, INFO_NAME)).at)
+            TL_TRY(add_input(graph, field.bytes, most));
+    if (graph->input_count)
+        qsort(graph->inputs, graph->input_count, sizeof(*graph->inputs), compare_names);
     return TL_OK;
 }
 
 static enum tl_code input_table(struct onnx_graph *graph, struct wire_bytes value,
                                 struct onnx_table *ret_table)
 {
-    struct wire_bytes rest = graph->bytes;
-    uint64_t begin = 0;
-    struct input input;
-    bool found = false;
+    const struct onnx_input *input = value.size && graph->input_count
+                                         ? bsearch(&value, graph->inputs, graph->input_count,
+                                                   sizeof(*graph->inputs), compare_names)
+                                         : NULL;
 
-    while (!found && next_input(graph, &rest, &input)) {
-        if (input.width == 0)
-            TL_TRY(count_columns(graph, &input.width));
-        found = wire_same(input.name, value);
-        begin += found ? 0 : input.width;
-    }
-    if (!found)
+    if (!input)
         return onnx_corrupt(graph, "graph", "the model does not read an input of the graph");
-    uint64_t type = wire_number(input.type, 1, 0);
-    if (type != TYPE_FLOAT && type != TYPE_DOUBLE)
+    if (input->type != TYPE_FLOAT && input->type != TYPE_DOUBLE)
         return tl_fail(graph->err, TL_UNSUPPORTED,
                        "%s: the input \"%.*s\" is neither float32 nor double; export with float "
                        "inputs",
                        graph->name, wire_shown(value), wire_text(value));
     struct onnx_table table = {
-        arena_zalloc(graph->scratch, TL_MAX(input.width, (uint64_t)1), sizeof(*table.columns)),
-        (uint32_t)input.width, type == TYPE_DOUBLE, false};
+        arena_zalloc(graph->scratch, TL_MAX(input->width, 1U), sizeof(*table.columns)),
+        input->width, input->type == TYPE_DOUBLE, false};
     if (!table.columns)
         return onnx_no_memory(graph);
     for (uint32_t i = 0; i < table.count; i++)
-        table.columns[i].feature = (uint16_t)(begin + i);
+        table.columns[i].feature = (uint16_t)(input->begin + i);
     *ret_table = table;
     return TL_OK;
 }
@@ -327,10 +379,10 @@ static enum tl_code add_steps(struct onnx_graph *graph, const struct onnx_node *
     size_t given = wire_count(numbers);
     bool scales = kind == STEP_MULTIPLY || kind == STEP_DIVIDE;
 
-    if (table->wide)
-        return onnx_refuse(graph, node, "it works on doubles; export with float inputs");
     if (buf_failed(numbers))
         return onnx_no_memory(graph);
+    if (table->wide)
+        return onnx_refuse(graph, node, "it works on doubles; export with float inputs");
     if (given != 1 && given != table->count)
         return onnx_refuse(graph, node, "it has not one number for each column");
     for (uint32_t i = 0; i < table->count; i++) {
@@ -400,6 +452,8 @@ static enum tl_code impute_columns(struct onnx_graph *graph, const struct onnx_n
                     TYPE_FLOAT, &numbers) ||
         !wire_reals(replaced, ATTRIBUTE_F, TYPE_FLOAT, &what))
         return onnx_corrupt(graph, "Imputer", "it does not say what it puts in place of NaN");
+    if (buf_failed(&what))
+        return onnx_no_memory(graph);
     if (wire_count(&what) != 1 || !isnan(wire_real(&what, 0)))
         return onnx_refuse(graph, node, "it puts a number in place of something but NaN");
     return add_steps(graph, node, STEP_IMPUTE, &numbers, table);

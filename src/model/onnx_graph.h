@@ -61,6 +61,13 @@ struct onnx_value {
     const struct onnx_node *maker;
 };
 
+/* An input of the graph, and its columns among the features. */
+struct onnx_input {
+    struct wire_bytes name;
+    uint64_t type; /* enum wire_type, when it is one */
+    uint32_t begin, width;
+};
+
 struct onnx_graph {
     const char *name; /* of the file, in messages */
     struct arena *arena, *scratch;
@@ -68,8 +75,9 @@ struct onnx_graph {
     struct wire_bytes bytes;
     struct onnx_node *nodes;
     uint32_t node_count;
-    struct onnx_value *values;
-    uint32_t value_count;
+    struct onnx_value *values; /* sorted by name, as are the inputs */
+    struct onnx_input *inputs;
+    uint32_t value_count, input_count;
     bool joining; /* columns of several inputs; once is enough */
     const char *features[MODEL_MAX_FEATURES];
     uint32_t feature_count;
@@ -83,11 +91,16 @@ struct onnx_table {
     bool normalized; /* rows are divided by their norm */
 };
 
+/* Names of classes; none: 0, 1, .. */
+struct onnx_names {
+    uint32_t count;
+    const char *at[MODEL_MAX_CLASSES];
+};
+
 /* What the graph says of the classes. */
 struct onnx_answer {
-    const char *const *classes; /* NULL: as the node has them, or 0, 1, .. */
-    uint32_t class_count;
-    bool argmax; /* the label is the greatest probability's */
+    struct onnx_names names; /* none: as the node has them */
+    bool argmax;             /* the label is the greatest probability's */
 };
 
 /* `graph` has its first five members; reads the nodes and the inputs. */
@@ -105,6 +118,14 @@ struct wire_bytes onnx_constant(const struct onnx_graph *graph, struct wire_byte
 /* What a value is, for what reads the features; in the scratch arena. */
 TL_MUST_CHECK enum tl_code onnx_read_table(struct onnx_graph *graph, struct wire_bytes value,
                                            struct onnx_table *ret_table);
+
+/* The text in the graph's arena, its first 256 bytes; NULL when memory is out. */
+const char *onnx_copy(const struct onnx_graph *graph, struct wire_bytes text);
+/* Numbers as names, or where there are none the strings of that field of `list`; the first 256.
+ * Where there is neither, ret_names stays as it is. */
+TL_MUST_CHECK enum tl_code onnx_names(const struct onnx_graph *graph, struct wire_bytes list,
+                                      uint32_t strings, const struct buf *numbers,
+                                      struct onnx_names *ret_names);
 
 /* Inline, so that analysers see which code comes out. */
 static inline enum tl_code onnx_corrupt(const struct onnx_graph *graph, const char *what,

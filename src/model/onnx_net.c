@@ -27,9 +27,8 @@ struct reader {
     struct model_net *net;
     struct model_layer layers[NET_MAX_LAYERS]; /* the last first */
     struct onnx_table table;
-    enum wire_type type;                  /* of the weights so far; 0: there are none yet */
-    const char *names[MODEL_MAX_CLASSES]; /* a LinearClassifier's own */
-    uint32_t name_count;
+    enum wire_type type;     /* of the weights so far; 0: there are none yet */
+    struct onnx_names names; /* a LinearClassifier's own */
 };
 
 /* ---- links ---- */
@@ -227,7 +226,10 @@ static enum tl_code read_product(struct reader *r, const struct onnx_node *node,
         TL_TRY(check_gemm(r, node, &turned));
         bias = onnx_input(node, 2);
     }
-    if (!wire_ints(constant, TENSOR_DIMS, &dims) || wire_count(&dims) != 2)
+    bool whole = wire_ints(constant, TENSOR_DIMS, &dims);
+    if (buf_failed(&dims))
+        return onnx_no_memory(r->graph);
+    if (!whole || wire_count(&dims) != 2)
         return onnx_refuse(r->graph, node, "its weights have not two dimensions");
     for (size_t i = 0; i < 2; i++)
         if (!(wire_real(&dims, i) >= 1 && wire_real(&dims, i) <= MODEL_MAX_FEATURES))
@@ -284,22 +286,11 @@ static enum tl_code read_labels(struct reader *r, const struct onnx_node *node)
 {
     struct wire_bytes words = onnx_attribute(node->bytes, "classlabels_strings");
     struct wire_bytes numbers = onnx_attribute(node->bytes, "classlabels_ints");
-    struct arena *arena = r->graph->arena;
-    struct wire_field field;
     AUTO_BUF ints = {0};
 
     if (numbers.at && !wire_ints(numbers, ATTRIBUTE_INTS, &ints))
-        return onnx_corrupt(r->graph, "classlabels_ints", "it is no list of numbers");
-    for (; r->name_count < wire_count(&ints) && r->name_count < MODEL_MAX_CLASSES; r->name_count++)
-        r->names[r->name_count] = arena_printf(arena, "%.0f", wire_real(&ints, r->name_count));
-    while (!ints.size && r->name_count < MODEL_MAX_CLASSES && wire_next(&words, &field))
-        if (field.number == ATTRIBUTE_STRINGS && field.wire == WIRE_BYTES)
-            r->names[r->name_count++] =
-                arena_printf(arena, "%.*s", wire_shown(field.bytes), wire_text(field.bytes));
-    for (uint32_t i = 0; i < r->name_count; i++)
-        if (!r->names[i])
-            return onnx_no_memory(r->graph);
-    return TL_OK;
+        return onnx_damaged(r->graph, node, "classlabels_ints", "it is no list of numbers");
+    return onnx_names(r->graph, words, ATTRIBUTE_STRINGS, &ints, &r->names);
 }
 
 static enum tl_code read_linear(struct reader *r, const struct onnx_node *node)
@@ -311,11 +302,14 @@ static enum tl_code read_linear(struct reader *r, const struct onnx_node *node)
 
     TL_TRY(new_layer(r, node, &layer));
     TL_TRY(read_labels(r, node));
-    if (!wire_reals(onnx_attribute(node->bytes, "coefficients"), ATTRIBUTE_FLOATS, TYPE_FLOAT,
-                    &weights) ||
-        !wire_reals(onnx_attribute(node->bytes, "intercepts"), ATTRIBUTE_FLOATS, TYPE_FLOAT,
-                    &bias) ||
-        bias.size == 0 || weights.size % bias.size != 0 || wire_count(&bias) > MODEL_MAX_CLASSES)
+    bool whole =
+        wire_reals(onnx_attribute(node->bytes, "coefficients"), ATTRIBUTE_FLOATS, TYPE_FLOAT,
+                   &weights) &&
+        wire_reals(onnx_attribute(node->bytes, "intercepts"), ATTRIBUTE_FLOATS, TYPE_FLOAT, &bias);
+    if (buf_failed(&weights) || buf_failed(&bias))
+        return onnx_no_memory(r->graph);
+    if (!whole || bias.size == 0 || weights.size % bias.size != 0 ||
+        wire_count(&bias) > MODEL_MAX_CLASSES)
         return onnx_refuse(r->graph, node,
                            "its coefficients are damaged, or it has no intercepts for its classes");
     r->type = TYPE_FLOAT;
@@ -393,6 +387,11 @@ static enum tl_code read_shares(struct reader *r, const struct onnx_node *node)
 
 /* ---- what stands in front ---- */
 
+static bool has_step(const struct onnx_column *column, uint32_t level, enum onnx_step_kind step)
+{
+    return level < column->step_count && column->steps[level].kind == step;
+}
+
 static enum tl_code add_scaling(struct reader *r, struct model_scaling *scalings, uint32_t level,
                                 enum onnx_step_kind step)
 {
@@ -407,21 +406,21 @@ static enum tl_code add_scaling(struct reader *r, struct model_scaling *scalings
                  [STEP_L1] = {SCALING_L1, 0},
                  [STEP_L2] = {SCALING_L2, 0},
                  [STEP_MAX] = {SCALING_GREATEST, 0}};
-    double *numbers = arena_alloc(r->graph->arena, r->table.count, sizeof(*numbers));
-    bool any = false;
+    const struct onnx_column *columns = r->table.columns;
+    uint32_t first = 0;
 
+    while (first < r->table.count && !has_step(&columns[first], level, step))
+        first++;
+    if (first == r->table.count)
+        return TL_OK;
+    double *numbers = arena_alloc(r->graph->arena, r->table.count, sizeof(*numbers));
     if (!numbers)
         return onnx_no_memory(r->graph);
-    for (uint32_t i = 0; i < r->table.count; i++) {
-        const struct onnx_column *column = &r->table.columns[i];
-        bool own = level < column->step_count && column->steps[level].kind == step;
-
-        numbers[i] = own ? (double)column->steps[level].number : known[step].neutral;
-        any |= own;
-    }
-    if (any)
-        scalings[r->net->scaling_count++] = (struct model_scaling){
-            known[step].kind, true, known[step].kind < SCALING_L1 ? numbers : NULL};
+    for (uint32_t i = 0; i < r->table.count; i++)
+        numbers[i] = has_step(&columns[i], level, step) ? (double)columns[i].steps[level].number
+                                                        : known[step].neutral;
+    scalings[r->net->scaling_count++] = (struct model_scaling){
+        known[step].kind, true, known[step].kind < SCALING_L1 ? numbers : NULL};
     return TL_OK;
 }
 
@@ -477,13 +476,14 @@ static enum tl_code finish_model(struct reader *r)
     struct model_build build = {
         .name = r->graph->name, .arena = r->graph->arena, .model = model, .err = r->graph->err};
     uint32_t scores = r->layers[0].output_count, classes = scores == 1 ? 2 : scores;
-    const char *const *names = r->name_count == classes ? r->names : NULL;
+    const struct onnx_names *graph = &r->answer->names;
+    const char *const *names = r->names.count == classes ? r->names.at : NULL;
 
     if (scores == 1)
         model->output = OUTPUT_BINARY;
-    if (r->answer->classes)
-        names = r->answer->classes;
-    if (r->answer->class_count && r->answer->class_count != classes)
+    if (graph->count)
+        names = graph->at;
+    if (graph->count && graph->count != classes)
         return onnx_corrupt(r->graph, "graph", "there are other classes than the net has numbers");
     model->score_count = scores;
     model->divisor = model->sigmoid = 1;

@@ -84,12 +84,17 @@ enum tl_code onnx_make_split(struct model_build *build, const struct onnx_column
     struct model_node node = {.feature = column->feature};
 
     if (isnan(split->value) || (below && split->value == -(double)INFINITY))
-        return tl_fail(build->err, TL_UNSUPPORTED, "%s: tree %jd, node %jd: its value is %g",
-                       build->name, (intmax_t)split->tree, (intmax_t)split->node, split->value);
+        return tl_fail(build->err, TL_UNSUPPORTED,
+                       "%s: tree %jd, node %jd: the threshold of feature %s is %g; train without "
+                       "such numbers",
+                       build->name, (intmax_t)split->tree, (intmax_t)split->node,
+                       build->model->info.features[column->feature], split->value);
     if (set && onnx_column_falls(column))
         return tl_fail(build->err, TL_UNSUPPORTED,
-                       "%s: tree %jd, node %jd asks for equality behind a negative factor",
-                       build->name, (intmax_t)split->tree, (intmax_t)split->node);
+                       "%s: tree %jd, node %jd: it asks whether feature %s is equal to a number, "
+                       "behind a negative factor; scale it before training",
+                       build->name, (intmax_t)split->tree, (intmax_t)split->node,
+                       build->model->info.features[column->feature]);
     if (set)
         TL_TRY(make_set(build, column, split, &node));
     else

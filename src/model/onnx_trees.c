@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+enum { PER_ITEM = 16, FREE = 1 << 14 };
+
 /* Field numbers of onnx.proto. */
 enum { NODE_ATTRIBUTE = 5, ATTRIBUTE_NAME = 1, ATTRIBUTE_T = 5, ATTRIBUTE_FLOATS = 7 };
 
@@ -32,6 +34,32 @@ bool onnx_tracks(const struct onnx_lists *lists, uint32_t i)
 double onnx_most_leaf(const struct onnx_ensemble *reader)
 {
     return reader->table->wide ? BUILD_MAX_LEAF : BUILD_MAX_FLOAT_LEAF;
+}
+
+bool onnx_may_be_wide(uint64_t numbers, uint64_t items)
+{
+    return numbers <= PER_ITEM * items + FREE;
+}
+
+enum tl_code onnx_too_wide(const struct onnx_ensemble *reader, uint32_t width)
+{
+    return tl_fail(reader->graph->err, TL_LIMIT,
+                   "%s: its leaves have weights for few of %u classes, which takes more than %d "
+                   "numbers for each that the file lists; export a weight for every class",
+                   reader->graph->name, width, PER_ITEM);
+}
+
+enum tl_code onnx_check_feature(const struct onnx_ensemble *reader, const struct onnx_split *split,
+                                int64_t feature)
+{
+    if (feature >= 0 && feature < reader->table->count)
+        return TL_OK;
+    return tl_fail(
+        reader->build->err, TL_CORRUPT,
+        "%s: tree %jd, node %jd: it splits column %jd, and there are %u; export the model "
+        "again",
+        reader->build->name, (intmax_t)split->tree, (intmax_t)split->node, (intmax_t)feature,
+        reader->table->count);
 }
 
 /* ---- attributes ---- */
@@ -87,7 +115,7 @@ static enum tl_code read_attribute(struct onnx_ensemble *reader, struct wire_byt
             return onnx_bad_list(reader, known[i].name, "it is there twice");
         if (!onnx_read_numbers(reader, attribute, known[i].to))
             return onnx_bad_list(reader, known[i].name, "it is no list of numbers");
-        return TL_OK;
+        return buf_failed(known[i].to) ? onnx_no_memory(reader->graph) : TL_OK;
     }
     if (wire_equals(name, "post_transform"))
         c->transform = wire_bytes(attribute, ATTRIBUTE_S);
@@ -110,9 +138,6 @@ static enum tl_code read_lists(struct onnx_ensemble *reader)
     if (c->wide_numbers && !reader->table->wide)
         return onnx_bad_trees(reader,
                               "tensors of doubles on an input of float32; export with both alike");
-    if (wire_count(&c->feature) > MODEL_MAX_NODES)
-        return tl_fail(reader->build->err, TL_LIMIT, "%s: more than %ju nodes", reader->build->name,
-                       (uintmax_t)MODEL_MAX_NODES);
     reader->node_count = (uint32_t)wire_count(&c->feature);
     for (size_t i = 0; i < wire_count(&c->weights); i++)
         if (!(fabs(wire_real(&c->weights, i)) <= onnx_most_leaf(reader)))

@@ -58,6 +58,14 @@ bool onnx_tracks(const struct onnx_lists *lists, uint32_t i);
 /* A leaf's numbers stay so small that no sum of them is infinite. */
 double onnx_most_leaf(const struct onnx_ensemble *reader);
 
+TL_MUST_CHECK enum tl_code onnx_check_feature(const struct onnx_ensemble *reader,
+                                              const struct onnx_split *split, int64_t feature);
+
+/* Leaves of several numbers are for those that have them: no file costs much more than its size.
+ * Whether `items` that the file lists may take so many numbers. */
+bool onnx_may_be_wide(uint64_t numbers, uint64_t items);
+enum tl_code onnx_too_wide(const struct onnx_ensemble *reader, uint32_t width);
+
 /* The list of an attribute's ints or floats, or its tensor, whichever it has. */
 bool onnx_read_numbers(struct onnx_ensemble *reader, struct wire_bytes attribute, struct buf *to);
 

@@ -196,27 +196,10 @@ static enum tl_code read_weights(struct xgboost_reader *reader)
 
 /* From 3.1 on: what the numbers of a feature's categories stand for. */
 static enum tl_code read_values(struct xgboost_reader *reader, struct doc_value encoding,
-                                struct xgboost_values *values)
+                                struct build_values *values)
 {
-    struct doc_value list = doc_find(encoding, "values"), item;
-    struct doc_items items = doc_items(list);
-    uint64_t count = doc_count(list);
-    struct doc_text key;
-    double number;
-
-    values->words = doc_count(doc_find(encoding, "offsets")) > 0;
-    if (values->words || count == 0)
-        return TL_OK;
-    values->values = arena_alloc(reader->build->arena, count, sizeof(*values->values));
-    if (!values->values)
-        return build_no_memory(reader->build);
-    values->count = (uint32_t)count;
-    for (uint64_t i = 0; i < count; i++) {
-        if (!doc_next(&items, &key, &item) || !doc_double(item, &number))
-            return build_corrupt(reader->build, "cats.enc", "a category is not a number");
-        float near = (float)number;
-        values->values[i] = (double)near == number ? near : NAN;
-    }
+    TL_TRY(build_values(reader->build, doc_find(encoding, "values"), values));
+    values->words |= doc_count(doc_find(encoding, "offsets")) > 0;
     return TL_OK;
 }
 

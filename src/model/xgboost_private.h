@@ -10,13 +10,6 @@
 #include "model/build.h"
 #include "model/doc.h"
 
-/* What the categories 0, 1, .. of a feature were in the training table. */
-struct xgboost_values {
-    bool words;
-    uint32_t count; /* 0: they are numbers by themselves */
-    float *values;  /* NaN where no float32 is the number */
-};
-
 struct xgboost_reader {
     struct model_build *build;
     struct doc_value learner, booster, model; /* `model` holds the trees */
@@ -25,8 +18,8 @@ struct xgboost_reader {
     uint64_t tree_count;                      /* in the file */
     uint64_t used;                            /* up to the best iteration */
     uint32_t *tree_info;
-    float *weights;                /* NULL: none */
-    struct xgboost_values *values; /* [feature_count] */
+    float *weights;              /* NULL: none */
+    struct build_values *values; /* [feature_count] */
 };
 
 /* The trees up to the best iteration, into the build. */

@@ -16,8 +16,9 @@ struct tree_more {
     struct arena *scratch;
     uint32_t node_count;
     float *rows; /* leaves of several numbers; NULL: a leaf's number is its condition */
-    uint32_t row_count;
-    bool by_node; /* row i is node i's; else the leaf says which, as its right child */
+    uint32_t row_count,
+        rows_left; /* each row is one leaf's, so that no file costs more than it is */
+    bool by_node;  /* row i is node i's; else the leaf says which, as its right child */
     uint32_t *categories, *begin, *size; /* node i's: size[i] from begin[i] on; NULL without */
 };
 
@@ -34,30 +35,21 @@ static enum tl_code corrupt_node(const struct xgboost_reader *reader, uint32_t n
 
 static void find_arrays(struct doc_value tree, struct tree_arrays *arrays)
 {
-    const struct {
-        const char *key;
-        struct doc_value *to;
-    } wanted[] = {{"left_children", &arrays->left},
-                  {"right_children", &arrays->right},
-                  {"split_indices", &arrays->feature},
-                  {"split_conditions", &arrays->condition},
-                  {"default_left", &arrays->default_left},
-                  {"split_type", &arrays->split_type},
-                  {"leaf_weights", &arrays->leaf_weights},
-                  {"base_weights", &arrays->base_weights},
-                  {"tree_param", &arrays->param},
-                  {"categories", &arrays->categories},
-                  {"categories_nodes", &arrays->categories_nodes},
-                  {"categories_segments", &arrays->segments},
-                  {"categories_sizes", &arrays->sizes}};
-    struct doc_items items = doc_items(tree);
-    struct doc_value value;
-    struct doc_text key;
+    const struct doc_wanted wanted[] = {{"left_children", &arrays->left},
+                                        {"right_children", &arrays->right},
+                                        {"split_indices", &arrays->feature},
+                                        {"split_conditions", &arrays->condition},
+                                        {"default_left", &arrays->default_left},
+                                        {"split_type", &arrays->split_type},
+                                        {"leaf_weights", &arrays->leaf_weights},
+                                        {"base_weights", &arrays->base_weights},
+                                        {"tree_param", &arrays->param},
+                                        {"categories", &arrays->categories},
+                                        {"categories_nodes", &arrays->categories_nodes},
+                                        {"categories_segments", &arrays->segments},
+                                        {"categories_sizes", &arrays->sizes}};
 
-    while (doc_next(&items, &key, &value))
-        for (size_t i = 0; i < TL_COUNT(wanted); i++)
-            if (doc_equals(key, wanted[i].key))
-                *wanted[i].to = value;
+    doc_find_all(tree, wanted, TL_COUNT(wanted));
 }
 
 /* ---- leaves of several numbers ---- */
@@ -86,7 +78,7 @@ static enum tl_code read_rows(const struct xgboost_reader *reader, const struct 
     if (count % width != 0 || !doc_floats(list, count, more->rows))
         return build_corrupt_tree(reader->build, more->by_node ? "base_weights" : "leaf_weights",
                                   "there is not one number per class for each leaf");
-    more->row_count = (uint32_t)(count / width);
+    more->row_count = more->rows_left = (uint32_t)(count / width);
     return TL_OK;
 }
 
@@ -125,16 +117,6 @@ static enum tl_code read_categories(const struct xgboost_reader *reader,
     return TL_OK;
 }
 
-static enum tl_code refuse_categories(const struct xgboost_reader *reader, uint32_t number,
-                                      uint32_t feature, const char *what)
-{
-    return tl_fail(reader->build->err, TL_UNSUPPORTED,
-                   "%s: tree %u, node %u: the categories of feature %s are %s; a raster has "
-                   "numbers: encode them before training",
-                   reader->build->name, reader->build->tree, number,
-                   reader->build->model->info.features[feature], what);
-}
-
 static int compare_ints(const void *a, const void *b)
 {
     uint32_t x, y;
@@ -149,11 +131,11 @@ static enum tl_code add_runs(const struct xgboost_reader *reader, uint32_t numbe
                              struct tree_more *more, const struct model_node *node,
                              struct buf *bounds)
 {
-    const struct xgboost_values *known = &reader->values[node->feature];
+    const struct build_values *known = &reader->values[node->feature];
     uint32_t *categories = more->categories + more->begin[number], size = more->size[number];
 
     if (known->words)
-        return refuse_categories(reader, number, node->feature, "words");
+        return build_refuse_words(reader->build, node->feature);
     if (known->count) {
         float *wanted = arena_alloc(more->scratch, size + 1UL, sizeof(*wanted));
 
@@ -225,7 +207,9 @@ static enum tl_code make_leaf(const struct xgboost_reader *reader, uint32_t numb
             value *= reader->weights[reader->build->tree];
         row[c] = (double)value;
         if (!(fabs(row[c]) <= BUILD_MAX_FLOAT_LEAF))
-            return tl_fail(reader->build->err, TL_CORRUPT, "%s: tree %u, node %u: its leaf is %g",
+            return tl_fail(reader->build->err, TL_CORRUPT,
+                           "%s: tree %u, node %u: its leaf is %g, not a number within 1e30; train "
+                           "again",
                            reader->build->name, reader->build->tree, number, row[c]);
     }
     node->left = -1;
@@ -234,14 +218,17 @@ static enum tl_code make_leaf(const struct xgboost_reader *reader, uint32_t numb
 }
 
 /* A leaf's numbers; NULL when it has none. */
-static const float *leaf_values(const struct xgboost_reader *reader, const struct tree_more *more,
+static const float *leaf_values(const struct xgboost_reader *reader, struct tree_more *more,
                                 uint32_t number, int64_t right, const float *condition)
 {
     uint64_t row = more->by_node ? number : (uint64_t)right; /* of -1 there is none */
 
     if (!more->rows)
         return condition;
-    return row < more->row_count ? more->rows + row * reader->build->model->leaf_width : NULL;
+    if (row >= more->row_count || more->rows_left == 0)
+        return NULL;
+    more->rows_left--;
+    return more->rows + row * reader->build->model->leaf_width;
 }
 
 static enum tl_code make_split(const struct xgboost_reader *reader, uint32_t number,
@@ -280,12 +267,16 @@ static enum tl_code read_node(const struct xgboost_reader *reader, struct node_i
     if (left < 0) {
         const float *values = leaf_values(reader, more, number, right, &condition);
 
-        return values ? make_leaf(reader, number, values, node)
-                      : corrupt_node(reader, number, "leaf_weights", "there are fewer leaves");
+        return values
+                   ? make_leaf(reader, number, values, node)
+                   : corrupt_node(reader, number, more->by_node ? "base_weights" : "leaf_weights",
+                                  "there are fewer rows of numbers than leaves");
     }
-    if (right < 0 || feature >= reader->build->model->info.feature_count)
+    if (right < 0)
+        return corrupt_node(reader, number, "right_children", "a split needs two children");
+    if (feature >= reader->build->model->info.feature_count)
         return corrupt_node(reader, number, "split_indices",
-                            "the feature, or a child, does not exist");
+                            "there is no such feature (num_feature)");
     node->left = (int32_t)left;
     node->right = (int32_t)right;
     node->feature = (uint16_t)feature;

@@ -26,12 +26,14 @@
 
 static unsigned fail_alloc_countdown; /* 0: off. The test's own thread allocates alone. */
 static bool fail_alloc_done;
+static size_t fail_alloc_bytes; /* asked for since fail_alloc_at(), whatever was given back */
 
 /* Arms the n-th allocation from now; 0 disarms. */
 static inline void fail_alloc_at(unsigned n)
 {
     fail_alloc_countdown = n;
     fail_alloc_done = false;
+    fail_alloc_bytes = 0;
 }
 
 /* Whether it was reached; disarms. */
@@ -43,8 +45,9 @@ static inline bool fail_alloc_hit(void)
 
 #if FAIL_ALLOC
 
-static bool fail_alloc_now(void)
+static bool fail_alloc_now(size_t size)
 {
+    fail_alloc_bytes += size;
     if (fail_alloc_countdown == 0 || --fail_alloc_countdown > 0)
         return false;
     fail_alloc_done = true;
@@ -62,22 +65,22 @@ void *__libc_memalign(size_t alignment, size_t size);
 
 FAIL_ALLOC_PUBLIC void *malloc(size_t size)
 {
-    return fail_alloc_now() ? NULL : __libc_malloc(size);
+    return fail_alloc_now(size) ? NULL : __libc_malloc(size);
 }
 
 FAIL_ALLOC_PUBLIC void *calloc(size_t count, size_t size)
 {
-    return fail_alloc_now() ? NULL : __libc_calloc(count, size);
+    return fail_alloc_now(count * size) ? NULL : __libc_calloc(count, size);
 }
 
 FAIL_ALLOC_PUBLIC void *realloc(void *old, size_t size)
 {
-    return fail_alloc_now() ? NULL : __libc_realloc(old, size);
+    return fail_alloc_now(size) ? NULL : __libc_realloc(old, size);
 }
 
 FAIL_ALLOC_PUBLIC void *aligned_alloc(size_t alignment, size_t size)
 {
-    return fail_alloc_now() ? NULL : __libc_memalign(alignment, size);
+    return fail_alloc_now(size) ? NULL : __libc_memalign(alignment, size);
 }
 
 #endif

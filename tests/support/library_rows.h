@@ -265,6 +265,29 @@ static inline enum tl_code library_load_with(const char *name, const char *from,
     return code;
 }
 
+/* What a change of a good file is refused with; the message says the file and `says`. */
+struct library_refusal {
+    const char *file, *from, *to;
+    enum tl_code code;
+    const char *says;
+};
+
+static inline void library_check_refusals(const struct library_refusal *rows, size_t count)
+{
+    struct tl_err err;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct library_refusal *r = &rows[i];
+        enum tl_code code = library_load_with(r->file, r->from, r->to, &err);
+
+        if (code == TL_OK)
+            fail_msg("%s, %s for %s: taken for a model", r->file, r->to, r->from);
+        if (code != r->code || !strstr(err.msg, r->says) || !strstr(err.msg, r->file))
+            fail_msg("%s for %s: %s: \"%s\", not %s: \"%s\"", r->to, r->from, tl_code_key(code),
+                     err.msg, tl_code_key(r->code), r->says);
+    }
+}
+
 /* Bytes from one cut or flip to the next. In qemu all of them would take a minute. */
 #ifdef TILTH_EMULATED
 enum { LIBRARY_STEP = 11 };

@@ -64,50 +64,90 @@ static enum tl_code load_with(const char *from, const char *to, struct tl_err *e
     return library_load_with("lightgbm_binary_nan.txt", from, to, err);
 }
 
-static enum tl_code linear_with(const char *from, const char *to, struct tl_err *err)
+/* Every refusal of the reader but those of size (test_hostile.c), by what it says and where. */
+static const struct library_refusal refusals[] = {
+    {"lightgbm_binary_nan.txt", "objective=binary", "objective=regression", TL_UNSUPPORTED,
+     "\"regression\""},
+    {"lightgbm_binary_nan.txt", "version=v4", "version=v9", TL_UNSUPPORTED, "\"v9\""},
+    {"lightgbm_pandas.txt", "[[10.0", "[[\"maize\"", TL_UNSUPPORTED,
+     "the categories of feature b are words"},
+    {"lightgbm_pandas.txt", "[[10.0", "[[1], [10.0", TL_UNSUPPORTED,
+     "1 features are categorical, and pandas had 2"},
+    {"lightgbm_binary_nan.txt", "num_leaves=7", "num_leaves=8", TL_CORRUPT,
+     "tree 0, line 21: leaf_value: number 7 of it is missing"},
+    {"lightgbm_binary_nan.txt", "num_leaves=7", "num_leaves=8388609", TL_CORRUPT, "num_leaves"},
+    {"lightgbm_binary_nan.txt", "leaf_value=", "leaf_value=inf ", TL_CORRUPT, "leaf_value"},
+    {"lightgbm_binary_nan.txt", "threshold=", "threshold=1,5 ", TL_CORRUPT, "threshold"},
+    {"lightgbm_binary_nan.txt", "split_feature=", "split_feature=4 ", TL_CORRUPT,
+     "split_feature: number 0 of it is missing, or not the number of a feature"},
+    {"lightgbm_binary_nan.txt", "right_child=", "right_child=-8 ", TL_CORRUPT,
+     "right_child: number 0 of it is missing, or not a node of the tree"},
+    {"lightgbm_binary_nan.txt", "left_child=", "left_child=-1 ", TL_CORRUPT, "more than"},
+    {"lightgbm_binary_nan.txt", "max_feature_idx=3", "max_feature_idx=9", TL_CORRUPT,
+     "feature_names"},
+    {"lightgbm_binary_nan.txt", "max_feature_idx=3", "max_feature_idx=5000", TL_LIMIT,
+     "5001 features; a model has 1 to 4096"},
+    {"lightgbm_binary_nan.txt", "is_linear=0", "is_linear=1", TL_CORRUPT, "leaf_const"},
+    {"lightgbm_binary_nan.txt", "decision_type=", "decision_type=1 ", TL_CORRUPT,
+     "a categorical split has no set"},
+    {"lightgbm_binary_nan.txt", "end of trees", "end of tree", TL_CORRUPT, "cut short"},
+    {"lightgbm_binary_nan.txt", "num_class=1", "num_class=2", TL_CORRUPT, "num_class"},
+    {"lightgbm_categories.txt", "num_cat=2", "num_cat=3", TL_CORRUPT, "num_cat + 1"},
+    {"lightgbm_categories.txt", "num_cat=2", "num_cat=", TL_CORRUPT, "num_cat"},
+    {"lightgbm_categories.txt", "num_cat=2", "num_cat=99999999999", TL_CORRUPT, "num_cat"},
+    {"lightgbm_categories.txt", "cat_boundaries=0", "cat_boundaries=9", TL_CORRUPT,
+     "within cat_threshold"},
+    {"lightgbm_categories.txt", "cat_threshold=", "cat_threshold=-1 ", TL_CORRUPT,
+     "cat_boundaries"},
+    {"lightgbm_categories.txt", "pandas_categorical:null", "pandas_categorical:nu", TL_CORRUPT,
+     "byte"},
+    {"lightgbm_linear.txt", "leaf_const=", "leaf_const=nan ", TL_CORRUPT, "leaf_const"},
+    {"lightgbm_linear.txt", "num_features=0", "num_features=1", TL_CORRUPT, "leaf_coeff"},
+    {"lightgbm_linear.txt", "num_features=0", "num_features=-1", TL_CORRUPT, "num_features"},
+    {"lightgbm_linear.txt", "leaf_features=", "leaf_features=1", TL_CORRUPT, "more than"},
+    {"lightgbm_linear.txt", "leaf_features=0 1", "leaf_features=0 4", TL_CORRUPT, "leaf_coeff"},
+    {"lightgbm_binary_nan.txt", "max_feature_idx=3", "max_feature_idx=9223372036854775808",
+     TL_CORRUPT, "max_feature_idx: it is not a number"},
+    {"lightgbm_binary_nan.txt", "feature_names=", "feature_names=more ", TL_CORRUPT,
+     "feature_names: there are more than max_feature_idx + 1"},
+    {"lightgbm_binary_nan.txt", "sigmoid:0.7", "sigmoid:-1", TL_CORRUPT,
+     "objective: the sigmoid is not a positive number"},
+    {"lightgbm_binary_nan.txt", "num_class=1", "num_class=one", TL_CORRUPT,
+     "num_class: it does not go with the objective"},
+    {"lightgbm_binary_nan.txt", "num_leaves=7", "leaves=7", TL_CORRUPT, "tree 0, line "},
+    {"lightgbm_binary_nan.txt", "num_leaves=7", "num_leaves=9999", TL_CORRUPT,
+     "leaf_value: there are not num_leaves numbers"},
+    {"lightgbm_binary_nan.txt", "num_leaves=7", "num_leaves=0", TL_CORRUPT,
+     "num_leaves: it is not a number from 1 to 8388608"},
+    {"lightgbm_binary_nan.txt", "leaf_value=", "leaf_value=1 ", TL_CORRUPT,
+     "leaf_value: there are more than num_leaves"},
+    {"lightgbm_binary_nan.txt", "left_child=", "left_child=6 ", TL_CORRUPT,
+     "left_child: number 0 of it is missing, or not a node of the tree"},
+    {"lightgbm_binary_nan.txt", "left_child=", "left_child=0 ", TL_CORRUPT,
+     "split_feature: it or another list has more than num_leaves - 1"},
+    {"lightgbm_binary_nan.txt", "is_linear=0", "is_linear=2", TL_CORRUPT,
+     "is_linear: it is not 0 or 1"},
+    {"lightgbm_binary_nan.txt", "decision_type=", "decision_type=x ", TL_CORRUPT,
+     "decision_type: there are not num_leaves - 1 numbers"},
+    {"lightgbm_binary_nan.txt", "decision_type=", "decision_type=14 ", TL_CORRUPT,
+     "decision_type: the missing type is unknown"},
+    {"lightgbm_binary_nan.txt", "Tree=0", "Tee=0", TL_CORRUPT,
+     "Tree: the trees are not numbered 0, 1, ..: one is missing"},
+    {"lightgbm_binary_nan.txt", "tree_sizes=", "tree_sizes=1 ", TL_CORRUPT,
+     "tree_sizes: there are other trees than it has sizes"},
+    {"lightgbm_multiclass.txt", "num_tree_per_iteration=3", "num_tree_per_iteration=4", TL_CORRUPT,
+     "num_class: "},
+    {"lightgbm_categories.txt", "cat_threshold=", "cat_threshold=4294967296 ", TL_CORRUPT,
+     "cat_boundaries: there are not num_cat + 1 numbers"},
+    {"lightgbm_categories.txt", "pandas_categorical:null\n", "pandas_categorical:", TL_CORRUPT,
+     "pandas_categorical: it is cut short"},
+    {"lightgbm_linear.txt", "leaf_const=", "leaf_const=x ", TL_CORRUPT,
+     "leaf_const: number 0 of it is missing, or not a number within 1e100"},
+};
+
+TEST(every_refusal_says_what_and_where)
 {
-    return library_load_with("lightgbm_linear.txt", from, to, err);
-}
-
-static enum tl_code categories_with(const char *from, const char *to, struct tl_err *err)
-{
-    return library_load_with("lightgbm_categories.txt", from, to, err);
-}
-
-TEST(what_is_not_served_is_refused_by_name)
-{
-    struct tl_err err;
-
-    assert_refused(load_with("objective=binary", "objective=regression", &err), TL_UNSUPPORTED,
-                   "\"regression\"");
-    assert_refused(load_with("version=v4", "version=v9", &err), TL_UNSUPPORTED, "\"v9\"");
-    assert_refused(library_load_with("lightgbm_pandas.txt", "[[10.0", "[[\"maize\"", &err),
-                   TL_UNSUPPORTED, "the categories of feature b are words");
-    assert_refused(library_load_with("lightgbm_pandas.txt", "[[10.0", "[[1], [10.0", &err),
-                   TL_UNSUPPORTED, "1 features are categorical, and pandas had 2");
-}
-
-TEST(damage_is_refused_and_says_where)
-{
-    struct tl_err err;
-
-    assert_refused(load_with("num_leaves=7", "num_leaves=8", &err), TL_CORRUPT, "leaf_value");
-    assert_refused(load_with("num_leaves=7", "num_leaves=8388609", &err), TL_CORRUPT, "num_leaves");
-    assert_refused(load_with("leaf_value=", "leaf_value=inf ", &err), TL_CORRUPT, "leaf_value");
-    assert_refused(load_with("threshold=", "threshold=1,5 ", &err), TL_CORRUPT, "threshold");
-    assert_refused(load_with("split_feature=", "split_feature=4 ", &err), TL_CORRUPT,
-                   "split_feature");
-    assert_refused(load_with("right_child=", "right_child=-8 ", &err), TL_CORRUPT,
-                   "right_child: there are not num_leaves - 1 children");
-    assert_refused(load_with("left_child=", "left_child=-1 ", &err), TL_CORRUPT, "more than");
-    assert_refused(load_with("max_feature_idx=3", "max_feature_idx=9", &err), TL_CORRUPT,
-                   "feature_names");
-    assert_refused(load_with("max_feature_idx=3", "max_feature_idx=5000", &err), TL_LIMIT, "");
-    assert_refused(load_with("is_linear=0", "is_linear=1", &err), TL_CORRUPT, "leaf_const");
-    assert_refused(load_with("decision_type=", "decision_type=1 ", &err), TL_CORRUPT,
-                   "a categorical split has no set");
-    assert_refused(load_with("end of trees", "end of tree", &err), TL_CORRUPT, "cut short");
-    assert_refused(load_with("num_class=1", "num_class=2", &err), TL_CORRUPT, "num_class");
+    library_check_refusals(refusals, TL_COUNT(refusals));
 }
 
 /* The line of the file that has the first `text`, from 1. */
@@ -147,35 +187,6 @@ TEST(a_refusal_says_the_line_and_of_a_tree_which)
                    text);
 }
 
-TEST(damaged_categories_are_refused)
-{
-    struct tl_err err;
-
-    assert_refused(categories_with("num_cat=2", "num_cat=3", &err), TL_CORRUPT, "num_cat + 1");
-    assert_refused(categories_with("num_cat=2", "num_cat=", &err), TL_CORRUPT, "num_cat");
-    assert_refused(categories_with("num_cat=2", "num_cat=99999999999", &err), TL_CORRUPT,
-                   "num_cat");
-    assert_refused(categories_with("cat_boundaries=0", "cat_boundaries=9", &err), TL_CORRUPT,
-                   "within cat_threshold");
-    assert_refused(categories_with("cat_threshold=", "cat_threshold=-1 ", &err), TL_CORRUPT,
-                   "cat_boundaries");
-    assert_refused(categories_with("pandas_categorical:null", "pandas_categorical:nu", &err),
-                   TL_CORRUPT, "byte");
-}
-
-TEST(damaged_lines_are_refused)
-{
-    struct tl_err err;
-
-    assert_refused(linear_with("leaf_const=", "leaf_const=nan ", &err), TL_CORRUPT, "leaf_const");
-    assert_refused(linear_with("num_features=0", "num_features=1", &err), TL_CORRUPT, "leaf_coeff");
-    assert_refused(linear_with("num_features=0", "num_features=-1", &err), TL_CORRUPT,
-                   "num_features");
-    assert_refused(linear_with("leaf_features=", "leaf_features=1", &err), TL_CORRUPT, "more than");
-    assert_refused(linear_with("leaf_features=0 1", "leaf_features=0 4", &err), TL_CORRUPT,
-                   "leaf_coeff");
-}
-
 /* Every prefix is refused, or is whole as far as trees go. */
 TEST(a_file_cut_short_anywhere_is_refused)
 {
@@ -211,7 +222,5 @@ RUN(T(a_binary_model_predicts_what_the_library_does),
     T(averaged_trees_predict_what_the_library_does),
     T(cross_entropy_predicts_what_the_library_does), T(categories_predict_what_the_library_does),
     T(categories_of_pandas_are_its_values), T(linear_trees_predict_what_the_library_does),
-    T(what_is_not_served_is_refused_by_name), T(damage_is_refused_and_says_where),
-    T(a_refusal_says_the_line_and_of_a_tree_which), T(damaged_categories_are_refused),
-    T(damaged_lines_are_refused), T(a_file_cut_short_anywhere_is_refused),
-    T(a_damaged_byte_is_refused_or_harmless))
+    T(every_refusal_says_what_and_where), T(a_refusal_says_the_line_and_of_a_tree_which),
+    T(a_file_cut_short_anywhere_is_refused), T(a_damaged_byte_is_refused_or_harmless))

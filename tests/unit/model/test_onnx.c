@@ -186,6 +186,11 @@ TEST(a_damaged_byte_is_refused_or_harmless)
 
 /* ---- made-up trees ---- */
 
+/* ai.onnx.ml, version 3 */
+#define ML_OPSET \
+    "\x0a\x0a"   \
+    "ai.onnx.ml\x10\x03"
+
 static void put_varint(struct buf *to, uint64_t value)
 {
     for (; value > 0x7F; value >>= 7)
@@ -273,11 +278,7 @@ static enum tl_code load_graph(const int *yes, const int *no, unsigned splits, s
     put_bytes(&graph, 12, output.bytes, output.size);
     buf_append(&file, "\x08\x08", 2);
     put_bytes(&file, 7, graph.bytes, graph.size);
-    put_bytes(&file, 8,
-              "\x0a\x0a"
-              "ai.onnx.ml"
-              "\x10\x03",
-              14);
+    put_bytes(&file, 8, ML_OPSET, sizeof(ML_OPSET) - 1);
     AUTO(blob) blob = buf_blob(&file);
     enum tl_code code = forest_load("m.onnx", blob, &forest, err);
     if (code == TL_OK)
@@ -306,7 +307,137 @@ TEST(circles_and_bombs_are_refused)
                    "its own ancestor");
     assert_refused(load_graph((int[]){0}, (int[]){1}, 1, &err), TL_CORRUPT, "its own ancestor");
     assert_refused(load_graph(next, next, LONG, &err), TL_LIMIT, "shares so many nodes");
-    assert_refused(load_graph((int[]){9}, (int[]){1}, 1, &err), TL_CORRUPT, "does not exist");
+    assert_refused(load_graph((int[]){9}, (int[]){1}, 1, &err), TL_CORRUPT,
+                   "tree 0, node 0: its true branch is no node of the tree");
+}
+
+/* ---- graphs of too much ---- */
+
+static void put_input(struct buf *graph, const char *name, bool wide)
+{
+    AUTO_BUF input = {0}, type = {0};
+
+    put_text(&input, 1, name);
+    /* A tensor of float32, of [?, 1] or of no shape. */
+    put_bytes(&type, 1, "\x08\x01\x12\x06\x0a\x00\x0a\x02\x08\x01", wide ? 10 : 2);
+    put_bytes(&input, 2, type.bytes, type.size);
+    put_bytes(graph, 11, input.bytes, input.size);
+}
+
+/* A node of the operator, from `from` to `to`; its end is open for what else it has. */
+static void put_node(struct buf *node, const char *op, const char *from, const char *to)
+{
+    put_text(node, 1, from);
+    put_text(node, 2, to);
+    put_text(node, 4, op);
+}
+
+static void put_output(struct buf *graph, const char *name)
+{
+    AUTO_BUF output = {0};
+
+    put_text(&output, 1, name);
+    put_bytes(graph, 12, output.bytes, output.size);
+}
+
+static enum tl_code load_bytes(const struct buf *graph, struct tl_err *err)
+{
+    AUTO_BUF file = {0};
+    struct forest *forest = NULL;
+
+    buf_append(&file, "\x08\x08", 2);
+    put_bytes(&file, 7, graph->bytes, graph->size);
+    put_bytes(&file, 8, ML_OPSET, sizeof(ML_OPSET) - 1);
+    AUTO(blob) blob = buf_blob(&file);
+    enum tl_code code = forest_load("m.onnx", blob, &forest, err);
+    forest_unref(forest);
+    return code;
+}
+
+TEST(a_graph_has_so_many_nodes_values_inputs_and_outputs)
+{
+    AUTO_BUF nodes = {0}, values = {0}, inputs = {0}, outputs = {0}, node = {0}, constant = {0};
+    struct tl_err err;
+    char name[16];
+
+    put_node(&node, "Identity", "x", "y");
+    put_bytes(&outputs, 1, node.bytes, node.size);
+    put_input(&outputs, "x", true);
+    for (int i = 0; i < 257; i++) {
+        snprintf(name, sizeof(name), "y%d", i);
+        buf_clear(&node);
+        put_node(&node, "Identity", "x", name);
+        put_bytes(&nodes, 1, node.bytes, node.size);
+    }
+    for (int i = 0; i < 2049; i++) {
+        snprintf(name, sizeof(name), "c%d", i);
+        buf_clear(&constant);
+        put_text(&constant, 8, name);
+        put_bytes(&values, 5, constant.bytes, constant.size);
+    }
+    for (int i = 0; i < 4097; i++) {
+        snprintf(name, sizeof(name), "x%d", i);
+        put_input(&inputs, name, false);
+    }
+    assert_refused(load_bytes(&nodes, &err), TL_LIMIT, "more than 256 nodes");
+    assert_refused(load_bytes(&values, &err), TL_LIMIT, "more than 2048 values");
+    assert_refused(load_bytes(&inputs, &err), TL_LIMIT, "more than 4096 inputs");
+    put_output(&outputs, "y");
+    assert_refused(load_bytes(&outputs, &err), TL_CORRUPT, "an output comes from nowhere");
+    buf_clear(&outputs);
+    buf_clear(&node);
+    put_node(&node, "Softmax", "x", "y");
+    put_bytes(&outputs, 1, node.bytes, node.size);
+    for (int i = 0; i < 65; i++)
+        put_output(&outputs, "y");
+    assert_refused(load_bytes(&outputs, &err), TL_LIMIT, "more than 64 outputs");
+}
+
+TEST(two_values_of_one_name_are_refused)
+{
+    AUTO_BUF graph = {0}, node = {0};
+    struct tl_err err;
+
+    put_node(&node, "Identity", "x", "twice");
+    put_bytes(&graph, 1, node.bytes, node.size);
+    put_bytes(&graph, 1, node.bytes, node.size);
+    assert_refused(load_bytes(&graph, &err), TL_CORRUPT, "are called \"twice\"");
+}
+
+/* As many links as there may be, each looked up by its name: a search through all names for each
+ * of them would be 10^11 comparisons, and beyond any patience. */
+TEST(many_inputs_joined_among_many_constants_are_found_at_once)
+{
+    enum { INPUTS = 4096, CONSTANTS = 2000 };
+    AUTO_BUF graph = {0}, join = {0}, linear = {0}, constant = {0}, softmax = {0};
+    static float weights[2 * INPUTS];
+    struct tl_err err;
+    char name[16];
+
+    for (int i = 0; i < INPUTS; i++) {
+        snprintf(name, sizeof(name), "x%d", i);
+        put_input(&graph, name, true);
+        put_text(&join, 1, name);
+    }
+    for (int i = 0; i < CONSTANTS; i++) {
+        snprintf(name, sizeof(name), "c%d", i);
+        buf_clear(&constant);
+        put_text(&constant, 8, name);
+        put_bytes(&graph, 5, constant.bytes, constant.size);
+    }
+    put_text(&join, 2, "joined");
+    put_text(&join, 4, "Concat");
+    put_bytes(&graph, 1, join.bytes, join.size);
+    put_node(&linear, "LinearClassifier", "joined", "p");
+    put_text(&linear, 7, "ai.onnx.ml");
+    put_floats(&linear, "coefficients", weights, 2 * INPUTS);
+    put_floats(&linear, "intercepts", weights, 2);
+    put_text(&softmax, 1, "post_transform");
+    put_text(&softmax, 4, "SOFTMAX");
+    put_bytes(&linear, 5, softmax.bytes, softmax.size);
+    put_bytes(&graph, 1, linear.bytes, linear.size);
+    put_output(&graph, "p");
+    assert_ok(load_bytes(&graph, &err));
 }
 
 RUN(T(forests_give_the_same_shares_bit_for_bit),
@@ -320,4 +451,6 @@ RUN(T(forests_give_the_same_shares_bit_for_bit),
     T(soft_votes_predict_what_the_runtime_does), T(classes_keep_their_names),
     T(what_is_not_served_is_refused_by_name), T(graphs_that_are_not_served_are_refused_by_node),
     T(a_file_cut_short_anywhere_is_refused), T(a_damaged_byte_is_refused_or_harmless),
-    T(packed_lists_and_shared_nodes_are_read), T(circles_and_bombs_are_refused))
+    T(packed_lists_and_shared_nodes_are_read), T(circles_and_bombs_are_refused),
+    T(a_graph_has_so_many_nodes_values_inputs_and_outputs), T(two_values_of_one_name_are_refused),
+    T(many_inputs_joined_among_many_constants_are_found_at_once))

@@ -89,95 +89,124 @@ TEST(features_keep_their_names)
     forest_unref(forest);
 }
 
-static enum tl_code with(const char *from, const char *to, struct tl_err *err)
+#define SMALL      "../../fuzz/corpus/xgboost/small.json"
+#define SMALL_DART "../../fuzz/corpus/xgboost/small_dart.json"
+
+/* Every refusal of the reader but those of size (test_hostile.c), by what it says and where. */
+static const struct library_refusal refusals[] = {
+    {"xgboost3_binary.json", "\"name\":\"binary:logistic\"", "\"name\":\"reg:squarederror\"",
+     TL_UNSUPPORTED, "\"reg:squarederror\""},
+    {"xgboost3_binary.json", "\"name\":\"gbtree\"", "\"name\":\"gblinear\"", TL_UNSUPPORTED,
+     "gblinear"},
+    {"xgboost3_values.json", "\"type\"", "\"offsets\":[0,1],\"t\"", TL_UNSUPPORTED,
+     "the categories of feature B03 are words"},
+    {"xgboost3_binary.json", "\"num_target\":\"1\"", "\"num_target\":\"2\"", TL_UNSUPPORTED,
+     "2 targets"},
+    {"xgboost3_binary.json", "\"split_conditions\":[", "\"split_conditions\":[NaN,", TL_UNSUPPORTED,
+     "tree 0, node 0: the threshold of feature "},
+    {"xgboost3_binary.json", "\"left_children\":[1", "\"left_children\":[0", TL_CORRUPT,
+     "tree 0, node 0: it is "},
+    {"xgboost3_binary.json", "\"left_children\":[1", "\"left_children\":[999", TL_CORRUPT,
+     "node 999: it is a child that does not exist"},
+    {"xgboost3_binary.json", "\"split_indices\":[", "\"split_indices\":[9,", TL_CORRUPT,
+     "tree 0, node 0: split_indices: there is no such feature"},
+    {"xgboost3_binary.json", "\"default_left\":[", "\"default_left\":[7,", TL_CORRUPT,
+     "tree 0, node 0: default_left: 0 or 1"},
+    {"xgboost3_binary.json", "\"right_children\":[", "\"right_children\":[-2,", TL_CORRUPT,
+     "tree 0, node 0: right_children: a child or -1"},
+    {"xgboost3_binary.json", "\"split_conditions\":[", "\"split_conditions\":[null,", TL_CORRUPT,
+     "tree 0, node 0: split_conditions: a number"},
+    {"xgboost3_binary.json", "\"left_children\":[", "\"left_children\":[1.5,", TL_CORRUPT,
+     "tree 0, node 0: left_children"},
+    {"xgboost3_binary.json", "\"base_score\":\"[", "\"base_score\":\"[7,", TL_CORRUPT,
+     "base_score"},
+    {"xgboost3_binary.json", "\"tree_info\":[0", "\"tree_info\":[1", TL_CORRUPT, "tree_info"},
+    {"xgboost3_binary.json", "\"num_class\":\"0\",\"num_feature\":\"4\"",
+     "\"num_class\":\"0\",\"num_feature\":\"5000\"", TL_LIMIT, "5000 features"},
+    {"xgboost3_binary.json", "\"learner\"", "\"learned\"", TL_CORRUPT,
+     "learner.gradient_booster.name: it is missing"},
+    {"xgboost3_binary.json", "]", "", TL_CORRUPT, "byte "},
+    {"xgboost3_binary.json", "\"split_type\":[0", "\"split_type\":[1", TL_CORRUPT,
+     "a categorical split has no categories"},
+    {"xgboost3_binary.json", "\"categories_nodes\":[]", "\"categories_nodes\":[2]", TL_CORRUPT,
+     "categories_nodes"},
+    {"xgboost3_categories.json", "\"categories\":[", "\"categories\":[-1,", TL_CORRUPT,
+     "categories_nodes"},
+    {"xgboost3_categories.json", "\"categories_segments\":[0",
+     "\"categories_segments\":[4000000000", TL_CORRUPT, "there are fewer categories"},
+    {"xgboost3_categories.json", "\"categories_sizes\":[", "\"categories_sizes\":[4000000000,",
+     TL_CORRUPT, "categories_nodes"},
+    {"xgboost3_categories.json", "\"categories_nodes\":[", "\"categories_nodes\":[99,", TL_CORRUPT,
+     "categories_nodes"},
+    {"xgboost3_vector.json", "\"leaf_weights\":[", "\"leaf_weights\":[1,", TL_CORRUPT,
+     "tree 0: leaf_weights"},
+    {"xgboost3_vector.json", "\"leaf_weights\":[", "\"leaf_weights\":[NaN,1,2,", TL_CORRUPT,
+     "tree 0, node 7: its leaf is nan"},
+    {"xgboost3_binary.json", "\"size_leaf_vector\":\"1\"", "\"size_leaf_vector\":\"3\"", TL_CORRUPT,
+     "size_leaf_vector"},
+    {SMALL, "\"model\":{", "\"m\":{", TL_CORRUPT, "learner.gradient_booster.model: it is missing"},
+    {SMALL, "\"num_class\":\"0\"", "\"num_class\":\"none\"", TL_CORRUPT,
+     "learner_model_param.num_class: it is not a number"},
+    {SMALL, "\"num_class\":\"0\"", "\"num_class\":\"3\"", TL_CORRUPT,
+     "learner_model_param.num_class: it does not go with the objective"},
+    {SMALL, "\"num_feature\":\"2\"", "\"num_feature\":\"9223372036854775808\"", TL_CORRUPT,
+     "learner_model_param.num_feature: it is not a number"},
+    {SMALL, "[\"red\",", "[\"blue\",\"red\",", TL_CORRUPT,
+     "feature_names: there are more than num_feature"},
+    {SMALL, "[\"red\",", "[", TL_CORRUPT, "feature_names: there are fewer than num_feature"},
+    {SMALL, "[\"red\",", "[7.5e,", TL_CORRUPT, "JSON, byte "},
+    {SMALL, "[\"red\",", "[null,", TL_CORRUPT, "feature_names: a name is no text"},
+    {SMALL, "\"base_score\":\"5E-1\"", "\"base_score\":\"1.5\"", TL_CORRUPT,
+     "base_score: it is not a probability"},
+    {SMALL, "\"base_score\":", "\"base\":", TL_CORRUPT,
+     "learner_model_param.base_score: it is missing"},
+    {SMALL_DART, "[1E-1,", "[1E39,", TL_CORRUPT, "base_score: it is not a number"},
+    {SMALL_DART, "\"num_class\":\"2\"", "\"num_class\":\"3\"", TL_CORRUPT,
+     "learner_model_param.base_score: it is not one number, nor one per class"},
+    {SMALL_DART, "\"num_class\":\"2\"", "\"num_class\":\"255\"", TL_LIMIT,
+     "255 classes; a model has 2 to 254"},
+    {SMALL, "\"trees\":[", "\"trees\":[],\"t\":[", TL_CORRUPT, "trees: there is no tree"},
+    {SMALL_DART, "\"weight_drop\":[", "\"weight_drop\":[1,", TL_CORRUPT,
+     "weight_drop: it does not give each tree a number"},
+    {SMALL, "\"best_iteration\":\"0\"", "\"best_iteration\":\"x\"", TL_CORRUPT,
+     "attributes.best_iteration: it is not a number"},
+    {SMALL, "\"best_iteration\":\"0\"", "\"best_iteration\":\"1\"", TL_CORRUPT,
+     "attributes.best_iteration: there are fewer trees"},
+    {SMALL, "\"iteration_indptr\":[0,1]", "\"iteration_indptr\":[0,9]", TL_CORRUPT,
+     "iteration_indptr: it counts trees that are not there"},
+    {SMALL, "\"left_children\":[", "\"left_children\":[],\"l\":[", TL_CORRUPT,
+     "tree 0: left_children: it has no nodes"},
+    {SMALL, "\"right_children\":[2,", "\"right_children\":[-1,", TL_CORRUPT,
+     "tree 0, node 0: right_children: a split needs two children"},
+    {SMALL, "\"right_children\":[2,", "\"right_children\":[1,", TL_CORRUPT,
+     "tree 0, node 1: it is its own ancestor, or the child of two nodes"},
+    {SMALL, "\"split_indices\":[1,", "\"split_indices\":[\"1.5\",", TL_CORRUPT,
+     "tree 0, node 0: split_indices: a feature is needed"},
+    {SMALL, "\"split_type\":[0,", "\"split_type\":[2,", TL_CORRUPT,
+     "tree 0, node 0: split_type: 0 or 1 is needed"},
+    {SMALL, "\"split_conditions\":[0.25,", "\"split_conditions\":[-1e400,", TL_UNSUPPORTED,
+     "tree 0, node 0: the threshold of feature nir is -inf"},
+    {SMALL, "[0.25,0.5,-0.5]", "[0.25,1e31,-0.5]", TL_CORRUPT,
+     "tree 0, node 1: its leaf is 1e+31, not a number within 1e30"},
+    {SMALL_DART, "\"categories_sizes\":[2]", "\"categories_sizes\":[0]", TL_CORRUPT,
+     "tree 1, node 0: categories_nodes: a categorical split has no categories"},
+    {"xgboost3_vector.json", "\"right_children\":[", "\"right_children\":[1,", TL_CORRUPT,
+     "tree 0, node "},
+    {"xgboost3_vector.json", "\"size_leaf_vector\":\"3\"", "\"size_leaf_vector\":\"2\"", TL_CORRUPT,
+     "tree 0: size_leaf_vector: it is not one number per class"},
+};
+
+TEST(every_refusal_says_what_and_where)
 {
-    return library_load_with("xgboost3_binary.json", from, to, err);
+    library_check_refusals(refusals, TL_COUNT(refusals));
 }
 
-TEST(what_is_not_served_is_refused_by_name)
+TEST(until_3_1_the_numbers_of_leaves_are_among_those_of_nodes)
 {
     struct tl_err err;
 
-    assert_refused(with("\"name\":\"binary:logistic\"", "\"name\":\"reg:squarederror\"", &err),
-                   TL_UNSUPPORTED, "\"reg:squarederror\"");
-    assert_refused(with("\"name\":\"gbtree\"", "\"name\":\"gblinear\"", &err), TL_UNSUPPORTED,
-                   "gblinear");
-    assert_refused(
-        library_load_with("xgboost3_values.json", "\"type\"", "\"offsets\":[0,1],\"t\"", &err),
-        TL_UNSUPPORTED, "the categories of feature B03 are words");
-    assert_refused(with("\"num_target\":\"1\"", "\"num_target\":\"2\"", &err), TL_UNSUPPORTED,
-                   "2 targets");
-    assert_refused(with("\"split_conditions\":[", "\"split_conditions\":[NaN,", &err),
-                   TL_UNSUPPORTED, "tree 0, node 0: the threshold of feature ");
-}
-
-TEST(damage_is_refused_and_says_where)
-{
-    struct tl_err err;
-
-    assert_refused(with("\"left_children\":[1", "\"left_children\":[0", &err), TL_CORRUPT,
-                   "tree 0, node 0: it is ");
-    assert_refused(with("\"left_children\":[1", "\"left_children\":[999", &err), TL_CORRUPT,
-                   "node 999: it is a child that does not exist");
-    assert_refused(with("\"split_indices\":[", "\"split_indices\":[9,", &err), TL_CORRUPT,
-                   "tree 0, node 0: split_indices: the feature");
-    assert_refused(with("\"default_left\":[", "\"default_left\":[7,", &err), TL_CORRUPT,
-                   "tree 0, node 0: default_left: 0 or 1");
-    assert_refused(with("\"right_children\":[", "\"right_children\":[-2,", &err), TL_CORRUPT,
-                   "tree 0, node 0: right_children: a child or -1");
-    assert_refused(with("\"split_conditions\":[", "\"split_conditions\":[null,", &err), TL_CORRUPT,
-                   "tree 0, node 0: split_conditions: a number");
-    assert_refused(with("\"left_children\":[", "\"left_children\":[1.5,", &err), TL_CORRUPT,
-                   "tree 0, node 0: left_children");
-    assert_refused(with("\"base_score\":\"[", "\"base_score\":\"[7,", &err), TL_CORRUPT,
-                   "base_score");
-    assert_refused(with("\"tree_info\":[0", "\"tree_info\":[1", &err), TL_CORRUPT, "tree_info");
-    assert_refused(with("\"num_class\":\"0\",\"num_feature\":\"4\"",
-                        "\"num_class\":\"0\",\"num_feature\":\"5000\"", &err),
-                   TL_LIMIT, "5000 features");
-    assert_refused(with("\"learner\"", "\"learned\"", &err), TL_CORRUPT, "");
-    assert_refused(with("]", "", &err), TL_CORRUPT, "byte ");
-}
-
-static enum tl_code categories_with(const char *from, const char *to, struct tl_err *err)
-{
-    return library_load_with("xgboost3_categories.json", from, to, err);
-}
-
-TEST(damaged_categories_are_refused)
-{
-    struct tl_err err;
-
-    assert_refused(with("\"split_type\":[0", "\"split_type\":[1", &err), TL_CORRUPT,
-                   "a categorical split has no categories");
-    assert_refused(with("\"categories_nodes\":[]", "\"categories_nodes\":[2]", &err), TL_CORRUPT,
-                   "categories_nodes");
-    assert_refused(categories_with("\"categories\":[", "\"categories\":[-1,", &err), TL_CORRUPT,
-                   "categories_nodes");
-    assert_refused(
-        categories_with("\"categories_segments\":[0", "\"categories_segments\":[4000000000", &err),
-        TL_CORRUPT, "there are fewer categories");
-    assert_refused(
-        categories_with("\"categories_sizes\":[", "\"categories_sizes\":[4000000000,", &err),
-        TL_CORRUPT, "categories_nodes");
-    assert_refused(categories_with("\"categories_nodes\":[", "\"categories_nodes\":[99,", &err),
-                   TL_CORRUPT, "categories_nodes");
-}
-
-TEST(damaged_leaves_of_several_numbers_are_refused)
-{
-    static const char name[] = "xgboost3_vector.json";
-    struct tl_err err;
-
-    assert_refused(library_load_with(name, "\"leaf_weights\":[", "\"leaf_weights\":[1,", &err),
-                   TL_CORRUPT, "tree 0: leaf_weights");
-    assert_refused(
-        library_load_with(name, "\"leaf_weights\":[", "\"leaf_weights\":[NaN,1,2,", &err),
-        TL_CORRUPT, "its leaf is nan");
-    /* Without them the nodes' own numbers are the leaves', as they were until 3.1. */
-    assert_ok(library_load_with(name, "\"leaf_weights\":[", "\"leaf_weights\":[],\"x\":[", &err));
-    assert_refused(with("\"size_leaf_vector\":\"1\"", "\"size_leaf_vector\":\"3\"", &err),
-                   TL_CORRUPT, "size_leaf_vector");
+    assert_ok(library_load_with("xgboost3_vector.json", "\"leaf_weights\":[",
+                                "\"leaf_weights\":[],\"x\":[", &err));
 }
 
 TEST(a_file_cut_short_anywhere_is_refused)
@@ -232,7 +261,7 @@ RUN(T(a_binary_model_predicts_what_the_library_does),
     T(trees_after_the_best_iteration_are_not_used), T(categories_predict_what_the_library_does),
     T(categories_of_a_table_are_its_values),
     T(leaves_of_several_numbers_predict_what_the_library_does), T(features_keep_their_names),
-    T(what_is_not_served_is_refused_by_name), T(damage_is_refused_and_says_where),
-    T(damaged_categories_are_refused), T(damaged_leaves_of_several_numbers_are_refused),
+    T(every_refusal_says_what_and_where),
+    T(until_3_1_the_numbers_of_leaves_are_among_those_of_nodes),
     T(a_file_cut_short_anywhere_is_refused), T(a_damaged_byte_is_refused_or_harmless),
     T(nesting_and_lengths_are_bounded))
