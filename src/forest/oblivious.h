@@ -1,7 +1,8 @@
 /*
  * oblivious: trees that ask one question per level, the same of every pixel (CatBoost's).
  * Nothing is split: the answers of a tree's d levels are d bits, and they are the number of the
- * leaf. Per pixel and tree that leaves one row to add, which is all this costs (docs/forest.md).
+ * leaf. Per pixel and tree that leaves one row to add, which is all this costs
+ * (docs/forest-kernels.md).
  *
  * The sums are double and in the order of the trees, as the library has them; walk.h is
  * the oracle here as everywhere.

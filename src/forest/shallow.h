@@ -3,7 +3,7 @@
  * down the tree it pays for in lists and branches; in a tree of six levels there is little to save.
  * Here a slice of 512 pixels answers every question that any tree asks, once, a bit per pixel. A
  * tree then is a selection among those answers, level by level, without a branch: d words of 64
- * bits are the numbers of the leaves that 64 pixels come to (docs/forest.md).
+ * bits are the numbers of the leaves that 64 pixels come to (docs/forest-kernels.md).
  *
  * Boosted trees ask few questions, for they cut their features into bins: 1,000 trees with 46,000
  * splits have 6,000 different ones. It costs the same whatever the pixels look like, and no order
