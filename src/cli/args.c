@@ -42,8 +42,8 @@ static void guess_own(const struct args *args, const char *key, char ret_guess[6
         snprintf(names[i], sizeof(names[i]), "%.*s", (int)strcspn(args->own[i], "="), args->own[i]);
         known[i] = names[i];
     }
-    const char *guess = nearest_word(key, known);
-    for (int i = 0; !guess && known[i]; i++)
+    const char *guess = key[0] ? nearest_word(key, known) : NULL;
+    for (int i = 0; key[0] && !guess && known[i]; i++)
         if (strncmp(known[i], key, strlen(key)) == 0)
             guess = known[i];
     snprintf(ret_guess, 64, "%s", guess ? guess : "");
@@ -54,7 +54,7 @@ static enum tl_code refuse_option(const struct args *args, const char *key, stru
     char guess[64];
 
     guess_own(args, key, guess);
-    if (!guess[0])
+    if (key[0] && !guess[0])
         config_nearest(key, guess);
     return tl_fail(err, TL_INVALID,
                    "there is no option %s%.64s%s%s%s `tilth %s --help` explains its own, `tilth "

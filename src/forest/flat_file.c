@@ -24,6 +24,7 @@ struct file_part {
     uint64_t planes, rankers, trees, nodes;
     uint64_t rows, row_exact;
     struct flat_guide guide;
+    uint32_t reserved;
 };
 
 struct file_plane {
@@ -99,18 +100,23 @@ struct opening {
     const struct file_part *from;
     struct arena *arena;
     struct flat *flat;
+    uint64_t *left; /* bytes of the section, less what arrays have taken */
 };
 
-/* `count` items of `size` bytes at an offset, which nobody writes to; NULL where they are not
- * inside. */
+/*
+ * `count` items of `size` bytes at an offset, which nobody writes to; NULL where they are not
+ * inside. No two arrays share bytes in a file of ours, so all together are no more than the
+ * section: what is made of them, and the time to look at them, is bounded by its size.
+ */
 static void *take(const struct opening *o, uint64_t at, uint64_t count, size_t size)
 {
     uint64_t bytes, end;
 
     if (at % SECTION_ALIGN != 0 || at < sizeof(struct flat_file_head) ||
         __builtin_mul_overflow(count, size, &bytes) || __builtin_add_overflow(at, bytes, &end) ||
-        end > o->section->size)
+        end > o->section->size || bytes > *o->left)
         return NULL;
+    *o->left -= bytes;
     return (void *)(uintptr_t)(o->section->bytes + at);
 }
 
@@ -356,7 +362,9 @@ bool flat_file_open(const struct model_section *section, uint32_t part, const st
                     struct arena *arena, struct flat *ret_flat)
 {
     struct flat flat = {.model = model};
-    struct opening o = {.section = section, .model = model, .arena = arena, .flat = &flat};
+    uint64_t left = section->size;
+    struct opening o = {
+        .section = section, .model = model, .arena = arena, .flat = &flat, .left = &left};
     const struct flat_file_head *head = flat_file_head(section);
     uint64_t parts = (sizeof(*head) + SECTION_ALIGN - 1) / SECTION_ALIGN * SECTION_ALIGN;
 

@@ -36,7 +36,7 @@ struct forest_output {
      * that. Those of a stack are its last model's. */
     double *scores;
     /* Per class, the trees whose leaf has it as its first most probable class. Of a model whose
-     * info.has_votes; a forest's pixels with impure leaves are walked by the oracle for it. */
+     * info.has_votes; a forest's pixels with impure leaves are walked for it. */
     uint32_t *votes;
     uint8_t *percent; /* per class, the probability as `confidence` has the winner's */
 };

@@ -240,7 +240,7 @@ bool shallow_compile(const struct flat *flat, struct arena *arena, const struct 
     struct shaping s = {.flat = flat};
 
     *ret = NULL;
-    if (!flat->by_leaf || flat->oblivious || flat->type == FLAT_F32)
+    if (!flat->by_leaf || flat->oblivious || flat->type == FLAT_F32 || flat->model->lines)
         return true;
     s.to = scratch ? arena_zalloc(arena, 1, sizeof(*s.to)) : NULL;
     s.depths = s.to ? arena_alloc(arena, trees, sizeof(*s.depths)) : NULL;

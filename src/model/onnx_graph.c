@@ -180,6 +180,13 @@ static int compare_names(const void *a, const void *b)
 }
 
 /* By name, so that links are found at once. A graph gives every name once. */
+static enum tl_code refuse_twins(const struct onnx_graph *graph, struct wire_bytes name)
+{
+    return tl_fail(graph->err, TL_CORRUPT,
+                   "%s: ONNX: two values of the graph are called \"%.*s\"; export the model again",
+                   graph->name, wire_shown(name), wire_text(name));
+}
+
 static enum tl_code sort_values(const struct onnx_graph *graph)
 {
     struct onnx_value *values = graph->values;
@@ -188,11 +195,7 @@ static enum tl_code sort_values(const struct onnx_graph *graph)
         qsort(values, graph->value_count, sizeof(*values), compare_names);
     for (uint32_t i = 1; i < graph->value_count; i++)
         if (wire_same(values[i - 1].name, values[i].name))
-            return tl_fail(
-                graph->err, TL_CORRUPT,
-                "%s: ONNX: two values of the graph are called \"%.*s\"; export the model "
-                "again",
-                graph->name, wire_shown(values[i].name), wire_text(values[i].name));
+            return refuse_twins(graph, values[i].name);
     return TL_OK;
 }
 
@@ -337,6 +340,9 @@ static enum tl_code read_inputs(struct onnx_graph *graph)
             TL_TRY(add_input(graph, field.bytes, most));
     if (graph->input_count)
         qsort(graph->inputs, graph->input_count, sizeof(*graph->inputs), compare_names);
+    for (uint32_t i = 1; i < graph->input_count; i++)
+        if (wire_same(graph->inputs[i - 1].name, graph->inputs[i].name))
+            return refuse_twins(graph, graph->inputs[i].name);
     return TL_OK;
 }
 

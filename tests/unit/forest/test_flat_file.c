@@ -253,6 +253,37 @@ static void cut_behind_head(struct buf *section)
     flat_file_seal(section->bytes, section->size);
 }
 
+/* All rankers lie where one does, the largest: arrays that share bytes are more than there are. */
+static void one_ranker_for_all(struct buf *section)
+{
+    enum { PART = 128, RANKER_COUNT = 20, RANKERS = 72, RANKER = 48 };
+    const uint8_t *part = section->bytes + PART;
+    uint8_t largest[RANKER];
+    uint32_t count, thresholds, most = 0;
+    uint64_t at;
+
+    memcpy(&count, part + RANKER_COUNT, sizeof(count));
+    memcpy(&at, part + RANKERS, sizeof(at));
+    assert_true(count > 1 && at + (uint64_t)count * RANKER <= section->size);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint8_t *ranker = section->bytes + at + (size_t)i * RANKER;
+
+        memcpy(&thresholds, ranker, sizeof(thresholds));
+        if (thresholds > most)
+            memcpy(largest, ranker, sizeof(largest));
+        most = TL_MAX(most, thresholds);
+    }
+    assert_true(most > 0);
+    for (uint32_t i = 0; i < count; i++)
+        memcpy(section->bytes + at + (size_t)i * RANKER, largest, sizeof(largest));
+    flat_file_seal(section->bytes, section->size);
+}
+
+TEST(a_section_whose_arrays_share_bytes_is_passed_over)
+{
+    check_unused(one_ranker_for_all, "it is not right");
+}
+
 TEST(a_section_for_another_tilth_or_model_is_passed_over)
 {
     check_unused(next_version, "it is for another version of tilth");
@@ -351,6 +382,7 @@ TEST(a_flipped_bit_anywhere_in_a_compiled_file_is_found)
 RUN(T(every_model_of_every_reader_answers_the_same_bits_when_compiled),
     T(a_large_forest_answers_the_same_bits_when_compiled),
     T(a_section_for_another_tilth_or_model_is_passed_over),
+    T(a_section_whose_arrays_share_bytes_is_passed_over),
     T(a_section_that_is_damaged_or_cut_short_is_passed_over),
     T(a_forged_section_is_refused_or_stays_inside_of_itself),
     T(a_compiled_file_that_is_cut_short_anywhere_is_refused),
