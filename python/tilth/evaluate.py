@@ -2,9 +2,10 @@
 import numpy as np
 
 from .container import ModelError
-from .scalings import Scaling
+from .scalings import scaling_in
 from .trees import DEFAULT_LEFT, SET, SIDED, ZERO
 
+ONE_SCORE = ("binary", "share")  # outputs that are made of one
 NEAR_ZERO = np.float64(np.float32(1e-35))
 
 
@@ -65,6 +66,12 @@ def _sigmoid(x, slope):
         return one / (one + np.exp(-x.dtype.type(slope) * x))
 
 
+def _divided(p):
+    """By their sum, even shares where that is 0; numpy has its own order for those that lie side by side."""
+    total = np.ascontiguousarray(p).sum(axis=1, keepdims=True)
+    return np.where(total == 0, 1 / p.shape[1], p / np.where(total == 0, 1, total))
+
+
 def _probabilities(part, score):
     if part["output"] == "binary":
         p = _sigmoid(score[:, 0], part.get("slope", 1))
@@ -75,10 +82,12 @@ def _probabilities(part, score):
         return power / power.sum(axis=1, keepdims=True)
     if part["output"] == "sigmoids":
         return _sigmoid(score, part.get("slope", 1))
+    if part["output"] == "share":
+        return np.stack((1 - score[:, 0], score[:, 0]), axis=1)
     if part["output"] == "normalized":
-        p = _sigmoid(score, part.get("slope", 1))
-        total = p.sum(axis=1, keepdims=True)
-        return np.where(total == 0, 1 / p.shape[1], p / np.where(total == 0, 1, total))
+        return _divided(_sigmoid(score, part.get("slope", 1)))
+    if part["output"] == "shared":
+        return _divided(score)
     return score
 
 
@@ -99,7 +108,7 @@ def net_scores(part, tensors, x):
     if part["kind"] == "linear":
         return _layer(tensors["weights"], tensors["base"], x)
     for i, step in enumerate(part.get("scaling", ())):
-        x = Scaling(step["op"], tensors.get(f"scaling{i}"), step.get("float32", False)).apply(x)
+        x = scaling_in(step, f"scaling{i}", tensors).apply(x)
     narrow = (lambda a: a.astype(np.float32).astype(np.float64)) if part.get("float32") else lambda a: a
     with np.errstate(over="ignore", invalid="ignore"):
         for i, layer in enumerate(part["layers"]):
@@ -145,7 +154,7 @@ class Parts:
             members = [np.stack(columns[c:c + self.classes], axis=1) for c in part["inputs"]]
             p, total = _mean(part, tensors, members)
             return p, (total if part.get("label") == "score" else p).argmax(axis=1)
-        scores = 1 if part["output"] == "binary" else self.classes
+        scores = 1 if part["output"] in ONE_SCORE else self.classes
         if part["kind"] in ("linear", "net"):
             score = net_scores(part, tensors, np.stack([columns[c] for c in part["inputs"]], axis=1))
         elif part["kind"] == "trees":

@@ -18,6 +18,7 @@ KINDS = {"RandomForestClassifier": "random-forest", "ExtraTreesClassifier": "ext
          "XGBRFClassifier": "xgboost", "CatBoostClassifier": "catboost", "VotingClassifier": "voting",
          "StackingClassifier": "stacking", "LogisticRegression": "logistic-regression",
          "LogisticRegressionCV": "logistic-regression", "LinearDiscriminantAnalysis": "linear-discriminant",
+         "GaussianNB": "naive-bayes", "QuadraticDiscriminantAnalysis": "quadratic-discriminant",
          "SGDClassifier": "linear", "MLPClassifier": "mlp", "AdaBoostClassifier": "adaptive-boosting",
          "CalibratedClassifierCV": "calibrated"}
 

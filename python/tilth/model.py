@@ -6,7 +6,7 @@ import numpy as np
 
 from . import container
 from .container import ModelError
-from .evaluate import Parts
+from .evaluate import ONE_SCORE, Parts
 from .trees import DEFAULT_LEFT, SET
 
 KINDS = ("random-forest", "extra-trees")  # of format 1
@@ -88,11 +88,11 @@ class Model:
                 self._refuse(f"tensor {name!r} has shape {tensors[name].shape}, not {shape}")
 
     def _check_part(self, part, tensors):
-        if (part.get("arithmetic", "double") not in ("double", "xgboost") or part.get("output") == "share"
+        if (part.get("arithmetic", "double") not in ("double", "xgboost")
                 or {"tree_scores", "line_offsets"} & set(tensors)):
             self._refuse("a part is of another library's arithmetic: `tilth model check` reads what `tilth model "
                          "convert` writes")
-        scores = 1 if part.get("output") == "binary" else len(self.classes)
+        scores = 1 if part.get("output") in ONE_SCORE else len(self.classes)
         columns = len(part["inputs"]) if "inputs" in part else len(self.features)
         if part["kind"] == "linear":
             self._check_shapes(tensors, LINEAR)
@@ -122,7 +122,20 @@ class Model:
                 self._refuse(f"{weights} or {bias} holds NaN or infinity")
         if width != scores:
             self._refuse(f"a net gives {width} numbers, {scores} are needed")
-        self._need(tensors, {f"scaling{i}": (columns,) for i in range(len(part.get("scaling", ())))})
+        for i, step in enumerate(part.get("scaling", ())):
+            self._need(tensors, {f"scaling{i}": (columns,)})
+            if step["op"] == "curve":
+                self._check_curves(tensors, f"scaling{i}", columns)
+
+    def _check_curves(self, tensors, name, columns):
+        self._check_shapes(tensors, {f"{name}_offsets": ("<u4", 1), f"{name}_x": ("<f8", 1), f"{name}_y": ("<f8", 1)})
+        offsets, x, y = (tensors[f"{name}_{what}"] for what in ("offsets", "x", "y"))
+        self._need(tensors, {f"{name}_offsets": (columns + 1,), f"{name}_y": (len(x),)})
+        if offsets[0] != 0 or offsets[-1] != len(x) or (np.diff(offsets.astype(np.int64)) < 1).any():
+            self._refuse(f"{name}_offsets must rise from 0 to the {len(x)} points")
+        inside = np.delete(np.diff(x), offsets[1:-1].astype(np.int64) - 1)
+        if not (np.isfinite(x).all() and np.isfinite(y).all() and (inside > 0).all()):
+            self._refuse(f"{name}_x must rise within a curve, and every number be finite")
 
     def _check_golden(self):
         t, rows = self.tensors, len(self.tensors.get("golden_x", ()))

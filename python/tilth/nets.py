@@ -4,6 +4,7 @@ import numpy as np
 from .columns import _refuse
 from .sklearn_models import version
 
+OLD_OUTPUTS = ("binary", "softmax", "sigmoids", "scores")  # those of format 2
 MAX_LAYERS, MAX_WIDTH, MAX_WEIGHTS = 8, 1024, 1 << 22
 
 
@@ -15,10 +16,11 @@ class Layer:
 
 
 class Net:
-    """Layers, and what is made of the last one's numbers (`output`: keys of the part)."""
+    """Layers, what is made of the last one's numbers (`output`: keys of the part), and what the columns are moved by
+    first, in double (`centre`)."""
 
-    def __init__(self, layers, output):
-        self.layers, self.output = layers, output
+    def __init__(self, layers, output, centre=None):
+        self.layers, self.output, self.centre = layers, output, centre
 
     def dtype(self):
         return np.result_type(*(layer.weights.dtype for layer in self.layers))
@@ -26,7 +28,7 @@ class Net:
     def manifest_and_tensors(self, columns, scalings, narrow):
         """Of a part of kind linear where that says it all, else net."""
         manifest = {"kind": "net", **self.output, "inputs": columns}
-        if len(self.layers) == 1 and not scalings and not narrow and self.output["output"] != "normalized":
+        if len(self.layers) == 1 and not scalings and not narrow and self.output["output"] in OLD_OUTPUTS:
             layer = self.layers[0]
             return manifest | {"kind": "linear"}, {"weights": _double(layer.weights), "base": _double(layer.bias)}
         manifest["layers"] = [{"activation": layer.activation} for layer in self.layers]
@@ -36,8 +38,7 @@ class Net:
         if scalings:
             manifest["scaling"] = [{"op": s.op} | ({"float32": True} if s.narrow else {}) for s in scalings]
         for i, scaling in enumerate(scalings):
-            if scaling.numbers is not None:
-                tensors[f"scaling{i}"] = scaling.numbers
+            tensors |= scaling.tensors(f"scaling{i}")
         if narrow:
             manifest["float32"] = True
         return manifest, tensors
@@ -87,6 +88,40 @@ def stochastic(estimator, place):
     return _linear(estimator, {"output": "binary" if len(estimator.classes_) == 2 else "normalized"})
 
 
+def _double_alone(estimator, numbers, place):
+    if any(np.asarray(n).dtype == np.float32 for n in numbers):
+        _refuse(place, f"{type(estimator).__name__} fitted on float32 adds up in float32, whose roundings its probabilities "
+                       "keep: fit it on float64")
+
+
+def naive_bayes(estimator, place):
+    """GaussianNB: of each class the squares of how far the columns are from its means, weighted by its variances."""
+    theta, var = estimator.theta_, estimator.var_ if hasattr(estimator, "var_") else estimator.sigma_
+    _double_alone(estimator, (theta, var), place)
+    count, width = theta.shape
+    if not ((var > 0).all() and (estimator.class_prior_ > 0).all()):
+        _refuse(place, "GaussianNB with a variance or a prior of 0: fit it with var_smoothing, and on rows of every class")
+    start = np.log(estimator.class_prior_) - 0.5 * np.sum(np.log(2.0 * np.pi * var), axis=1)
+    return Net([Layer(np.tile(np.eye(width), (count, 1)), -theta.ravel(), "square"),
+                Layer(np.repeat(np.eye(count), width, axis=1) * (-0.5 / var).ravel(), start)],
+               {"output": "softmax", "label": "score"})
+
+
+def quadratic(estimator, place):
+    """QuadraticDiscriminantAnalysis: the same along each class's own axes."""
+    means, scalings = np.asarray(estimator.means_), estimator.scalings_
+    _double_alone(estimator, (means, *scalings), place)
+    if not (np.asarray(estimator.priors_) > 0).all() or not all((np.asarray(s) > 0).all() for s in scalings):
+        _refuse(place, "QuadraticDiscriminantAnalysis with an axis or a prior of 0: fit it with reg_param")
+    axes = [(r * s ** -0.5).T for r, s in zip(estimator.rotations_, scalings)]
+    centre = means.mean(axis=0)
+    apart = np.concatenate([a @ (centre - mean) for a, mean in zip(axes, means)])
+    halves = np.repeat(np.eye(len(means)), [len(a) for a in axes], axis=1) * -0.5
+    start = -0.5 * np.array([np.sum(np.log(s)) for s in scalings]) + np.log(estimator.priors_)
+    return Net([Layer(np.concatenate(axes), apart, "square"), Layer(halves, start)],
+               {"output": "softmax", "label": "score"}, centre)
+
+
 ACTIVATIONS = {"identity": "none", "relu": "relu", "tanh": "tanh", "logistic": "logistic"}
 
 
@@ -111,7 +146,8 @@ def scores_of(estimator, place):
 SCORED = ("LogisticRegression", "LogisticRegressionCV", "LinearDiscriminantAnalysis", "SGDClassifier", "LinearSVC",
           "RidgeClassifier", "RidgeClassifierCV", "Perceptron", "PassiveAggressiveClassifier")
 NETS = {"LogisticRegression": logistic, "LogisticRegressionCV": logistic, "LinearDiscriminantAnalysis": discriminant,
-        "SGDClassifier": stochastic, "MLPClassifier": perceptron}
+        "SGDClassifier": stochastic, "MLPClassifier": perceptron, "GaussianNB": naive_bayes,
+        "QuadraticDiscriminantAnalysis": quadratic}
 
 
 def net_of(estimator, place):

@@ -6,7 +6,7 @@ from .columns import View, mixes
 from .container import ModelError
 from .evaluate import Parts
 from .nets import NETS, SCORED, Layer, Net, net_of, scores_of
-from .scalings import scalings_of
+from .scalings import Scaling, scalings_of
 
 SEARCHES = ("GridSearchCV", "RandomizedSearchCV", "HalvingGridSearchCV", "HalvingRandomSearchCV")
 ENSEMBLES = sklearn_models.ENSEMBLES | boosters.ENSEMBLES
@@ -171,18 +171,16 @@ class Builder:
         return self.add(Part(manifest, tensors, narrow), place)
 
     def _calibrated(self, thing, view, place):
-        """Each member's scores through a sigmoid of its own for every class, shares of them, and the mean of members."""
+        """Each member's scores through a sigmoid or a curve of its own for every class, shares of them, and the mean of
+        members."""
         made = []
         for i, one in enumerate(thing.calibrated_classifiers_):
             here = f"{place}.{i}"
-            if any(type(c).__name__ != "_SigmoidCalibration" for c in one.calibrators):
-                raise ModelError(f"{place}: CalibratedClassifierCV(method={thing.method!r}): fit it with method='sigmoid'")
             part = self.estimator(one.estimator, view, here,
                                   SCORES if hasattr(one.estimator, "decision_function") else PROBABILITIES)
             own = [1] if self.classes == 2 else range(self.classes)
-            net = Net([Layer(np.diag([-c.a_ for c in one.calibrators]), [-c.b_ for c in one.calibrators])],
-                      {"output": "binary" if self.classes == 2 else "normalized"})
-            manifest, tensors = net.manifest_and_tensors([self.column(part) + c for c in own], [], False)
+            net, curves = calibration(one.calibrators, place)
+            manifest, tensors = net.manifest_and_tensors([self.column(part) + c for c in own], curves, False)
             made.append(self.add(Part(manifest, tensors), here))
         if len(made) == 1:
             return made[0]
@@ -212,8 +210,28 @@ class Builder:
         net = scores_of(thing, place) if scored else net_of(thing, place)
         columns, scalings, seen = scalings_of(view, place)
         narrow = np.result_type(seen, net.dtype()) == np.float32
+        if net.centre is not None:
+            scalings = [*scalings, Scaling("subtract", net.centre)]
         manifest, tensors = net.manifest_and_tensors(columns, scalings, narrow)
         return self.add(Part(manifest, tensors, narrow), place)
+
+
+def calibration(calibrators, place):
+    """-> (the net that calibrates a column each, what is done to the columns first)"""
+    count = len(calibrators)
+    kinds = {type(c).__name__ for c in calibrators}
+    if kinds == {"_SigmoidCalibration"}:
+        return Net([Layer(np.diag([-c.a_ for c in calibrators]), [-c.b_ for c in calibrators])],
+                   {"output": "binary" if count == 1 else "normalized"}), []
+    if kinds != {"IsotonicRegression"}:
+        raise ModelError(f"{place}: CalibratedClassifierCV by {', '.join(sorted(kinds))}: fit it with method='sigmoid' or "
+                         "'isotonic'")
+    curves = [(c.X_thresholds_, c.y_thresholds_) for c in calibrators]
+    if any(x.dtype != np.float64 or (np.diff(x) <= 0).any() for x, _ in curves):
+        raise ModelError(f"{place}: CalibratedClassifierCV(method='isotonic') of a model whose scores are float32 "
+                         "(XGBoost, or fitted on float32): fit it with method='sigmoid', or the model on float64")
+    return (Net([Layer(np.eye(count), np.zeros(count))], {"output": "share" if count == 1 else "shared"}),
+            [Scaling("curve", curves)])
 
 
 def is_plain_forest(parts):

@@ -11,18 +11,38 @@ PROBES = 512
 
 
 class Scaling:
-    """One step: `numbers` for each column, or None for a norm; `narrow`: the result is rounded to float32."""
+    """One step: `numbers` for each column, or None for a norm; `narrow`: the result is rounded to float32. Of a curve
+    the `numbers` are pairs (x, y) of its points."""
 
     def __init__(self, op, numbers, narrow=False):
-        self.op, self.narrow = op, narrow
+        self.op, self.narrow, self.curves = op, narrow, None
+        if op == "curve":
+            self.curves, numbers = [tuple(np.asarray(side, np.float64) for side in curve) for curve in numbers], None
         self.numbers = None if numbers is None else np.asarray(numbers, np.float64)
 
     def of(self, columns):
         return Scaling(self.op, None if self.numbers is None else self.numbers[columns], self.narrow)
 
+    def tensors(self, name):
+        if self.curves:
+            return {f"{name}_offsets": np.cumsum([0] + [len(x) for x, _ in self.curves]).astype(np.uint32),
+                    f"{name}_x": np.concatenate([x for x, _ in self.curves]),
+                    f"{name}_y": np.concatenate([y for _, y in self.curves])}
+        return {} if self.numbers is None else {name: self.numbers}
+
     def apply(self, x):
+        if self.curves:
+            return np.stack([np.interp(x[:, j], *curve) for j, curve in enumerate(self.curves)], axis=1)
         x = norms(self.op, x) if self.numbers is None else step(self.op, x, self.numbers)
         return x.astype(np.float32).astype(np.float64) if self.narrow else x
+
+
+def scaling_in(step, name, tensors):
+    """The step of a manifest."""
+    if step["op"] == "curve":
+        cuts = tensors[f"{name}_offsets"][1:-1].astype(np.int64)
+        return Scaling("curve", zip(np.split(tensors[f"{name}_x"], cuts), np.split(tensors[f"{name}_y"], cuts)))
+    return Scaling(step["op"], tensors.get(name), step.get("float32", False))
 
 
 def step(op, x, by):

@@ -62,15 +62,23 @@ enum tl_code dense_compile(const struct model_net *net, struct arena *arena,
 
 /* ---- the oracle ---- */
 
+/* A number of column `column`; `norm`: of its row. */
+static double scaled(const struct model_scaling *scaling, uint32_t column, double norm, double x)
+{
+    if (scaling->curves)
+        return dense_follow(&scaling->curves[column], x);
+    return scaling->numbers ? dense_scale(scaling->kind, x, scaling->numbers[column])
+                            : x / dense_divisor(scaling->kind, norm);
+}
+
 static void walk_scaling(const struct model_scaling *scaling, uint32_t count, double *values)
 {
     double norm = dense_start(scaling->kind);
 
-    for (uint32_t i = 0; !scaling->numbers && i < count; i++)
+    for (uint32_t i = 0; scaling->kind >= SCALING_L1 && i < count; i++)
         norm = dense_norm(scaling->kind, norm, values[i]);
     for (uint32_t i = 0; i < count; i++) {
-        values[i] = scaling->numbers ? dense_scale(scaling->kind, values[i], scaling->numbers[i])
-                                     : values[i] / dense_divisor(scaling->kind, norm);
+        values[i] = scaled(scaling, i, norm, values[i]);
         if (scaling->narrow)
             values[i] = (double)(float)values[i];
     }

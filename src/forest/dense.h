@@ -12,21 +12,20 @@
 #ifndef TILTH_FOREST_DENSE_H
 #define TILTH_FOREST_DENSE_H
 
+#include "base/attr.h"
 #include "base/cpu.h"
-#include "model/model.h"
+#include "base/err.h"
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena;
+struct dense_layer; /* dense_math.h */
+struct model_net;
 
 /* TILE: outputs that are added up at once. */
 enum { DENSE_STRIP = 64, DENSE_TILE = 4 };
-
-/* A layer as it runs; outputs are filled up with zeros to tiles. */
-struct dense_layer {
-    uint32_t inputs, tiles;
-    const double *weights; /* [tiles][inputs][DENSE_TILE] */
-    const double *bias;    /* [tiles * DENSE_TILE] */
-    enum model_activation activation;
-};
 
 /* Of each pixel of a strip: the first of its greatest scores, and how far the others are behind. */
 struct dense_lead {

@@ -115,6 +115,7 @@ static inline void scale_column(enum model_scaling_kind kind, double by, double 
         LOOP(SCALING_IMPUTE);
         LOOP(SCALING_AT_LEAST);
         LOOP(SCALING_AT_MOST);
+    case SCALING_CURVE:
     case SCALING_L1:
     case SCALING_L2:
     case SCALING_MAX:
@@ -123,6 +124,12 @@ static inline void scale_column(enum model_scaling_kind kind, double by, double 
         break;
     }
 #undef LOOP
+}
+
+static inline void follow_column(const struct model_curve *curve, double *x)
+{
+    for (uint32_t i = 0; i < DENSE_STRIP; i++)
+        x[i] = dense_follow(curve, x[i]);
 }
 
 static inline void divide_rows(enum model_scaling_kind kind, uint32_t columns, double *x)
@@ -143,13 +150,15 @@ static inline void divide_rows(enum model_scaling_kind kind, uint32_t columns, d
 
 static inline void scale(const struct model_scaling *scaling, uint32_t columns, double *x)
 {
-    if (!scaling->numbers)
+    if (scaling->kind >= SCALING_L1)
         divide_rows(scaling->kind, columns, x);
     for (uint32_t c = 0; c < columns; c++) {
         double *column = x + (size_t)c * DENSE_STRIP;
 
         if (scaling->numbers)
             scale_column(scaling->kind, scaling->numbers[c], column);
+        if (scaling->curves)
+            follow_column(&scaling->curves[c], column);
         if (scaling->narrow)
             round_strip(column);
     }

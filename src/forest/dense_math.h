@@ -8,9 +8,17 @@
 #define TILTH_FOREST_DENSE_MATH_H
 
 #include "base/poly_exp.h"
-#include "model/model.h"
+#include "model/net.h"
 
 #include <math.h>
+
+/* A layer as it runs; outputs are filled up with zeros to tiles. */
+struct dense_layer {
+    uint32_t inputs, tiles;
+    const double *weights; /* [tiles][inputs][DENSE_TILE] */
+    const double *bias;    /* [tiles * DENSE_TILE] */
+    enum model_activation activation;
+};
 
 /* What poly_exp() takes of a number that is not above 0. */
 static inline double dense_floor(double x)
@@ -69,6 +77,7 @@ static inline double dense_scale(enum model_scaling_kind kind, double x, double 
         return x < by ? by : x;
     case SCALING_AT_MOST:
         return x > by ? by : x;
+    case SCALING_CURVE:
     case SCALING_L1:
     case SCALING_L2:
     case SCALING_MAX:
@@ -77,6 +86,29 @@ static inline double dense_scale(enum model_scaling_kind kind, double x, double 
         break;
     }
     return x;
+}
+
+/* The number on a curve, as numpy's interp has it; NaN stays. */
+static inline double dense_follow(const struct model_curve *curve, double x)
+{
+    const double *at = curve->x, *y = curve->y;
+    uint32_t low = 0, high = curve->count - 1;
+
+    if (x != x)
+        return x;
+    if (x <= at[0] || x >= at[high])
+        return x <= at[0] ? y[0] : y[high];
+    while (high - low > 1) { /* at[low] <= x < at[high] */
+        uint32_t middle = low + (high - low) / 2;
+
+        if (at[middle] <= x)
+            low = middle;
+        else
+            high = middle;
+    }
+    if (x == at[low])
+        return y[low];
+    return (y[high] - y[low]) / (at[high] - at[low]) * (x - at[low]) + y[low];
 }
 
 /* A norm before any number is seen. */

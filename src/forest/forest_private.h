@@ -6,6 +6,7 @@
 
 #include "forest/load.h"
 #include "forest/mix.h"
+#include "model/model.h"
 
 #include <stdatomic.h>
 

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/errand.h"
 #include "forest/walk.h"
+#include "model/net.h"
 
 #include <math.h>
 #include <string.h>

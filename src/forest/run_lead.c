@@ -39,6 +39,7 @@ static bool leads_tell(const struct model *model)
     case OUTPUT_SCORES:
     case OUTPUT_SHARE:
     case OUTPUT_NORMALIZED:
+    case OUTPUT_SHARED:
         break;
     }
     return false;

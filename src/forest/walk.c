@@ -178,13 +178,51 @@ static void softmax(const struct model *model, double *p)
         p[c] /= total;
 }
 
-/* Nothing at all is shared out evenly. */
-static void normalize(double *p, uint32_t count)
+enum { SUM_LANES = 8, SUM_MOST = 128 };
+
+static double sum_in_order(const double *p, uint32_t count)
 {
     double total = 0;
 
     for (uint32_t c = 0; c < count; c++)
         total += p[c];
+    return total;
+}
+
+/* In the order in which numpy adds up a row of at most SUM_MOST numbers. */
+static double sum_of_lanes(const double *p, uint32_t count)
+{
+    double lane[SUM_LANES];
+    uint32_t done = SUM_LANES;
+
+    if (count < SUM_LANES)
+        return sum_in_order(p, count);
+    memcpy(lane, p, sizeof(lane));
+    for (; done + SUM_LANES <= count; done += SUM_LANES)
+        for (uint32_t i = 0; i < SUM_LANES; i++)
+            lane[i] += p[done + i];
+    double total =
+        ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
+    for (; done < count; done++)
+        total += p[done];
+    return total;
+}
+
+/* Of more it halves. */
+static double sum_as_numpy(const double *p, uint32_t count)
+{
+    uint32_t half = count / 2 / SUM_LANES * SUM_LANES;
+
+    if (count <= SUM_MOST)
+        return sum_of_lanes(p, count);
+    return sum_as_numpy(p, half) + sum_as_numpy(p + half, count - half);
+}
+
+/* Nothing at all is shared out evenly. */
+static void normalize(double *p, uint32_t count)
+{
+    double total = sum_as_numpy(p, count);
+
     for (uint32_t c = 0; c < count; c++)
         p[c] = total == 0 ? 1.0 / count : p[c] / total;
 }
@@ -220,6 +258,11 @@ void walk_probabilities(const struct model *model, const double *sums, double *r
     case OUTPUT_NORMALIZED:
         for (uint32_t c = 0; c < count; c++)
             ret_p[c] = sigmoid(model, final_score(model, sums, c));
+        normalize(ret_p, count);
+        return;
+    case OUTPUT_SHARED:
+        for (uint32_t c = 0; c < count; c++)
+            ret_p[c] = final_score(model, sums, c);
         normalize(ret_p, count);
         return;
     }

@@ -1,6 +1,7 @@
 #include "model/file_private.h"
 
 #include "base/arena.h"
+#include "model/net.h"
 
 #include <float.h>
 #include <stdio.h>
@@ -8,13 +9,13 @@
 
 /* A linear part is a net that older files have. */
 const char *const file_kinds[] = {"trees", "mean", "net", "linear", NULL};
-const char *const file_outputs[] = {"mean",   "binary", "softmax",    "sigmoids",
-                                    "scores", "share",  "normalized", NULL};
+const char *const file_outputs[] = {"mean",  "binary",     "softmax", "sigmoids", "scores",
+                                    "share", "normalized", "shared",  NULL};
 const char *const file_arithmetics[] = {"double", "xgboost", "onnx", NULL};
 const char *const file_activations[] = {"none", "relu", "tanh", "logistic", "square", NULL};
-const char *const file_scalings[] = {"add",    "subtract", "multiply", "divide",
-                                     "impute", "at_least", "at_most",  "l1",
-                                     "l2",     "max",      "greatest", NULL};
+const char *const file_scalings[] = {"add",      "subtract", "multiply", "divide", "impute",
+                                     "at_least", "at_most",  "curve",    "l1",     "l2",
+                                     "max",      "greatest", NULL};
 
 /* A part on its way in. */
 struct part_reader {
@@ -261,6 +262,38 @@ static enum tl_code read_list(const struct part_reader *r, const char *key, size
     return TL_OK;
 }
 
+/* The curves of step `number`: `offsets` say where the points of each column begin. */
+static enum tl_code read_curves(const struct part_reader *r, uint32_t number,
+                                const struct model_curve **ret_curves)
+{
+    uint32_t count = r->part->input_count;
+    char offsets_key[32], x_key[32], y_key[32];
+    const double *x = NULL, *y = NULL;
+    const struct file_tensor *tensor;
+
+    snprintf(offsets_key, sizeof(offsets_key), "scaling%u_offsets", number);
+    snprintf(x_key, sizeof(x_key), "scaling%u_x", number);
+    snprintf(y_key, sizeof(y_key), "scaling%u_y", number);
+    TL_TRY(file_take(r->file, offsets_key, "U32", 0, &tensor));
+    if (tensor->shape[0] != count + UINT64_C(1))
+        return file_corrupt(r->file, offsets_key,
+                            "it has another length than one per column and 1");
+    const uint32_t *offsets = file_numbers(r->file, tensor);
+    struct model_curve *curves = arena_alloc(r->file->arena, count, sizeof(*curves));
+    if (!offsets || !curves)
+        return file_no_memory(r->file);
+    TL_TRY(read_doubles(r, x_key, offsets[count], false, &x));
+    TL_TRY(read_doubles(r, y_key, offsets[count], false, &y));
+    for (uint32_t c = 0; c < count; c++) {
+        if (offsets[0] != 0 || offsets[c + 1] <= offsets[c] || offsets[c + 1] > offsets[count])
+            return file_corrupt(r->file, offsets_key, "they do not rise from 0 to the last point");
+        curves[c] =
+            (struct model_curve){offsets[c + 1] - offsets[c], x + offsets[c], y + offsets[c]};
+    }
+    *ret_curves = curves;
+    return TL_OK;
+}
+
 static enum tl_code read_scaling(const struct part_reader *r, struct json_at at, uint32_t number,
                                  struct model_scaling *scaling)
 {
@@ -277,6 +310,8 @@ static enum tl_code read_scaling(const struct part_reader *r, struct json_at at,
     scaling->kind = (enum model_scaling_kind)kind;
     if (scaling->kind >= SCALING_L1)
         return TL_OK;
+    if (scaling->kind == SCALING_CURVE)
+        return read_curves(r, number, &scaling->curves);
     snprintf(key, sizeof(key), "scaling%u", number);
     return read_doubles(r, key, r->part->input_count, false, &scaling->numbers);
 }

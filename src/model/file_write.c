@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/hash.h"
+#include "model/net.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -259,7 +260,8 @@ static void set_number(struct writer *w, json_t *part, const char *key, double n
 static void set_output(struct writer *w, json_t *part, const struct model *model)
 {
     set(w, part, "output", json_string(file_outputs[model->output]));
-    if (model->output == OUTPUT_SHARE || model->arithmetic == ARITHMETIC_ONNX ||
+    if (model->output == OUTPUT_SHARE || model->output == OUTPUT_SHARED ||
+        model->arithmetic == ARITHMETIC_ONNX ||
         (model->output == OUTPUT_SOFTMAX && model->sigmoid != 1))
         need_format(w, 3);
     if (model->arithmetic != ARITHMETIC_DOUBLE)
@@ -284,6 +286,28 @@ static void set_inputs(struct writer *w, json_t *object, const struct model_part
     set(w, object, "inputs", inputs);
 }
 
+static void put_curves(struct writer *w, uint32_t number, const struct model_curve *curves,
+                       uint32_t count)
+{
+    uint32_t all = 0;
+    char key[32];
+
+    snprintf(key, sizeof(key), "scaling%u_offsets", number);
+    uint32_t *offsets = put(w, key, "U32", count + 1UL, 0);
+    for (uint32_t c = 0; offsets && c <= count; c++) {
+        offsets[c] = all;
+        all += c < count ? curves[c].count : 0;
+    }
+    snprintf(key, sizeof(key), "scaling%u_x", number);
+    double *x = put(w, key, "F64", all, 0);
+    for (uint32_t c = 0; x && c < count; c++, x += curves[c - 1].count)
+        memcpy(x, curves[c].x, curves[c].count * sizeof(*x));
+    snprintf(key, sizeof(key), "scaling%u_y", number);
+    double *y = put(w, key, "F64", all, 0);
+    for (uint32_t c = 0; y && c < count; c++, y += curves[c - 1].count)
+        memcpy(y, curves[c].y, curves[c].count * sizeof(*y));
+}
+
 static void put_scalings(struct writer *w, json_t *part, const struct model_part *from)
 {
     const struct model_net *net = from->net;
@@ -301,6 +325,8 @@ static void put_scalings(struct writer *w, json_t *part, const struct model_part
         snprintf(key, sizeof(key), "scaling%u", i);
         if (scaling->numbers)
             put_copy(w, key, "F64", scaling->numbers, from->input_count, 0);
+        if (scaling->curves)
+            put_curves(w, i, scaling->curves, from->input_count);
     }
     set(w, part, "scaling", list);
 }

@@ -1,6 +1,7 @@
 #include "model/model.h"
 
 #include "base/arena.h"
+#include "model/net.h"
 
 #include <float.h>
 #include <math.h>
@@ -142,6 +143,17 @@ static enum tl_code check_layer(const char *name, uint32_t p, const struct model
     return TL_OK;
 }
 
+static enum tl_code check_curve(const char *name, uint32_t p, const struct model_curve *curve,
+                                struct tl_err *err)
+{
+    if (!all_finite(curve->x, curve->count) || !all_finite(curve->y, curve->count))
+        return refuse_part(name, p, err, "a point of a curve is not a finite number");
+    for (uint32_t i = 1; i < curve->count; i++)
+        if (!(curve->x[i] > curve->x[i - 1]))
+            return refuse_part(name, p, err, "the points of a curve do not rise");
+    return TL_OK;
+}
+
 /* That layers fit each other, the columns and the scores. */
 static enum tl_code check_net(const char *name, const struct model_part *part, uint32_t p,
                               struct tl_err *err)
@@ -157,6 +169,9 @@ static enum tl_code check_net(const char *name, const struct model_part *part, u
                        "served",
                        name, p, net->layer_count, net->scaling_count, NET_MAX_LAYERS,
                        NET_MAX_SCALINGS);
+    for (uint32_t i = 0; i < net->scaling_count; i++)
+        for (uint32_t c = 0; net->scalings[i].curves && c < width; c++)
+            TL_TRY(check_curve(name, p, &net->scalings[i].curves[c], err));
     for (uint32_t i = 0; i < net->layer_count; i++) {
         const struct model_layer *layer = &net->layers[i];
 

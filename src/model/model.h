@@ -77,13 +77,14 @@ struct model_term {
 
 /* How sums over trees become probabilities. */
 enum model_output {
-    OUTPUT_MEAN,      /* forests: leaf rows of class_count, divided by the number of trees */
-    OUTPUT_BINARY,    /* one score; p1 = sigmoid, p0 = 1 - p1 */
-    OUTPUT_SOFTMAX,   /* a score per class */
-    OUTPUT_SIGMOIDS,  /* a score per class, each its own sigmoid, not normalised */
-    OUTPUT_SCORES,    /* a score per class, taken as it is */
-    OUTPUT_SHARE,     /* one score; p1 = score, p0 = 1 - p1 */
-    OUTPUT_NORMALIZED /* a score per class, each its own sigmoid, divided by their sum */
+    OUTPUT_MEAN,       /* forests: leaf rows of class_count, divided by the number of trees */
+    OUTPUT_BINARY,     /* one score; p1 = sigmoid, p0 = 1 - p1 */
+    OUTPUT_SOFTMAX,    /* a score per class */
+    OUTPUT_SIGMOIDS,   /* a score per class, each its own sigmoid, not normalised */
+    OUTPUT_SCORES,     /* a score per class, taken as it is */
+    OUTPUT_SHARE,      /* one score; p1 = score, p0 = 1 - p1 */
+    OUTPUT_NORMALIZED, /* a score per class, each its own sigmoid, divided by their sum */
+    OUTPUT_SHARED      /* a score per class, divided by their sum; of nothing at all even shares */
 };
 
 /* In whose arithmetic scores are added and become probabilities. */
@@ -93,6 +94,7 @@ enum model_arithmetic {
     ARITHMETIC_ONNX     /* onnxruntime, float32: the trees in order, then the base */
 };
 
+struct model_net;
 struct model_part;
 
 struct model {
@@ -132,57 +134,6 @@ enum part_kind {
     PART_TREES, /* an ensemble, on columns cast to float32 */
     PART_MEAN,  /* a vote: the weighted mean of what parts give */
     PART_NET    /* layers of sums: a small neural network, or with one layer a linear model */
-};
-
-enum model_activation {
-    ACTIVATION_NONE,
-    ACTIVATION_RELU,
-    ACTIVATION_TANH,
-    ACTIVATION_LOGISTIC,
-    ACTIVATION_SQUARE,
-    ACTIVATION_COUNT
-};
-
-/* bias + weights x inputs, added up as docs/dense.md says. */
-struct model_layer {
-    uint32_t input_count, output_count;
-    const double *weights; /* [output_count][input_count] */
-    const double *bias;    /* [output_count] */
-    enum model_activation activation;
-};
-
-/* What is done to the columns of a net, one step after the other. */
-enum model_scaling_kind {
-    SCALING_ADD,
-    SCALING_SUBTRACT,
-    SCALING_MULTIPLY,
-    SCALING_DIVIDE,
-    SCALING_IMPUTE,   /* in place of NaN; NaN: it stays */
-    SCALING_AT_LEAST, /* what is below becomes it */
-    SCALING_AT_MOST,
-    SCALING_L1,       /* the row divided by the sum of its absolute values, unless that is 0 */
-    SCALING_L2,       /* by the root of the sum of its squares */
-    SCALING_MAX,      /* by its greatest absolute value */
-    SCALING_GREATEST, /* by its greatest number, as onnxruntime has it */
-    SCALING_COUNT
-};
-
-struct model_scaling {
-    enum model_scaling_kind kind;
-    bool narrow;           /* rounded to float32 */
-    const double *numbers; /* one per column; NULL from SCALING_L1 on */
-};
-
-#define NET_MAX_LAYERS   8
-#define NET_MAX_SCALINGS 32
-#define NET_MAX_WIDTH    1024 /* outputs of a layer */
-#define NET_MAX_WEIGHTS  (1U << 22)
-
-struct model_net {
-    bool narrow; /* sums and what becomes of them are rounded to float32, of every layer */
-    uint32_t scaling_count, layer_count;
-    const struct model_scaling *scalings;
-    const struct model_layer *layers; /* the last gives the scores */
 };
 
 /*

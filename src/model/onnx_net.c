@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "model/build.h"
+#include "model/net.h"
 #include "model/onnx_trees.h"
 
 #include <math.h>
@@ -419,8 +420,10 @@ static enum tl_code add_scaling(struct reader *r, struct model_scaling *scalings
     for (uint32_t i = 0; i < r->table.count; i++)
         numbers[i] = has_step(&columns[i], level, step) ? (double)columns[i].steps[level].number
                                                         : known[step].neutral;
-    scalings[r->net->scaling_count++] = (struct model_scaling){
-        known[step].kind, true, known[step].kind < SCALING_L1 ? numbers : NULL};
+    scalings[r->net->scaling_count++] =
+        (struct model_scaling){.kind = known[step].kind,
+                               .narrow = true,
+                               .numbers = known[step].kind < SCALING_L1 ? numbers : NULL};
     return TL_OK;
 }
 

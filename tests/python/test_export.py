@@ -28,7 +28,7 @@ try:
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.compose import ColumnTransformer
     from sklearn.decomposition import PCA
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
     from sklearn.ensemble import (AdaBoostClassifier, BaggingClassifier, ExtraTreesClassifier, GradientBoostingClassifier,
                                   HistGradientBoostingClassifier, RandomForestClassifier, StackingClassifier,
                                   VotingClassifier)
@@ -36,6 +36,7 @@ try:
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, RidgeClassifier, SGDClassifier
     from sklearn.model_selection import GridSearchCV
+    from sklearn.naive_bayes import GaussianNB
     from sklearn.neural_network import MLPClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import (LabelEncoder, MaxAbsScaler, MinMaxScaler, Normalizer, OrdinalEncoder,
@@ -383,6 +384,28 @@ class Ensembles(Exported):
                    within=1e-13)
         self.check(VotingClassifier([("cal", CalibratedClassifierCV(forest(), cv=2)), ("rf", forest())], voting="soft"))
 
+    def test_isotonic_calibration_follows_its_curves(self):
+        """Labels, too, where plateaus make ties of classes."""
+        scaled = make_pipeline(StandardScaler(), LogisticRegression())
+        for model in (forest(min_samples_leaf=9), GradientBoostingClassifier(n_estimators=3)):
+            self.check(CalibratedClassifierCV(model, cv=3, method="isotonic"), within=EXP)
+        for model in (scaled, LinearSVC(), GaussianNB()):  # their sums' last bits, as steep as a curve is
+            read = self.check(CalibratedClassifierCV(model, cv=3, method="isotonic"), fitted="float64", within=1e-10)
+        self.assertEqual([step["op"] for step in read.manifest["parts"][1]["scaling"]], ["curve"])
+        model = CalibratedClassifierCV(forest(), cv=2, method="isotonic", ensemble=False).fit(self.x, np.arange(500) % 10)
+        read = tilth.export(model, self.path, features="abcde", golden=self.x, golden_rows=64)
+        p, winner = predict(model, self.x, np.dtype("float32"))
+        np.testing.assert_array_equal(read.probabilities(self.x), p)
+        np.testing.assert_array_equal(read.labels(self.x), winner)
+        self.assertGreater((np.sort(p, axis=1)[:, -1] == np.sort(p, axis=1)[:, -2]).sum(), 3)  # ties
+        if engine.PROGRAM:
+            np.testing.assert_array_equal(engine.predict(self.path, self.x)[1], winner)
+
+    @unittest.skipIf(xgboost is None, "XGBoost is not installed")
+    def test_isotonic_calibration_in_float32_is_refused(self):
+        model = CalibratedClassifierCV(xgboost.XGBClassifier(n_estimators=2), cv=2, method="isotonic").fit(self.x, self.y[2])
+        self.refused("whose scores are float32", model)
+
     def test_a_search_is_its_best_estimator(self):
         self.check(GridSearchCV(forest(), {"max_depth": [3, 5]}, cv=3), within=0)
 
@@ -392,7 +415,6 @@ class Ensembles(Exported):
         self.refused(r"VotingClassifier.svm: sklearn.svm._classes.SVC cannot be exported", odd)
         self.refused("AdaBoostClassifier of LogisticRegression", AdaBoostClassifier(LogisticRegression(), n_estimators=2).fit(x, y))
         self.refused("SVC: sklearn.svm._classes.SVC cannot be exported", SVC().fit(x, y))
-        self.refused("fit it with method='sigmoid'", CalibratedClassifierCV(forest(), cv=2, method="isotonic").fit(x, y))
         self.refused("AdaBoostClassifier uses its decision_function",
                      CalibratedClassifierCV(AdaBoostClassifier(n_estimators=2), cv=2).fit(x, y))
         inner = VotingClassifier([("a", forest())])
@@ -421,6 +443,33 @@ class Nets(Exported):
         self.check(make_pipeline(StandardScaler(), SGDClassifier(loss="log_loss")), fitted="float64", within=1e-14)
         read = self.check(LogisticRegression(), fitted="float64", within=1e-14)
         self.assertEqual((read.manifest["format"], read.manifest["parts"][0]["kind"]), (2, "linear"))
+
+    def test_normal_distributions(self):
+        for model in (GaussianNB(), make_pipeline(StandardScaler(), GaussianNB(priors=None, var_smoothing=1e-6)),
+                      QuadraticDiscriminantAnalysis(), make_pipeline(StandardScaler(), QuadraticDiscriminantAnalysis(reg_param=0.1))):
+            for dtype in ("float32", "float64"):
+                read = self.check(model, fitted="float64", within=1e-11, dtype=dtype)
+        self.assertEqual([layer["activation"] for layer in read.manifest["parts"][0]["layers"]], ["square", "none"])
+        self.check(CalibratedClassifierCV(GaussianNB(), cv=2), fitted="float64", within=1e-12)
+        vote = [("nb", GaussianNB()), ("qda", QuadraticDiscriminantAnalysis()), ("rf", forest())]
+        self.check(VotingClassifier(vote), fitted="float64", within=0)
+        self.check(VotingClassifier(vote, voting="soft"), fitted="float64", within=1e-11)
+        self.check(StackingClassifier(vote, cv=2), fitted="float64", within=1e-11)
+
+    def test_normal_distributions_of_float32_or_without_width_are_refused(self):
+        self.refused("GaussianNB fitted on float32", self.fitted_on_float32(GaussianNB()))
+        self.refused("QuadraticDiscriminantAnalysis fitted on float32", self.fitted_on_float32(QuadraticDiscriminantAnalysis()))
+        flat = GaussianNB(var_smoothing=0).fit(np.zeros((40, 5)) + np.arange(40)[:, None] % 2, np.arange(40) % 2)
+        self.refused("variance or a prior of 0", flat)
+        wide = GaussianNB().fit(np.tile(self.x.astype(np.float64), (1, 80)), self.y[3])
+        self.refused("at most 8 layers of 1024", wide, features=[f"b{i}" for i in range(400)],
+                     golden=np.tile(self.x, (1, 80)))
+
+    def fitted_on_float32(self, model):
+        model.fit(self.x, self.y[2])
+        if getattr(model, "theta_", getattr(model, "means_", None)).dtype != np.float32:
+            self.skipTest("this version of scikit-learn keeps double")
+        return model
 
     def test_perceptrons(self):
         for activation in ("relu", "tanh", "logistic", "identity"):

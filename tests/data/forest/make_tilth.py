@@ -11,10 +11,12 @@ from catboost import CatBoostClassifier
 from lightgbm import LGBMClassifier
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
+from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.ensemble import (AdaBoostClassifier, ExtraTreesClassifier, GradientBoostingClassifier, HistGradientBoostingClassifier,
                               RandomForestClassifier, StackingClassifier, VotingClassifier)
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, Normalizer, OrdinalEncoder, StandardScaler
@@ -86,11 +88,15 @@ CASES = {  # name -> classes, whether NaN occurs, the estimator
         weights=[1, 0.7, 0.8, 0.5, 0.6])),
     "calibrated": (3, False, CalibratedClassifierCV(boosted(GradientBoostingClassifier), cv=2)),
     "calibrated_binary": (2, False, CalibratedClassifierCV(forest(), cv=2)),
+    "isotonic": (3, False, CalibratedClassifierCV(forest(min_samples_leaf=7), cv=2, method="isotonic")),
+    "isotonic_binary": (2, False, CalibratedClassifierCV(boosted(GradientBoostingClassifier), cv=2, method="isotonic")),
+    "naive_bayes": (3, False, make_pipeline(StandardScaler(), GaussianNB())),
+    "quadratic": (2, False, QuadraticDiscriminantAnalysis(reg_param=0.05)),
     "stack_net": (2, False, StackingClassifier([("rf", forest()), ("lr", LogisticRegression())],
                                                final_estimator=perceptron(4), cv=3)),
 }
 # fitted on double, and so computed in it; the others on float32
-DOUBLE = ("mlp", "mlp_binary", "logistic", "logistic_ovr", "vote_nets", "vote_hard", "stack_net")
+DOUBLE = ("mlp", "mlp_binary", "logistic", "logistic_ovr", "vote_nets", "vote_hard", "naive_bayes", "quadratic", "stack_net")
 
 
 def main():

@@ -26,6 +26,22 @@ static const double *random_numbers(struct arena *arena, size_t count, double re
     return numbers;
 }
 
+/* Of one point, two, three, .. with steps up and down. */
+static const struct model_curve *random_curves(struct arena *arena, uint32_t count, uint64_t *state)
+{
+    struct model_curve *curves = arena_alloc(arena, count, sizeof(*curves));
+
+    for (uint32_t c = 0; c < count; c++) {
+        uint32_t points = c % 40 + 1;
+        double *x = arena_alloc(arena, points, sizeof(*x));
+
+        for (uint32_t i = 0; i < points; i++)
+            x[i] = i == 0 ? -5 : x[i - 1] + fabs(random_one(state)) + 1e-300;
+        curves[c] = (struct model_curve){points, x, random_numbers(arena, points, 3, state)};
+    }
+    return curves;
+}
+
 enum { LAYERS = 4 };
 
 struct shape {
@@ -52,7 +68,9 @@ static struct model_net *net_new(const struct shape *shape, struct arena *arena,
     for (uint32_t s = 0; shape->scaled && s < SCALING_COUNT; s++) {
         scalings[s] =
             (struct model_scaling){.kind = (enum model_scaling_kind)s, .narrow = shape->narrow};
-        if (s < SCALING_L1)
+        if (s == SCALING_CURVE)
+            scalings[s].curves = random_curves(arena, shape->width[0], state);
+        else if (s < SCALING_L1)
             scalings[s].numbers =
                 random_numbers(arena, shape->width[0], s == SCALING_AT_LEAST ? -9 : 9, state);
         net->scaling_count++;
@@ -128,8 +146,8 @@ TEST(a_net_is_sums_biases_and_activations)
 {
     static const double w0[] = {2, -1, 0.5, 4}, b0[] = {1, -3}, w1[] = {3, -2}, b1[] = {0.25};
     static const double mean[] = {10, 20}, size[] = {2, 4};
-    static const struct model_scaling scalings[] = {{SCALING_SUBTRACT, false, mean},
-                                                    {SCALING_DIVIDE, false, size}};
+    static const struct model_scaling scalings[] = {{.kind = SCALING_SUBTRACT, .numbers = mean},
+                                                    {.kind = SCALING_DIVIDE, .numbers = size}};
     struct model_layer layers[] = {{2, 2, w0, b0, ACTIVATION_RELU},
                                    {2, 1, w1, b1, ACTIVATION_NONE}};
     struct model_net net = {false, 2, 2, scalings, layers};
@@ -162,6 +180,31 @@ TEST(a_narrow_net_rounds_every_layer_once)
 
     dense_walk(&net, values, scores);
     assert_true(scores[0] == (double)(float)sum && scores[0] != sum);
+}
+
+TEST(a_curve_is_followed_from_point_to_point_and_level_beyond)
+{
+    static const double x[] = {-1, 0.25, 0.75, 4}, y[] = {0.5, 0, 1, 7}, one[] = {1}, none[] = {0};
+    static const double cases[][2] = {{-9, 0.5}, {-1, 0.5},  {0.25, 0}, {0.375, 0.25}, {0.5, 0.5},
+                                      {0.75, 1}, {2.375, 4}, {4, 7},    {1e300, 7}};
+    static const struct model_layer layer = {1, 1, one, none, ACTIVATION_NONE};
+    struct model_curve curve = {4, x, y};
+    struct model_scaling scaling = {.kind = SCALING_CURVE, .curves = &curve};
+    struct model_net net = {false, 1, 1, &scaling, &layer};
+    double values[NET_MAX_WIDTH], scores[NET_MAX_WIDTH];
+
+    for (size_t i = 0; i < TL_COUNT(cases); i++) {
+        values[0] = cases[i][0];
+        dense_walk(&net, values, scores);
+        assert_true(scores[0] == cases[i][1]);
+    }
+    values[0] = (double)NAN;
+    dense_walk(&net, values, scores);
+    assert_true(isnan(scores[0]));
+    curve.count = 1;
+    values[0] = 3;
+    dense_walk(&net, values, scores);
+    assert_true(scores[0] == 0.5);
 }
 
 TEST(rows_are_divided_by_their_norm_unless_it_is_zero)
@@ -248,6 +291,8 @@ TEST(exp_and_what_is_made_of_it_are_near_the_c_librarys)
 }
 
 RUN(T(every_kernel_gives_the_bits_of_the_oracle), T(a_net_is_sums_biases_and_activations),
-    T(a_narrow_net_rounds_every_layer_once), T(rows_are_divided_by_their_norm_unless_it_is_zero),
+    T(a_narrow_net_rounds_every_layer_once),
+    T(a_curve_is_followed_from_point_to_point_and_level_beyond),
+    T(rows_are_divided_by_their_norm_unless_it_is_zero),
     T(shares_and_winners_are_those_of_one_pixel),
     T(exp_and_what_is_made_of_it_are_near_the_c_librarys))

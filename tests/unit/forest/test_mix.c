@@ -4,6 +4,7 @@
 #include "forest/walk.h"
 #include "forest_fixture.h"
 #include "forest_outputs.h"
+#include "model/net.h"
 #include "tl_test.h"
 
 enum { FEATURES = 5, CLASSES = 3, MEMBERS = 3, MAX_PX = 70000, CODES = 1000 };

@@ -25,6 +25,10 @@ static const struct parts_case {
     {"tilth_adaptive", "adaptive-boosting", 9, 0x1p-24},
     {"tilth_calibrated", "calibrated", 24, 0x1p-24},
     {"tilth_calibrated_binary", "calibrated", 8, 0x1p-24},
+    {"tilth_isotonic", "calibrated", 8, 0},
+    {"tilth_isotonic_binary", "calibrated", 8, 0},
+    {"tilth_naive_bayes", "naive-bayes", 0, 0x1p-24},
+    {"tilth_quadratic", "quadratic-discriminant", 0, 0x1p-24},
 };
 
 static struct forest *load(const char *name)
@@ -181,6 +185,69 @@ TEST(a_part_that_gives_its_label_is_counted_by_others)
         TL_CORRUPT, "part 9: it is the last and gives no probabilities");
 }
 
+/* The file with bytes of a tensor from `at` on replaced, and without the checksum that would tell.
+ */
+static enum tl_code load_with_bytes(const char *name, const char *tensor, size_t at,
+                                    const void *bytes, size_t size, struct tl_err *err)
+{
+    AUTO(blob) whole = library_file(name);
+    AUTO(blob) changed = blob_copy(blob_bytes(whole), blob_size(whole));
+    char *text = (char *)blob_writable(changed);
+    static const char crc[] = ", \\\"crc32\\\": \\\"01234567\\\"",
+                      offsets[] = "\"data_offsets\": [";
+    struct forest *forest = NULL;
+    uint64_t header;
+
+    memcpy(&header, text, sizeof(header));
+    char *sum = memmem(text, blob_size(changed), crc, 13);
+    char *key = memmem(text, blob_size(changed), tensor, strlen(tensor));
+    assert_non_null(sum);
+    assert_non_null(key);
+    memset(sum, ' ', strlen(crc));
+    key = strstr(key, offsets) + strlen(offsets);
+    memcpy(text + sizeof(header) + header + strtoull(key, NULL, 10) + at, bytes, size);
+    enum tl_code code = forest_load(name, changed, &forest, err);
+    forest_unref(forest);
+    return code;
+}
+
+TEST(curves_that_do_not_rise_or_end_are_refused)
+{
+    static const char name[] = "tilth_isotonic.tilth";
+    static const double nan = (double)NAN, low = -7, high = 1e9;
+    static const uint32_t far = 4000, none = 0;
+    struct tl_err err;
+
+    assert_ok(load_with_bytes(name, "p1.scaling0_x", 0, &low, sizeof(low), &err));
+    assert_refused(load_with_bytes(name, "p1.scaling0_x", 8, &low, sizeof(low), &err), TL_CORRUPT,
+                   "part 1: the points of a curve do not rise");
+    assert_refused(load_with_bytes(name, "p1.scaling0_x", 0, &high, sizeof(high), &err), TL_CORRUPT,
+                   "part 1: the points of a curve do not rise");
+    assert_refused(load_with_bytes(name, "p1.scaling0_y", 16, &nan, sizeof(nan), &err), TL_CORRUPT,
+                   "part 1: a point of a curve is not a finite number");
+    assert_refused(load_with_bytes(name, "p1.scaling0_offsets", 4, &far, sizeof(far), &err),
+                   TL_CORRUPT, "p1.scaling0_offsets: they do not rise");
+    assert_refused(load_with_bytes(name, "p1.scaling0_offsets", 4, &none, sizeof(none), &err),
+                   TL_CORRUPT, "p1.scaling0_offsets: they do not rise");
+    assert_refused(load_with_bytes(name, "p1.scaling0_offsets", 12, &far, sizeof(far), &err),
+                   TL_CORRUPT, "p1.scaling0_x: it has another length");
+}
+
+TEST(a_curve_that_makes_no_sense_is_refused_with_its_place)
+{
+    static const char name[] = "tilth_isotonic_binary.tilth";
+    struct tl_err err;
+
+    assert_refused(load_with(name, "p1.scaling0_offsets", "p1.skaling0_offsets", &err), TL_CORRUPT,
+                   "tensor p1.scaling0_offsets: it is missing");
+    assert_refused(load_with(name, "p1.scaling0_y", "p1.scaling0_z", &err), TL_CORRUPT,
+                   "tensor p1.scaling0_y: it is missing");
+    assert_refused(load_with(name, "\\\"share\\\"", "\\\"shark\\\"", &err), TL_INVALID,
+                   "\"shark\" is not known");
+    assert_refused(load_with("tilth_isotonic.tilth", "\\\"shared\\\"", "\\\"scores\\\"", &err),
+                   TL_CORRUPT, "golden row");
+}
+
 TEST(a_net_that_makes_no_sense_is_refused_with_its_place)
 {
     static const char mlp[] = "tilth_mlp.tilth";
@@ -211,5 +278,7 @@ TEST(a_net_that_makes_no_sense_is_refused_with_its_place)
 RUN(T(votes_stacks_and_pipelines_answer_as_their_libraries_do),
     T(a_file_of_parts_cut_short_anywhere_is_refused), T(a_changed_byte_of_parts_is_refused_or_runs),
     T(a_part_that_gives_its_label_is_counted_by_others),
+    T(a_curve_that_makes_no_sense_is_refused_with_its_place),
+    T(curves_that_do_not_rise_or_end_are_refused),
     T(a_manifest_of_parts_that_makes_no_sense_is_refused_with_its_place),
     T(a_net_that_makes_no_sense_is_refused_with_its_place))
